@@ -1,0 +1,187 @@
+"""Every setting, as frozen dataclasses that check themselves and go to and from JSON."""
+
+import dataclasses
+import math
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from .errors import OptionError
+
+CELLS = ("lstm", "lstm1997", "rnn", "ann")
+DTYPES = ("float32", "float64")
+INITS = ("orthogonal", "glorot", "uniform")
+FORGET_BIASES = (0, 1, "chrono")
+SCALINGS = ("window", "standard", "minmax", "none")
+SOURCES = ("auto", "yahoo", "cache", "sample")
+FEATURES = ("Open", "High", "Low", "Close", "Volume")
+
+
+def _require(condition: bool, name: str, value: object, rule: str) -> None:
+    if not condition:
+        raise OptionError(f"{name} must be {rule}, but is {value!r}")
+
+
+def _is_count(value: object, least: int = 1) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+class _Settings:
+    """JSON for the dataclasses below."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as JSON-able values (tuples become lists)."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()  # type: ignore[call-overload]
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The settings that `to_dict` gave; raises OptionError for a name it does not know or a value out of range."""
+        names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        unknown = set(values) - names
+        if unknown:
+            raise OptionError(f"unknown setting {sorted(unknown)[0]!r} for {cls.__name__}")
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+@dataclass(frozen=True)
+class NetworkConfig(_Settings):
+    """The shape and initial values of a `Network`; see there for the meaning of each."""
+
+    input_size: int = 1
+    hidden_size: int = 64
+    dense: tuple[int, ...] = (32, 32)
+    output_size: int = 1
+    cell: str = "lstm"
+    dtype: str = "float32"
+    seed: int = 0
+    lag: int | None = None
+    bias: bool = True
+    squash_output: bool = True
+    init: str = "orthogonal"
+    forget_bias: int | str = 1
+
+    def __post_init__(self) -> None:
+        for name in ("input_size", "hidden_size", "output_size"):
+            _require(_is_count(getattr(self, name)), name, getattr(self, name), "a whole number from 1 up")
+        _require(isinstance(self.dense, tuple) and all(map(_is_count, self.dense)), "dense", self.dense,
+                 "a tuple of layer sizes, each a whole number from 1 up")
+        _require(self.cell in CELLS, "cell", self.cell, f"one of {', '.join(CELLS)}")
+        _require(self.dtype in DTYPES, "dtype", self.dtype, f"one of {', '.join(DTYPES)}")
+        _require(_is_count(self.seed, 0) and self.seed < 2**63, "seed", self.seed, "a whole number from 0 to 2**63 - 1")
+        _require(self.lag is None or _is_count(self.lag), "lag", self.lag, "a whole number from 1 up, or None")
+        for name in ("bias", "squash_output"):
+            _require(isinstance(getattr(self, name), bool), name, getattr(self, name), "True or False")
+        _require(self.init in INITS, "init", self.init, f"one of {', '.join(INITS)}")
+        _require(self.forget_bias in FORGET_BIASES, "forget_bias", self.forget_bias, "0, 1 or 'chrono'")
+        if self.cell == "ann" and self.lag is None:
+            raise OptionError("cell 'ann' needs lag=, the number of time steps in its flattened window")
+        if self.cell == "lstm" and self.forget_bias == "chrono":
+            if self.lag is None or self.lag < 3:
+                raise OptionError(f"forget_bias 'chrono' needs lag= of at least 3, but lag is {self.lag}")
+            if not self.bias:
+                raise OptionError("forget_bias 'chrono' needs bias=True")
+
+
+@dataclass(frozen=True)
+class FitConfig(_Settings):
+    """How a network is trained; see `Network.fit`."""
+
+    epochs: int = 100
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    patience: int | None = None
+    clip_norm: float | None = None
+    weight_decay: float = 0.0
+    shuffle: bool = True
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            _require(_is_count(getattr(self, name)), name, getattr(self, name), "a whole number from 1 up")
+        _require(_is_number(self.learning_rate) and self.learning_rate > 0, "learning_rate", self.learning_rate,
+                 "a number above 0")
+        _require(self.patience is None or _is_count(self.patience), "patience", self.patience,
+                 "a whole number of epochs from 1 up, or None for no early stopping")
+        _require(self.clip_norm is None or (_is_number(self.clip_norm) and self.clip_norm > 0), "clip_norm",
+                 self.clip_norm, "a number above 0, or None for no clipping")
+        _require(_is_number(self.weight_decay) and self.weight_decay >= 0, "weight_decay", self.weight_decay,
+                 "a number from 0 up")
+        _require(isinstance(self.shuffle, bool), "shuffle", self.shuffle, "True or False")
+        _require(self.seed is None or (_is_count(self.seed, 0) and self.seed < 2**63), "seed", self.seed,
+                 "a whole number from 0 to 2**63 - 1, or None for the network's own")
+
+
+@dataclass(frozen=True)
+class WindowConfig(_Settings):
+    """How prices become samples; see `make_windows`."""
+
+    lag: int = 20
+    horizon: int = 1
+    features: tuple[str, ...] = ("Close",)
+    scaling: str = "window"
+    split: tuple[float, float, float] = (0.8, 0.1, 0.1)
+
+
+@dataclass(frozen=True)
+class DataConfig(_Settings):
+    """Which prices; see `load_prices`."""
+
+    ticker: str = "MSFT"
+    years: float = 4
+    source: str = "auto"
+    csv: str | None = None
+    calendar: str | None = None
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Every setting of a training run.
+
+    Attributes
+    ----------
+    data, window, network, fit : DataConfig, WindowConfig, NetworkConfig, FitConfig
+    seeds : int
+        Networks in the ensemble; the k-th has the network's seed + k.
+    threads : int or None
+        None for all cores that the process may use.
+    final_fit : bool
+        Whether forecasts come from networks trained on all rows.
+    """
+
+    data: DataConfig = DataConfig()
+    window: WindowConfig = WindowConfig()
+    network: NetworkConfig = NetworkConfig()
+    fit: FitConfig = FitConfig()
+    seeds: int = 1
+    threads: int | None = None
+    final_fit: bool = False
+
+    def __post_init__(self) -> None:
+        _require(_is_count(self.seeds), "seeds", self.seeds, "a whole number from 1 up")
+        _require(self.threads is None or _is_count(self.threads), "threads", self.threads, "a whole number from 1 up")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings as JSON-able values, nested like the attributes."""
+        parts = {name: getattr(self, name).to_dict() for name in ("data", "window", "network", "fit")}
+        return {**parts, "seeds": self.seeds, "threads": self.threads, "final_fit": self.final_fit}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
+        """The settings that `to_dict` gave."""
+        return cls(
+            data=DataConfig.from_dict(values["data"]),
+            window=WindowConfig.from_dict(values["window"]),
+            network=NetworkConfig.from_dict(values["network"]),
+            fit=FitConfig.from_dict(values["fit"]),
+            seeds=values["seeds"],
+            threads=values["threads"],
+            final_fit=values["final_fit"],
+        )

@@ -1,0 +1,188 @@
+"""`Forecaster`: trained networks together with what turns prices into their inputs and their outputs into prices."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .data.windows import Scaler, Windows
+from .errors import OptionError
+
+if TYPE_CHECKING:
+    from .network import Network
+
+FloatArray = NDArray[np.float64]
+
+BAND = 0.8  # share of the validation errors that a forecast's band holds
+LEAST_ERRORS = 20  # fewer validation errors than this give no band
+
+
+@dataclass(frozen=True, eq=False)
+class Forecaster:
+    """One network, or an ensemble whose outputs are averaged in target units.
+
+    Attributes
+    ----------
+    networks : tuple of Network
+    scaler : Scaler
+        Fitted on the rows that the networks learned from.
+    lag, horizon : int
+        T and m.
+    learned_until : str
+        ISO date of the last row that the networks learned from.
+    """
+
+    networks: "tuple[Network, ...]"
+    scaler: Scaler
+    lag: int
+    horizon: int
+    learned_until: str
+
+    @property
+    def is_recursive(self) -> bool:
+        """Whether forecasts can be fed back: Close alone, horizon 1."""
+        return self.scaler.features == ("Close",) and self.horizon == 1
+
+    def predict(self, x: FloatArray, anchors: FloatArray, n_threads: int | None = None) -> FloatArray:
+        """Predicted closes.
+
+        Parameters
+        ----------
+        x : ndarray (n, T, F)
+            Scaled windows.
+        anchors : ndarray (n,)
+            Close at each window's origin.
+        n_threads : int, optional
+
+        Returns
+        -------
+        ndarray (n, m), float64
+        """
+        return self.scaler.prices(self._outputs(x, n_threads), anchors)
+
+    def recurse(self, closes: FloatArray, steps: int, n_threads: int | None = None) -> FloatArray:
+        """Forecast `steps` sessions by feeding each forecast back as if it had been the price.
+
+        Each step shifts the window by one row: the oldest close leaves, the forecast enters, and window scaling is
+        anchored on it.
+
+        Parameters
+        ----------
+        closes : ndarray (n, T)
+            The last T closes before each forecast.
+        steps : int
+
+        Returns
+        -------
+        ndarray (n, steps), float64
+
+        Raises
+        ------
+        OptionError
+            The model has other inputs than Close, or predicts several steps at once.
+        DataError
+            A forecast ran away to 0, below or beyond all numbers.
+        """
+        if not self.is_recursive:
+            raise OptionError("a recursive forecast needs a model of Close alone with horizon 1")
+        path = np.concatenate([closes, np.empty((len(closes), steps))], axis=1)
+        for step in range(steps):
+            window = path[:, step : step + self.lag]
+            anchors = window[:, -1]
+            x = self.scaler.inputs(window[:, :, None], anchors)
+            path[:, self.lag + step] = self.predict(x, anchors, n_threads)[:, 0]
+        return path[:, self.lag :]
+
+    def single(self) -> "list[Forecaster]":
+        """One forecaster for each network of the ensemble."""
+        return [Forecaster((network,), self.scaler, self.lag, self.horizon, self.learned_until)
+                for network in self.networks]
+
+    def _outputs(self, x: FloatArray, n_threads: int | None) -> FloatArray:
+        outputs = [network.predict(x, n_threads=n_threads).astype(np.float64) for network in self.networks]
+        return np.mean(outputs, axis=0)
+
+
+def error_bands(forecaster: Forecaster, windows: Windows) -> list[tuple[float, float]]:
+    """The range of the validation errors at each step ahead.
+
+    Parameters
+    ----------
+    forecaster : Forecaster
+        Trained on the training rows of `windows`.
+    windows : Windows
+
+    Returns
+    -------
+    list of (low, high)
+        For step 1, 2, ...: quantiles (1 - BAND) / 2 and (1 + BAND) / 2 of (actual - forecast) / close at the origin.
+        A direct model has its m steps; a recursive one, started at every validation origin, as many as have
+        LEAST_ERRORS errors or more.
+    """
+    validation = windows.validation
+    n = len(validation.anchors)
+    if n < LEAST_ERRORS:
+        return []
+    if not forecaster.is_recursive:
+        errors = validation.actual - forecaster.predict(validation.x, validation.anchors)
+        return [_band(error / validation.anchors) for error in errors.T]
+    steps = n - LEAST_ERRORS + 1
+    histories = np.stack([windows.close[t - windows.lag + 1 : t + 1] for t in validation.origins])
+    forecasts = forecaster.recurse(histories, steps)
+    closes, anchors = validation.actual[:, 0], validation.anchors
+    # the forecast of step k from the i-th origin is of the close that step 1 has from origin i + k - 1
+    return [_band((closes[k:] - forecasts[: n - k, k]) / anchors[: n - k]) for k in range(steps)]
+
+
+def forecast_table(
+    forecaster: Forecaster,
+    prices: pd.DataFrame,
+    dates: pd.DatetimeIndex,
+    bands: list[tuple[float, float]],
+) -> pd.DataFrame:
+    """The forecast of the sessions after the last row.
+
+    Parameters
+    ----------
+    forecaster : Forecaster
+    prices : DataFrame
+        At least `forecaster.lag` rows.
+    dates : DatetimeIndex
+        The sessions to forecast; at most the horizon of a direct model.
+    bands : list of (low, high)
+        From `error_bands`; where there is none for a step, low and high are NaN.
+
+    Returns
+    -------
+    DataFrame
+        origin, date, step, price, direction ("up", "down", "unchanged" against the last close), low, high (the BAND
+        band), naive (the last close).
+    """
+    close = prices["Close"].to_numpy(np.float64)
+    last, steps = close[-1], len(dates)
+    if forecaster.is_recursive:
+        price = forecaster.recurse(close[None, -forecaster.lag :], steps)[0]
+    else:
+        raw = prices[list(forecaster.scaler.features)].to_numpy(np.float64)[None, -forecaster.lag :]
+        anchor = close[-1:]
+        price = forecaster.predict(forecaster.scaler.inputs(raw, anchor), anchor)[0, :steps]
+    edges = np.full((steps, 2), np.nan)
+    edges[: len(bands)] = np.array(bands[:steps]).reshape(-1, 2)
+    names = np.array(["down", "unchanged", "up"])
+    return pd.DataFrame({
+        "origin": prices.index[-1],
+        "date": dates,
+        "step": np.arange(1, steps + 1),
+        "price": price,
+        "direction": names[np.sign(price - last).astype(int) + 1],
+        "low": price + edges[:, 0] * last,
+        "high": price + edges[:, 1] * last,
+        "naive": last,
+    })
+
+
+def _band(errors: FloatArray) -> tuple[float, float]:
+    low, high = np.quantile(errors, [(1 - BAND) / 2, (1 + BAND) / 2])
+    return float(low), float(high)

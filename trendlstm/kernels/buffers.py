@@ -1,0 +1,127 @@
+"""The arrays that the kernels work on: how parameters lie in one flat buffer, and each thread's work space.
+
+Every layer's width is padded with units whose weights are 0 to a multiple of `PADDING`, so that no kernel has a
+remainder to treat. A padded unit's output is 0, and so are all its gradients: training leaves its weights at 0.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+LSTM, LSTM1997, RNN, FEEDFORWARD = range(4)
+GATES = {LSTM: 4, LSTM1997: 3, RNN: 1, FEEDFORWARD: 1}
+
+CHUNK_ROWS = 8  # samples that go through all steps together: one register tile of rows
+ACCUMULATORS = 16  # chunk k adds its gradients to accumulator k mod ACCUMULATORS, whatever the number of threads
+BLOCK = 1024  # parameters that one thread updates at a time; a multiple of every vector loop's stride
+PADDING = 16  # elements: one AVX-512 vector of float32, two of float64
+
+
+class Plan(NamedTuple):
+    """The network's shape, as the kernels see it (hidden_size and widths padded)."""
+
+    cell: int
+    steps: int
+    features: int
+    hidden_size: int
+    n_gates: int
+    bias: int
+    squash_output: int
+    outputs: int
+    widths: np.ndarray  # (layers + 1,) int64: hidden_size, then every dense layer's width
+
+
+class Workspace(NamedTuple):
+    """One thread's arrays for one chunk; shapes in `cells`."""
+
+    inputs: np.ndarray
+    lengths: np.ndarray
+    gates: np.ndarray
+    cell: np.ndarray
+    squashed: np.ndarray
+    dh_external: np.ndarray
+    dh: np.ndarray
+    dc: np.ndarray
+    activations: np.ndarray  # flat: the (R, width) values of the last hidden state, then of every dense layer
+    deltas: np.ndarray  # flat: dL/d(activations)
+
+
+def pad(width: int) -> int:
+    """`width` rounded up to a multiple of PADDING."""
+    return -(-width // PADDING) * PADDING
+
+
+def make_plan(cell: int, steps: int, features: int, hidden_size: int, dense: tuple[int, ...], outputs: int,
+              bias: bool, squash_output: bool) -> Plan:
+    """The plan of a network given by its real sizes; a feed-forward cell sees one step of steps * features inputs."""
+    if cell == FEEDFORWARD:
+        steps, features = 1, steps * features
+    widths = np.array([pad(width) for width in (hidden_size, *dense, outputs)], np.int64)
+    return Plan(cell, steps, features, int(widths[0]), GATES[cell], int(bias), int(squash_output), outputs, widths)
+
+
+def input_rows(plan: Plan) -> int:
+    """K, the rows of a gate's matrix: [h, x, 1], without h in a feed-forward cell, without 1 if there is no bias."""
+    return (0 if plan.cell == FEEDFORWARD else plan.hidden_size) + plan.features + plan.bias
+
+
+def parameter_views(plan: Plan, flat: np.ndarray) -> list[np.ndarray]:
+    """The flat buffer's layers: the recurrent (gates, K, H), then each dense (in + 1, out)."""
+    widths = plan.widths.tolist()
+    shapes = [(plan.n_gates, input_rows(plan), widths[0])]
+    shapes += [(n_in + 1, n_out) for n_in, n_out in zip(widths, widths[1:], strict=False)]
+    return _split(flat, shapes)
+
+
+def transposed_size(plan: Plan) -> int:
+    """Elements of the transposed weights that the backward pass reads: W_h^T of every gate, then each dense W^T."""
+    widths = plan.widths
+    recurrent = 0 if plan.cell == FEEDFORWARD else plan.n_gates * plan.hidden_size**2
+    return int(recurrent + np.sum(widths[1:] * widths[:-1]))
+
+
+def parameter_size(plan: Plan) -> int:
+    """Elements of the flat parameter buffer: all layers, padded to whole blocks."""
+    widths = plan.widths
+    size = plan.n_gates * input_rows(plan) * plan.hidden_size + int(np.sum((widths[:-1] + 1) * widths[1:]))
+    return -(-size // BLOCK) * BLOCK
+
+
+def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
+    """An array of zeros that starts at a cache line: a vector that straddles two costs two loads."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def make_workspace(plan: Plan, dtype: np.dtype) -> Workspace:
+    """Allocate a thread's arrays. The columns of ones and the zero initial state are set here, once."""
+    rows, flat = CHUNK_ROWS, CHUNK_ROWS * plan.hidden_size
+    has_cell_state = plan.cell in (LSTM, LSTM1997)
+    state = flat if has_cell_state else 0
+    inputs = aligned_zeros((plan.steps + 1, rows, pad(input_rows(plan))), dtype)
+    if plan.bias:
+        inputs[:, :, input_rows(plan) - 1] = 1
+    total = rows * int(plan.widths.sum())
+    return Workspace(
+        inputs=inputs,
+        lengths=np.full(rows, plan.steps, np.int64),
+        gates=aligned_zeros((plan.n_gates, plan.steps, flat), dtype),
+        cell=aligned_zeros((plan.steps + 1, state), dtype),
+        squashed=aligned_zeros((plan.steps, state), dtype),
+        dh_external=aligned_zeros((plan.steps, flat), dtype),
+        dh=aligned_zeros(flat, dtype),
+        dc=aligned_zeros(state, dtype),
+        activations=aligned_zeros(total, dtype),
+        deltas=aligned_zeros(total, dtype),
+    )
+
+
+def _split(flat: np.ndarray, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
+    views, start = [], 0
+    for shape in shapes:
+        size = int(np.prod(shape))
+        views.append(flat[start : start + size].reshape(shape))
+        start += size
+    return views

@@ -1,0 +1,164 @@
+"""The recurrent cells: forward pass and back-propagation through time (BPTT) of one chunk of R samples.
+
+Shapes: T steps, R rows (samples), H hidden units, K = H + F + 1 rows of a gate's matrix (H + F without bias).
+
+    inputs  (T+1, R, K..)   row [h_{t-1}, x_t, 1]; the caller fills x, 1 and h_0, the forward pass writes every h_t
+    weight  (gates, K, H)   one matrix a gate, applied from the right: z = [h_{t-1}, x_t, 1] W
+    gates   (gates, T, R*H) the gates' values after the forward pass; their dL/dz after the backward pass
+    cell    (T+1, R*H)      c_t; the caller fills c_0
+    squashed (T, R*H)       tanh(c_t), or c_t without output squashing
+    lengths (R,)            steps of each sample; h after step `lengths[r]` of row r is inputs[lengths[r], r, :H]
+
+After a sample's end its gates are set to i = g = o = 0, f = 1. Then c passes through unchanged, h is 0 and feeds
+nothing, and every derivative below is 0 without a further test.
+"""
+
+from .activations import sigmoid, tanh
+from .compile import kernel
+from .matrix import multiply, multiply_add, transposed_multiply_add
+
+
+@kernel
+def lstm_forward(inputs, weight, lengths, gates, cell, squashed, squash_output):
+    """Hidden and cell states of the LSTM (four gates i, f, g, o) or of the LSTM of 1997 (i, g, o; f = 1).
+
+    i, f, o = sigmoid(z)    g = tanh(z)    c_t = f c_{t-1} + i g    h_t = o tanh(c_t)
+    """
+    n_gates, _, hidden_size = weight.shape
+    steps, rows = squashed.shape[0], inputs.shape[1]
+    forget_gate = n_gates == 4
+    zero = weight.dtype.type(0)
+    one = weight.dtype.type(1)
+    for t in range(steps):
+        for gate in range(n_gates):
+            multiply(gates[gate, t].reshape(rows, hidden_size), inputs[t], weight[gate])
+        i, f, g, o = gates[0, t], gates[1, t], gates[n_gates - 2, t], gates[n_gates - 1, t]
+        sigmoid(i)
+        if forget_gate:
+            sigmoid(f)
+        tanh(g)
+        sigmoid(o)
+        for r in range(rows):
+            if t >= lengths[r]:
+                row = slice(r * hidden_size, (r + 1) * hidden_size)
+                if forget_gate:
+                    f[row] = one
+                i[row] = zero
+                g[row] = zero
+                o[row] = zero
+
+        c_before, c = cell[t], cell[t + 1]
+        if forget_gate:
+            for j in range(c.size):
+                c[j] = f[j] * c_before[j] + i[j] * g[j]
+        else:
+            for j in range(c.size):
+                c[j] = c_before[j] + i[j] * g[j]
+
+        s = squashed[t]
+        s[:] = c
+        if squash_output:
+            tanh(s)
+        for r in range(rows):
+            h = inputs[t + 1, r]
+            o_row = o[r * hidden_size : (r + 1) * hidden_size]
+            s_row = s[r * hidden_size : (r + 1) * hidden_size]
+            for j in range(hidden_size):
+                h[j] = o_row[j] * s_row[j]
+
+
+@kernel
+def lstm_backward(inputs, weight_transposed, gates, cell, squashed, squash_output, dh_external, dh, dc, dweight):
+    """BPTT of `lstm_forward`; adds to `dweight` and leaves dL/dz in `gates`.
+
+    `dh_external` (T, R*H) is dL/dh_t from outside the cell; `dh`, `dc` (R*H,) are work space that ends as
+    dL/dh_1 and dL/dc_0. With s = tanh(c_t):
+
+        dz_o = dh s o (1 - o)        dc += dh o (1 - s^2)      dz_i = dc g i (1 - i)      dz_g = dc i (1 - g^2)
+        dz_f = dc c_{t-1} f (1 - f)  dc_{t-1} = dc f           dh_{t-1} = sum over gates of dz W_h^T
+    """
+    n_gates, hidden_size, _ = weight_transposed.shape
+    steps, rows = squashed.shape[0], inputs.shape[1]
+    forget_gate = n_gates == 4
+    one = dweight.dtype.type(1)
+    dh[:] = dweight.dtype.type(0)
+    dc[:] = dweight.dtype.type(0)
+    for t in range(steps - 1, -1, -1):
+        i, f, g, o = gates[0, t], gates[1, t], gates[n_gates - 2, t], gates[n_gates - 1, t]
+        c_before, s, external = cell[t], squashed[t], dh_external[t]
+        for j in range(dh.size):
+            dh[j] += external[j]
+        if squash_output:
+            for j in range(dc.size):
+                dc[j] += dh[j] * o[j] * (one - s[j] * s[j])
+        else:
+            for j in range(dc.size):
+                dc[j] += dh[j] * o[j]
+        for j in range(o.size):
+            o[j] = dh[j] * s[j] * o[j] * (one - o[j])
+        for j in range(i.size):
+            i_before = i[j]
+            i[j] = dc[j] * g[j] * i_before * (one - i_before)
+            g[j] = dc[j] * i_before * (one - g[j] * g[j])
+        if forget_gate:
+            for j in range(f.size):
+                f_before = f[j]
+                f[j] = dc[j] * c_before[j] * f_before * (one - f_before)
+                dc[j] *= f_before
+        if t > 0:
+            _hidden_gradient(dh.reshape(rows, hidden_size), gates, t, weight_transposed)
+    _weight_gradient(dweight, inputs, gates, steps * rows)
+
+
+@kernel
+def rnn_forward(inputs, weight, lengths, gates):
+    """Hidden states of the Elman network: h_t = tanh([h_{t-1}, x_t, 1] W)."""
+    hidden_size = weight.shape[2]
+    steps, rows = gates.shape[1], inputs.shape[1]
+    for t in range(steps):
+        z = gates[0, t]
+        multiply(z.reshape(rows, hidden_size), inputs[t], weight[0])
+        tanh(z)
+        for r in range(rows):
+            h = inputs[t + 1, r]
+            z_row = z[r * hidden_size : (r + 1) * hidden_size]
+            if t >= lengths[r]:
+                z_row[:] = weight.dtype.type(0)
+            for j in range(hidden_size):
+                h[j] = z_row[j]
+
+
+@kernel
+def rnn_backward(inputs, weight_transposed, gates, dh_external, dh, dweight):
+    """BPTT of `rnn_forward`: dz = dh (1 - h^2), dh_{t-1} = dz W_h^T; arguments as in `lstm_backward`."""
+    hidden_size = weight_transposed.shape[1]
+    steps, rows = gates.shape[1], inputs.shape[1]
+    one = dweight.dtype.type(1)
+    dh[:] = dweight.dtype.type(0)
+    for t in range(steps - 1, -1, -1):
+        h, external = gates[0, t], dh_external[t]
+        for j in range(dh.size):
+            dh[j] += external[j]
+        for j in range(h.size):
+            h[j] = dh[j] * (one - h[j] * h[j])
+        if t > 0:
+            _hidden_gradient(dh.reshape(rows, hidden_size), gates, t, weight_transposed)
+    _weight_gradient(dweight, inputs, gates, steps * rows)
+
+
+@kernel
+def _hidden_gradient(dh, gates, t, weight_transposed):
+    """dh = sum over gates of dz W_h^T; weight_transposed (gates, H, H) holds the W_h^T."""
+    rows, hidden_size = dh.shape
+    multiply(dh, gates[0, t].reshape(rows, hidden_size), weight_transposed[0])
+    for gate in range(1, gates.shape[0]):
+        multiply_add(dh, gates[gate, t].reshape(rows, hidden_size), weight_transposed[gate])
+
+
+@kernel
+def _weight_gradient(dweight, inputs, gates, samples):
+    """dW += sum over steps and rows of [h_{t-1}, x_t, 1]^T dz: one product a gate, after the loop over time."""
+    hidden_size = dweight.shape[2]
+    every_input = inputs.reshape(-1, inputs.shape[2])
+    for gate in range(gates.shape[0]):
+        transposed_multiply_add(dweight[gate], every_input, gates[gate].reshape(samples, hidden_size))

@@ -1,0 +1,252 @@
+"""Whole jobs in one compiled call a thread: a fit from first to last epoch, one gradient, a batch of predictions.
+
+Each function is run by `size` threads at once, `rank` = 0 ... size - 1. Work is divided by fixed rules that do not
+depend on `size`, and every sum is formed in a fixed order, so the result is the same bits for any number of threads.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .adam import adam_step
+from .buffers import ACCUMULATORS, BLOCK, CHUNK_ROWS
+from .chunk import backward_chunk, forward_chunk, load_chunk, squared_error, transpose_weights
+from .compile import kernel
+from .gang import MINIBATCHES, STOP, meet
+from .shuffle import shuffle_epoch
+from .simd import atomic_load, atomic_store
+
+# Why a fit ended; `FitState.outcome[0]`.
+ALL_EPOCHS, PATIENCE, STOPPED, NOT_FINITE = range(4)
+
+
+class Data(NamedTuple):
+    """Samples: x (N, T, F), y (N, m) of the network's dtype, lengths (N,) int64."""
+
+    x: np.ndarray
+    y: np.ndarray
+    lengths: np.ndarray
+
+
+class FitOptions(NamedTuple):
+    """The settings of a fit; clip_norm 0 and patience -1 mean off."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    clip_norm: float
+    weight_decay: float
+    patience: int
+    shuffle: bool
+    seed: int
+
+
+class FitState(NamedTuple):
+    """What the threads of one fit share. P parameters."""
+
+    theta: np.ndarray  # (P,)
+    kept: np.ndarray  # (P,) the weights to return: of the best epoch, or of the last if there is no validation
+    transposed: np.ndarray
+    first_moment: np.ndarray  # (P,)
+    second_moment: np.ndarray  # (P,)
+    decays: np.ndarray  # (P,) 1 for weights, 0 for biases
+    gradients: np.ndarray  # (accumulators, P)
+    losses: np.ndarray  # (accumulators,) float64
+    norms: np.ndarray  # (P / BLOCK,) float64
+    order: np.ndarray  # (N,) int64
+    validation_losses: np.ndarray  # (validation chunks,) float64
+    history: np.ndarray  # (2, epochs) float64: training loss, validation loss
+    outcome: np.ndarray  # int64: why it ended, epochs run, best epoch
+    counters: np.ndarray  # int64, see `gang`
+
+
+@kernel
+def _accumulate_chunks(plan, theta, transposed, data, samples, gradients, losses, work, rank, size):
+    """Losses and gradients of a minibatch: accumulator a takes chunks a, a + A, a + 2A, ... in this order.
+
+    The gradient is that of the mean squared error over all elements of the minibatch.
+    """
+    chunks = (samples.size + CHUNK_ROWS - 1) // CHUNK_ROWS
+    accumulators = gradients.shape[0]
+    scale = 2.0 / (samples.size * plan.outputs)
+    for a in range(rank, min(accumulators, chunks), size):
+        gradients[a] = theta.dtype.type(0)
+        loss = 0.0
+        for chunk in range(a, chunks, accumulators):
+            rows = samples[chunk * CHUNK_ROWS : (chunk + 1) * CHUNK_ROWS]
+            load_chunk(plan, work, data.x, data.lengths, rows)
+            out = forward_chunk(plan, theta, work)
+            loss += squared_error(plan, work, out, data.y, rows)
+            backward_chunk(plan, theta, transposed, work, gradients[a], scale)
+        losses[a] = loss
+
+
+@kernel
+def _add_accumulators(gradients, used, block):
+    """The minibatch's gradient of one block, added up in the order of the accumulators; returns a view of it."""
+    total = gradients[0, block * BLOCK : (block + 1) * BLOCK]
+    for a in range(1, used):
+        part = gradients[a, block * BLOCK : (block + 1) * BLOCK]
+        for j in range(total.size):
+            total[j] += part[j]
+    return total
+
+
+@kernel
+def _validation_loss(plan, state, validation, work, rank, size):
+    """The mean squared error on the validation samples, the same on every thread."""
+    n = validation.x.shape[0]
+    every = np.arange(n)
+    for chunk in range(rank, state.validation_losses.size, size):
+        rows = every[chunk * CHUNK_ROWS : (chunk + 1) * CHUNK_ROWS]
+        load_chunk(plan, work, validation.x, validation.lengths, rows)
+        out = forward_chunk(plan, state.theta, work)
+        state.validation_losses[chunk] = squared_error(plan, work, out, validation.y, rows)
+    meet(state.counters, size)
+    total = 0.0
+    for chunk in range(state.validation_losses.size):
+        total += state.validation_losses[chunk]
+    return total / (n * plan.outputs)
+
+
+@kernel
+def _all_finite(state, rank, size):
+    """Whether every weight is finite, the same answer on every thread: the last step of an epoch may have overflowed."""
+    for block in range(rank, state.norms.size, size):
+        part = state.theta[block * BLOCK : (block + 1) * BLOCK]
+        zero = 0.0
+        for j in range(part.size):
+            zero += np.float64(part[j] - part[j])  # 0, or NaN for NaN and infinities
+        state.norms[block] = zero
+    meet(state.counters, size)
+    total = 0.0
+    for block in range(state.norms.size):
+        total += state.norms[block]
+    return total == 0.0
+
+
+@kernel
+def fit_worker(plan, state, train, validation, options, work, rank, size):
+    """Train for all epochs. Ends early by patience, by the STOP counter, or when a loss is not finite."""
+    n = train.x.shape[0]
+    blocks = state.theta.size // BLOCK
+    best, best_epoch, since_best = np.inf, -1, 0
+    step = 0
+    ended = ALL_EPOCHS
+    epoch = 0
+    transpose_weights(plan, state.theta, state.transposed, rank, size)
+    while epoch < options.epochs and ended == ALL_EPOCHS:
+        if rank == 0 and (options.shuffle or epoch == 0):
+            if options.shuffle:
+                shuffle_epoch(state.order, options.seed, epoch)
+            else:
+                state.order[:] = np.arange(n)
+        meet(state.counters, size)
+        epoch_loss = 0.0
+        for first in range(0, n, options.batch_size):
+            samples = state.order[first : first + options.batch_size]
+            _accumulate_chunks(plan, state.theta, state.transposed, train, samples, state.gradients, state.losses,
+                               work, rank, size)
+            meet(state.counters, size)
+            used = min(state.gradients.shape[0], (samples.size + CHUNK_ROWS - 1) // CHUNK_ROWS)
+            loss = 0.0
+            for a in range(used):
+                loss += state.losses[a]
+            if not np.isfinite(loss):
+                ended = NOT_FINITE
+            elif atomic_load(state.counters, STOP) == 2:
+                ended = STOPPED
+            if ended != ALL_EPOCHS:
+                break
+            epoch_loss += loss
+            step += 1
+            clip = 1.0
+            if options.clip_norm > 0.0:
+                for block in range(rank, blocks, size):
+                    total = _add_accumulators(state.gradients, used, block)
+                    norm = 0.0
+                    for j in range(total.size):
+                        norm += np.float64(total[j]) * np.float64(total[j])
+                    state.norms[block] = norm
+                meet(state.counters, size)
+                norm = 0.0
+                for block in range(blocks):
+                    norm += state.norms[block]
+                clip = min(1.0, options.clip_norm / np.sqrt(norm)) if norm > 0.0 else 1.0
+            for block in range(rank, blocks, size):
+                part = slice(block * BLOCK, (block + 1) * BLOCK)
+                if options.clip_norm > 0.0:
+                    gradient = state.gradients[0, part]
+                    factor = gradient.dtype.type(clip)
+                    for j in range(gradient.size):
+                        gradient[j] *= factor
+                else:
+                    gradient = _add_accumulators(state.gradients, used, block)
+                adam_step(state.theta[part], gradient, state.first_moment[part], state.second_moment[part],
+                          state.decays[part], step, options.learning_rate, options.weight_decay)
+            meet(state.counters, size)
+            transpose_weights(plan, state.theta, state.transposed, rank, size)
+            if rank == 0:
+                atomic_store(state.counters, MINIBATCHES, step)
+                # 1: asked from outside; 2: seen by rank 0, so that all threads act on it after the same minibatch
+                if atomic_load(state.counters, STOP) == 1:
+                    atomic_store(state.counters, STOP, 2)
+            meet(state.counters, size)
+        if ended != ALL_EPOCHS:
+            break
+
+        epoch_loss /= n * plan.outputs
+        improved = True
+        validation_loss = np.nan
+        if validation.x.shape[0] > 0:
+            validation_loss = _validation_loss(plan, state, validation, work, rank, size)
+            if not np.isfinite(validation_loss):
+                ended = NOT_FINITE
+                break
+            improved = validation_loss < best
+        if not _all_finite(state, rank, size):
+            ended = NOT_FINITE
+            break
+        if improved:
+            best, best_epoch, since_best = validation_loss, epoch, 0
+            for block in range(rank, blocks, size):
+                part = slice(block * BLOCK, (block + 1) * BLOCK)
+                state.kept[part] = state.theta[part]
+        else:
+            since_best += 1
+            if options.patience >= 0 and since_best >= options.patience:
+                ended = PATIENCE
+        if rank == 0:
+            state.history[0, epoch] = epoch_loss
+            state.history[1, epoch] = validation_loss
+        epoch += 1
+        if rank == 0:
+            state.outcome[1] = epoch
+            state.outcome[2] = best_epoch
+        meet(state.counters, size)
+    if rank == 0:
+        state.outcome[0] = ended
+
+
+@kernel
+def gradient_worker(plan, theta, transposed, data, samples, gradients, losses, work, counters, rank, size):
+    """Sum of squared errors per accumulator, and in gradients[0] the gradient of the mean squared error."""
+    transpose_weights(plan, theta, transposed, rank, size)
+    meet(counters, size)
+    _accumulate_chunks(plan, theta, transposed, data, samples, gradients, losses, work, rank, size)
+    meet(counters, size)
+    for block in range(rank, theta.size // BLOCK, size):
+        _add_accumulators(gradients, gradients.shape[0], block)
+
+
+@kernel
+def predict_worker(plan, theta, x, lengths, out, work, rank, size):
+    """out (N, m) = the network's outputs for x (N, T, F)."""
+    every = np.arange(x.shape[0])
+    for chunk in range(rank, (x.shape[0] + CHUNK_ROWS - 1) // CHUNK_ROWS, size):
+        rows = every[chunk * CHUNK_ROWS : (chunk + 1) * CHUNK_ROWS]
+        load_chunk(plan, work, x, lengths, rows)
+        values = forward_chunk(plan, theta, work)
+        for r in range(rows.size):
+            for k in range(plan.outputs):
+                out[rows[r], k] = values[r, k]

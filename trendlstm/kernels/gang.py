@@ -1,0 +1,31 @@
+"""How the threads of one fit meet: a spin barrier, and a flag by which the main thread stops them.
+
+Numba's own parallel layers abort the process when two Python threads use them at once (workqueue) or kill a forked
+child (omp). A gang is plain Python threads, each inside one compiled call that holds no GIL.
+"""
+
+from .compile import kernel
+from .simd import atomic_add, atomic_load, atomic_store, yield_thread
+
+# Indices into `counters` (int64), a cache line apart so that waiting threads do not slow the arriving ones.
+ARRIVED, GENERATION, STOP, MINIBATCHES = 0, 8, 16, 24
+COUNTERS = 32
+
+_SPINS = 2000  # a minibatch's chunks differ by a few microseconds; longer waits mean a core is taken by others
+
+
+@kernel
+def meet(counters, size):
+    """Return when all `size` threads have called; what each wrote before is visible to all after."""
+    if size == 1:
+        return
+    generation = atomic_load(counters, GENERATION)
+    if atomic_add(counters, ARRIVED, 1) == size - 1:
+        atomic_store(counters, ARRIVED, 0)
+        atomic_store(counters, GENERATION, generation + 1)
+        return
+    spins = 0
+    while atomic_load(counters, GENERATION) == generation:
+        spins += 1
+        if spins > _SPINS:
+            yield_thread()

@@ -1,0 +1,65 @@
+"""Products of small matrices, tile by tile (see `simd`).
+
+The number of columns of `out` and `b` must be a multiple of the vector width; `buffers` pads every layer for that.
+All arrays are C-contiguous and of one dtype.
+"""
+
+from .compile import kernel
+from .simd import TILE_ROWS, VECTOR_BYTES, full_tile, narrow_row_tile, narrow_tile, row_tile
+
+# A block of this many rows of b, one tile wide, stays in the first-level cache while it meets every tile of a.
+_DEPTH_BLOCK = 128
+
+
+@kernel
+def _product(out, a, b, transposed, accumulate):
+    rows, columns = out.shape
+    depth = b.shape[0]
+    lanes = VECTOR_BYTES // out.itemsize
+    for first in range(0, depth, _DEPTH_BLOCK):
+        last = min(first + _DEPTH_BLOCK, depth)
+        add = accumulate or first > 0
+        for j in range(0, columns, 2 * lanes):
+            wide = j + 2 * lanes <= columns
+            i = 0
+            while i + TILE_ROWS <= rows:
+                if wide:
+                    full_tile(out, a, b, i, j, first, last, transposed, add)
+                else:
+                    narrow_tile(out, a, b, i, j, first, last, transposed, add)
+                i += TILE_ROWS
+            while i < rows:
+                if wide:
+                    row_tile(out, a, b, i, j, first, last, transposed, add)
+                else:
+                    narrow_row_tile(out, a, b, i, j, first, last, transposed, add)
+                i += 1
+
+
+@kernel
+def multiply(out, a, b):
+    """out = a b."""
+    _product(out, a, b, False, False)
+
+
+@kernel
+def multiply_add(out, a, b):
+    """out += a b."""
+    _product(out, a, b, False, True)
+
+
+@kernel
+def transposed_multiply_add(out, a, b):
+    """out += a^T b: the gradient of a weight matrix, from all the rows it has seen."""
+    _product(out, a, b, True, True)
+
+
+@kernel
+def transpose(out, a):
+    """out = a^T, in square blocks so that neither side is walked at a long stride."""
+    rows, columns = a.shape
+    for i in range(0, rows, 16):
+        for j in range(0, columns, 16):
+            for p in range(i, min(i + 16, rows)):
+                for q in range(j, min(j + 16, columns)):
+                    out[q, p] = a[p, q]

@@ -1,0 +1,216 @@
+"""The vector instructions: register tiles of a matrix product, powers of two, atomics. All LLVM code is here.
+
+The width of a vector and the size of a tile follow the features that Numba compiles for, which `NUMBA_CPU_NAME`
+and `NUMBA_CPU_FEATURES` may narrow; the host's own list would ignore them.
+"""
+
+import sys
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic
+
+_FEATURES = set(cpu_target.target_context.codegen().magic_tuple()[2].split(","))
+
+if "+avx512f" in _FEATURES:
+    VECTOR_BYTES, TILE_ROWS = 64, 8  # 8 x 2 accumulators, of 32 registers
+elif "+avx2" in _FEATURES:
+    VECTOR_BYTES, TILE_ROWS = 32, 4  # 4 x 2 accumulators, of 16 registers: 8 x 2 would spill
+else:
+    VECTOR_BYTES, TILE_ROWS = 16, 4  # SSE2, NEON
+
+_INDEX = ir.IntType(64)
+
+
+def _fused_multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+    # llvm.fmuladd, not llvm.fma: where the machine has no FMA, fma is a library call for every element
+    kind, lanes = a.type.element, a.type.count
+    name = f"llvm.fmuladd.v{lanes}f{32 if isinstance(kind, ir.FloatType) else 64}"
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(a.type, [a.type] * 3), name)
+    return builder.call(function, [a, b, c])
+
+
+def _make_tile(rows: int, vectors: int):
+    """An intrinsic that adds one tile, `rows` x (`vectors` * lanes), of a matrix product to the output.
+
+    `tile(out, a, b, i, j, first, last, transposed, accumulate)` computes, with k in [first, last),
+
+        out[i + r, j + c] = (out[i + r, j + c] if accumulate else 0) + sum_k a[i + r, k] * b[k, j + c]
+
+    (a[k, i + r] if `transposed`). All sums stay in registers over k.
+    """
+
+    @intrinsic
+    def tile(typing_context, out, a, b, i, j, first, last, transposed, accumulate):
+        signature = types.void(out, a, b, i, j, first, last, transposed, accumulate)
+
+        def codegen(context, builder, signature, arguments):
+            arrays = [context.make_array(kind)(context, builder, value)
+                      for kind, value in zip(signature.args[:3], arguments[:3], strict=True)]
+            out, a, b = arrays
+            i, j, first, last, transposed, accumulate = arguments[3:]
+            element = context.get_data_type(signature.args[0].dtype)
+            itemsize = 4 if isinstance(element, ir.FloatType) else 8
+            lanes = VECTOR_BYTES // itemsize
+            vector = ir.VectorType(element, lanes)
+            byte_pointer = ir.IntType(8).as_pointer()
+
+            def strides(array):
+                return cgutils.unpack_tuple(builder, array.strides, 2)
+
+            def pointer(base, offset, kind):
+                raw = builder.gep(builder.bitcast(base, byte_pointer), [offset])
+                return builder.bitcast(raw, kind.as_pointer())
+
+            def offset(*terms):
+                total = ir.Constant(_INDEX, 0)
+                for index, stride in terms:
+                    total = builder.add(total, builder.mul(index, stride))
+                return total
+
+            def constant(value):
+                return ir.Constant(_INDEX, value)
+
+            out_row, _ = strides(out)
+            b_row, _ = strides(b)
+            a_first, a_second = strides(a)
+            a_row = builder.select(transposed, a_second, a_first)
+            a_step = builder.select(transposed, a_first, a_second)
+            columns = [constant(v * VECTOR_BYTES) for v in range(vectors)]
+            j_bytes = builder.mul(j, constant(itemsize))
+
+            out_pointers = [
+                [pointer(out.data, builder.add(offset((builder.add(i, constant(r)), out_row)),
+                                               builder.add(j_bytes, column)), vector) for column in columns]
+                for r in range(rows)
+            ]
+            a_bases = [builder.gep(builder.bitcast(a.data, byte_pointer),
+                                   [offset((builder.add(i, constant(r)), a_row))]) for r in range(rows)]
+            b_base = builder.gep(builder.bitcast(b.data, byte_pointer), [j_bytes])
+
+            def load(address):
+                value = builder.load(address)
+                value.align = itemsize
+                return value
+
+            before = builder.append_basic_block("accumulate")
+            zero = builder.append_basic_block("zero")
+            head = builder.append_basic_block("head")
+            body = builder.append_basic_block("body")
+            end = builder.append_basic_block("end")
+            builder.cbranch(accumulate, before, zero)
+            builder.position_at_end(before)
+            loaded = [[load(p) for p in row] for row in out_pointers]
+            builder.branch(head)
+            builder.position_at_end(zero)
+            builder.branch(head)
+
+            builder.position_at_end(head)
+            k = builder.phi(_INDEX)
+            k.add_incoming(first, before)
+            k.add_incoming(first, zero)
+            sums = [[builder.phi(vector) for _ in columns] for _ in range(rows)]
+            for r in range(rows):
+                for v in range(vectors):
+                    sums[r][v].add_incoming(loaded[r][v], before)
+                    sums[r][v].add_incoming(ir.Constant(vector, [0.0] * lanes), zero)
+            builder.cbranch(builder.icmp_signed("<", k, last), body, end)
+
+            builder.position_at_end(body)
+            b_k = offset((k, b_row))
+            b_vectors = [load(pointer(b_base, builder.add(b_k, column), vector)) for column in columns]
+            a_k = offset((k, a_step))
+            undefined = ir.Constant(vector, ir.Undefined)
+            every_lane = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+            for r in range(rows):
+                scalar = load(pointer(a_bases[r], a_k, element))
+                single = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+                broadcast = builder.shuffle_vector(single, undefined, every_lane)
+                for v in range(vectors):
+                    total = _fused_multiply_add(builder, broadcast, b_vectors[v], sums[r][v])
+                    sums[r][v].add_incoming(total, body)
+            k.add_incoming(builder.add(k, constant(1)), body)
+            builder.branch(head)
+
+            builder.position_at_end(end)
+            for r in range(rows):
+                for v in range(vectors):
+                    builder.store(sums[r][v], out_pointers[r][v]).align = itemsize
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return tile
+
+
+full_tile = _make_tile(TILE_ROWS, 2)
+narrow_tile = _make_tile(TILE_ROWS, 1)
+row_tile = _make_tile(1, 2)
+narrow_row_tile = _make_tile(1, 1)
+
+
+@intrinsic
+def power_of_two(typing_context, exponent):
+    """2**exponent for a whole-numbered float within the exponent range of its type, by writing the exponent's bits."""
+    bits, bias, shift = (32, 127, 23) if exponent == types.float32 else (64, 1023, 52)
+
+    def codegen(context, builder, signature, arguments):
+        integer = ir.IntType(bits)
+        whole = builder.fptosi(arguments[0], integer)
+        biased = builder.shl(builder.add(whole, ir.Constant(integer, bias)), ir.Constant(integer, shift))
+        return builder.bitcast(biased, arguments[0].type)
+
+    return exponent(exponent), codegen
+
+
+def _counter_address(context, builder, signature, arguments):
+    array = context.make_array(signature.args[0])(context, builder, arguments[0])
+    return builder.gep(array.data, [arguments[1]])
+
+
+@intrinsic
+def atomic_add(typing_context, counters, index, amount):
+    """Add `amount` to counters[index] (int64) and return the value before, as one indivisible step."""
+
+    def codegen(context, builder, signature, arguments):
+        address = _counter_address(context, builder, signature, arguments)
+        return builder.atomic_rmw("add", address, arguments[2], "acq_rel")
+
+    return types.int64(counters, types.int64, types.int64), codegen
+
+
+@intrinsic
+def atomic_load(typing_context, counters, index):
+    """The value of counters[index] (int64), and everything its writer wrote before it."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.load_atomic(_counter_address(context, builder, signature, arguments), "acquire", 8)
+
+    return types.int64(counters, types.int64), codegen
+
+
+@intrinsic
+def atomic_store(typing_context, counters, index, value):
+    """Set counters[index] (int64), after everything that this thread wrote before."""
+
+    def codegen(context, builder, signature, arguments):
+        address = _counter_address(context, builder, signature, arguments)
+        builder.store_atomic(arguments[2], address, "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(counters, types.int64, types.int64), codegen
+
+
+@intrinsic
+def yield_thread(typing_context):
+    """Let the operating system run another thread on this core."""
+
+    def codegen(context, builder, signature, arguments):
+        name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), name)
+        builder.call(function, [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen

@@ -1,0 +1,429 @@
+"""`Network`: parameters with names, initial values, prediction, and the loss with its gradients."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .atomic import replace_file
+from .config import NetworkConfig
+from .errors import DataError, OptionError, RunError
+from .kernels import buffers
+from .kernels.buffers import CHUNK_ROWS
+from .kernels.fit import Data, gradient_worker, predict_worker
+from .kernels.gang import COUNTERS
+from .threads import run_together, thread_count
+
+if TYPE_CHECKING:
+    from .training import History
+
+_CELL_CODES = {"lstm": buffers.LSTM, "lstm1997": buffers.LSTM1997, "rnn": buffers.RNN, "ann": buffers.FEEDFORWARD}
+_LAYER_TYPES = {"lstm": "LSTM", "lstm1997": "LSTM 1997", "rnn": "RNN", "ann": "Dense tanh"}
+_HEADER_KEY = "trendlstm"  # of the settings in a saved file
+
+# Below this many chunk steps, starting threads costs more than they save.
+_SMALL_PREDICTION = 500
+
+
+class Network:
+    """A recurrent (or feed-forward) layer, dense layers with ReLU, and a last linear layer.
+
+    With [h, x, 1] the last hidden state, the input and a one (design of the LSTM: Gers, Schmidhuber & Cummins 2000;
+    `lstm1997` is Hochreiter & Schmidhuber 1997, without the forget gate, f = 1)::
+
+        i, f, o = sigmoid(W [h_{t-1}, x_t] + b)    g = tanh(W [h_{t-1}, x_t] + b)
+        c_t = f c_{t-1} + i g                      h_t = o tanh(c_t)
+
+    Parameters
+    ----------
+    input_size : int
+        F, features per time step.
+    hidden_size : int
+        H, hidden units.
+    dense : tuple of int
+        Sizes of the ReLU layers after the recurrent layer.
+    output_size : int
+        m, outputs.
+    cell : {"lstm", "lstm1997", "rnn", "ann"}
+        LSTM with or without forget gate, Elman network, or feed-forward network (tanh) on the flattened window.
+    dtype : {"float32", "float64"}
+        Of the parameters and of all arithmetic.
+    seed : int
+        Of the initial values, and of the shuffling in `fit` unless it is given its own.
+    lag : int, optional
+        T; needed by `cell="ann"` and by `forget_bias="chrono"`.
+    bias : bool
+        Whether the recurrent layer has a bias.
+    squash_output : bool
+        False: h_t = o c_t.
+    init : {"orthogonal", "glorot", "uniform"}
+        Recurrent weights with orthonormal columns and the others Glorot-uniform (as Keras); all Glorot-uniform; all
+        weights and biases within +-1/sqrt(n) (as PyTorch; n is H in the recurrent layer, else the layer's inputs).
+    forget_bias : {0, 1, "chrono"}
+        Added to the initial bias of the forget gate (Jozefowicz et al. 2015); "chrono" sets b_f = ln U[1, T-1] and
+        b_i = -b_f (Tallec & Ollivier 2018).
+
+    Raises
+    ------
+    OptionError
+        An argument is out of range; the message names it.
+    """
+
+    def __init__(
+        self,
+        input_size: int = 1,
+        hidden_size: int = 64,
+        dense: tuple[int, ...] = (32, 32),
+        output_size: int = 1,
+        cell: str = "lstm",
+        dtype: str = "float32",
+        seed: int = 0,
+        lag: int | None = None,
+        bias: bool = True,
+        squash_output: bool = True,
+        init: str = "orthogonal",
+        forget_bias: int | str = 1,
+    ) -> None:
+        self.config = NetworkConfig(input_size, hidden_size, tuple(dense), output_size, cell, dtype, seed, lag, bias,
+                                    squash_output, init, forget_bias)
+        self.dtype = np.dtype(dtype)
+        self._theta = buffers.aligned_zeros(buffers.parameter_size(self._plan(lag or 1)), self.dtype)
+        self.load_state_dict(_initial_values(self.config))
+
+    @classmethod
+    def from_config(cls, config: NetworkConfig) -> "Network":
+        """The network of these settings, with its initial values."""
+        values = config.to_dict()
+        return cls(**{**values, "dense": config.dense})
+
+    def __repr__(self) -> str:
+        config = self.config
+        return (f"Network(cell={config.cell!r}, input_size={config.input_size}, hidden_size={config.hidden_size}, "
+                f"dense={config.dense}, output_size={config.output_size}, dtype={config.dtype!r})")
+
+    @property
+    def num_params(self) -> int:
+        """The number of trainable parameters."""
+        return sum(math.prod(shape) for shape in _shapes(self.config).values())
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """A copy of every parameter by name.
+
+        Returns
+        -------
+        dict of str to ndarray
+            `recurrent.weight_ih` (gates * H, F), `recurrent.weight_hh` (gates * H, H), `recurrent.bias` (gates * H,),
+            gates in the order i, f, g, o (1997: i, g, o); for `ann` `hidden.weight` (H, T * F), `hidden.bias` (H,);
+            `dense.0.weight` (out, in), `dense.0.bias` (out,), `dense.1.weight`, ...
+        """
+        return self._named_values(self._theta)
+
+    def load_state_dict(self, values: Mapping[str, np.ndarray]) -> None:
+        """Replace every parameter; nothing changes if any name or shape is wrong.
+
+        Parameters
+        ----------
+        values : mapping of str to array_like
+            All names and shapes of `state_dict`, any float dtype.
+
+        Raises
+        ------
+        DataError
+            A name is missing or unknown, a shape differs, or a value is not finite.
+        """
+        shapes = _shapes(self.config)
+        for name in (*shapes, *values):
+            if name not in values or name not in shapes:
+                what = "is missing" if name in shapes else "is not a parameter of this network"
+                raise DataError(f"parameter {name!r} {what}; expected exactly {', '.join(shapes)}")
+        arrays = {name: np.asarray(value, self.dtype) for name, value in values.items()}
+        for name, array in arrays.items():
+            if array.shape != shapes[name]:
+                raise DataError(f"parameter {name!r} must have shape {shapes[name]}, but has {array.shape}")
+            if not np.isfinite(array).all():
+                raise DataError(f"parameter {name!r} holds a value that is not finite")
+        for name, view in self._named_views(self._theta).items():
+            view[...] = arrays[name].reshape(view.shape)
+
+    def save(self, path: str | Path, extra: Mapping[str, Any] | None = None) -> None:
+        """Write weights and settings to a safetensors file, which is replaced as a whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        extra : mapping of str to JSON-able values, optional
+            Stored beside the settings in the file's header; see `load_with_extra`.
+        """
+        from safetensors.numpy import save
+
+        # one entry, for safetensors writes several in random order: the same network must give the same file
+        header = {_HEADER_KEY: json.dumps({"network": self.config.to_dict(), **(extra or {})})}
+        content = save(self.state_dict(), header)
+        replace_file(path, lambda file: file.write(content))
+
+    def summary(self) -> str:
+        """A table of the layers with their output shapes and numbers of parameters, in the manner of Keras."""
+        config = self.config
+        counts: dict[str, int] = {}
+        for name, shape in _shapes(config).items():
+            layer = name.rpartition(".")[0]
+            counts[layer] = counts.get(layer, 0) + math.prod(shape)
+        sizes = (config.hidden_size, *config.dense, config.output_size)
+        rows = [("Layer (type)", "Output Shape", "Param #")]
+        for (layer, count), size in zip(counts.items(), sizes, strict=True):
+            kind = _LAYER_TYPES[config.cell] if layer in ("recurrent", "hidden") else "Dense"
+            rows.append((f"{layer} ({kind})", f"(None, {size})", f"{count:,}"))
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        lines = [f"{a:<{widths[0]}}   {b:<{widths[1]}}   {c:>{widths[2]}}" for a, b, c in rows]
+        rule = "-" * len(lines[0])
+        kilobytes = self.num_params * self.dtype.itemsize / 1024
+        total = f"Total params: {self.num_params:,} ({kilobytes:.2f} KB)"
+        return "\n".join([lines[0], rule, *lines[1:], rule, total])
+
+    def predict(self, x: np.ndarray, lengths: np.ndarray | None = None, n_threads: int | None = None) -> np.ndarray:
+        """The network's outputs.
+
+        Parameters
+        ----------
+        x : array_like (N, T, F)
+            Inputs, finite. Not modified.
+        lengths : array_like (N,) of int, optional
+            Steps of each sample, 1 ... T; later steps are ignored. Default: T for all.
+        n_threads : int, optional
+            Default: all cores that the process may use. The result does not depend on it.
+
+        Returns
+        -------
+        ndarray (N, m)
+            In the network's dtype.
+
+        Raises
+        ------
+        DataError
+            An array has the wrong shape or holds a value that is not finite.
+        """
+        x, lengths = self._check_inputs(x, lengths)
+        plan = self._plan(x.shape[1])
+        x = self._flatten(x)
+        out = np.empty((x.shape[0], plan.outputs), self.dtype)
+        chunks = -(-x.shape[0] // CHUNK_ROWS)
+        size = 1 if chunks * plan.steps <= _SMALL_PREDICTION else min(thread_count(n_threads), chunks)
+        arguments = [(plan, self._theta, x, lengths, out, buffers.make_workspace(plan, self.dtype), rank, size)
+                     for rank in range(size)]
+        if size == 1:
+            predict_worker(*arguments[0])
+        else:
+            run_together(predict_worker, arguments)
+        return out
+
+    def loss_and_gradients(
+        self, x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None = None
+    ) -> tuple[float, dict[str, np.ndarray]]:
+        """The mean squared error over all elements of y, and its gradient by back-propagation through time.
+
+        Parameters
+        ----------
+        x : array_like (N, T, F)
+            Inputs.
+        y : array_like (N, m)
+            Targets.
+        lengths : array_like (N,) of int, optional
+            Steps of each sample.
+
+        Returns
+        -------
+        loss : float
+            mean((predict(x) - y)**2)
+        gradients : dict of str to ndarray
+            dL/d(parameter), names and shapes of `state_dict`.
+
+        Raises
+        ------
+        DataError
+            An array has the wrong shape or holds a value that is not finite.
+        """
+        plan, data = self._data(x, y, lengths)
+        n = data.x.shape[0]
+        chunks = -(-n // CHUNK_ROWS)
+        accumulators = min(buffers.ACCUMULATORS, chunks)
+        gradients = buffers.aligned_zeros((accumulators, self._theta.size), self.dtype)
+        losses = np.zeros(accumulators)
+        transposed = buffers.aligned_zeros(buffers.transposed_size(plan), self.dtype)
+        gradient_worker(plan, self._theta, transposed, data, np.arange(n), gradients, losses,
+                        buffers.make_workspace(plan, self.dtype), np.zeros(COUNTERS, np.int64), 0, 1)
+        return float(losses.sum() / (n * plan.outputs)), self._named_values(gradients[0])
+
+    def fit(self, x: np.ndarray, y: np.ndarray, **options: Any) -> "History":
+        """Train on x (N, T, F), y (N, m); the keywords and the result are those of `trendlstm.training.fit`."""
+        from .training import fit  # training builds on this module
+
+        return fit(self, x, y, **options)
+
+    def _plan(self, steps: int) -> buffers.Plan:
+        config = self.config
+        return buffers.make_plan(_CELL_CODES[config.cell], steps, config.input_size, config.hidden_size, config.dense,
+                                 config.output_size, config.bias, config.squash_output)
+
+    def _named_values(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+        """Copies out of a flat buffer like theta, by parameter name, in their public shapes."""
+        shapes = _shapes(self.config)
+        return {name: np.array(view).reshape(shapes[name]) for name, view in self._named_views(flat).items()}
+
+    def _named_views(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+        """Views into a flat buffer like theta, by parameter name, without the padding; gates on an axis of their own."""
+        config, plan = self.config, self._plan(self.config.lag or 1)
+        recurrent, *dense = buffers.parameter_views(plan, flat)
+        hidden, padded = config.hidden_size, plan.hidden_size
+        views: dict[str, np.ndarray] = {}
+
+        def stack(rows: np.ndarray) -> np.ndarray:  # (gates, n, H) -> (gates, H, n), a view
+            return rows[:, :, :hidden].swapaxes(1, 2)
+
+        if config.cell == "ann":
+            views["hidden.weight"] = stack(recurrent[:, : plan.features])
+            if config.bias:
+                views["hidden.bias"] = recurrent[:, -1, :hidden]
+        else:
+            views["recurrent.weight_ih"] = stack(recurrent[:, padded : padded + plan.features])
+            views["recurrent.weight_hh"] = stack(recurrent[:, :hidden])
+            if config.bias:
+                views["recurrent.bias"] = recurrent[:, -1, :hidden]
+        n_in = hidden
+        for layer, (block, n_out) in enumerate(zip(dense, (*config.dense, config.output_size), strict=True)):
+            views[f"dense.{layer}.weight"] = block[:n_in, :n_out].T
+            views[f"dense.{layer}.bias"] = block[-1, :n_out]
+            n_in = n_out
+        return views
+
+    def _flatten(self, x: np.ndarray) -> np.ndarray:
+        """The windows as the kernels see them: a feed-forward cell's are one step."""
+        return x.reshape(x.shape[0], 1, -1) if self.config.cell == "ann" else x
+
+    def _check_inputs(self, x: np.ndarray, lengths: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        steps = self.config.lag if self.config.cell == "ann" else "T"
+        expected = f"(N, {steps}, {self.config.input_size})"
+        array = _finite_array("x", x, expected, self.dtype)
+        wrong = array.ndim != 3 or 0 in array.shape or array.shape[2] != self.config.input_size
+        if wrong or (self.config.cell == "ann" and array.shape[1] != steps):
+            raise DataError(f"x must have shape {expected} with at least one sample and step, but has {array.shape}")
+        n, steps = array.shape[:2]
+        if lengths is None or self.config.cell == "ann":
+            if lengths is not None:
+                raise OptionError("cell 'ann' takes whole windows: leave lengths out")
+            return array, np.full(n, steps, np.int64)
+        counts = np.asarray(lengths)
+        if counts.shape != (n,) or not np.issubdtype(counts.dtype, np.integer):
+            raise DataError(f"lengths must be whole numbers of shape ({n},), but has shape {counts.shape} "
+                            f"and dtype {counts.dtype}")
+        if counts.min() < 1 or counts.max() > steps:
+            raise DataError(f"lengths must lie in 1 ... {steps}, but go from {counts.min()} to {counts.max()}")
+        return array, np.ascontiguousarray(counts, np.int64)
+
+    def _data(self, x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None) -> tuple[buffers.Plan, Data]:
+        array, counts = self._check_inputs(x, lengths)
+        expected = f"({array.shape[0]}, {self.config.output_size})"
+        targets = _finite_array("y", y, expected, self.dtype)
+        if targets.shape != (array.shape[0], self.config.output_size):
+            raise DataError(f"y must have shape {expected}, but has {targets.shape}")
+        return self._plan(array.shape[1]), Data(self._flatten(array), targets, counts)
+
+
+def load(path: str | Path) -> Network:
+    """The network that `Network.save` wrote.
+
+    Raises
+    ------
+    RunError
+        The file is missing, damaged, or not written by this package.
+    """
+    network, _ = load_with_extra(path)
+    return network
+
+
+def load_with_extra(path: str | Path) -> tuple[Network, dict[str, Any]]:
+    """As `load`, with what `Network.save` was given as extra."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        header = json.loads(metadata[_HEADER_KEY])
+        config = NetworkConfig.from_dict(header.pop("network"))
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path} cannot be read as saved weights: {error}.") from error
+    except (KeyError, ValueError, TypeError) as error:
+        raise RunError(f"{path} was not saved by trendlstm: its header has no network settings.") from error
+    network = Network.from_config(config)
+    network.load_state_dict(values)
+    return network, header
+
+
+def _shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
+    """Every parameter's name and shape."""
+    hidden, rows = config.hidden_size, buffers.GATES[_CELL_CODES[config.cell]] * config.hidden_size
+    if config.cell == "ann":
+        assert config.lag is not None
+        shapes: dict[str, tuple[int, ...]] = {"hidden.weight": (hidden, config.lag * config.input_size)}
+        bias = "hidden.bias"
+    else:
+        shapes = {"recurrent.weight_ih": (rows, config.input_size), "recurrent.weight_hh": (rows, hidden)}
+        bias = "recurrent.bias"
+    if config.bias:
+        shapes[bias] = (rows,)
+    n_in = hidden
+    for layer, n_out in enumerate((*config.dense, config.output_size)):
+        shapes[f"dense.{layer}.weight"] = (n_out, n_in)
+        shapes[f"dense.{layer}.bias"] = (n_out,)
+        n_in = n_out
+    return shapes
+
+
+def _initial_values(config: NetworkConfig) -> dict[str, np.ndarray]:
+    """Initial parameters (float64), see `Network`."""
+    generator = np.random.default_rng(config.seed)
+    hidden = config.hidden_size
+    values = {}
+    for name, shape in _shapes(config).items():
+        first_layer = name.startswith(("recurrent", "hidden"))
+        if config.init == "uniform":
+            n_in = hidden if first_layer else _shapes(config)[name.rpartition(".")[0] + ".weight"][1]
+            bound = 1 / math.sqrt(n_in)
+            values[name] = generator.uniform(-bound, bound, shape)
+        elif name.endswith("bias"):
+            values[name] = np.zeros(shape)
+        elif name == "recurrent.weight_hh" and config.init == "orthogonal":
+            q, r = np.linalg.qr(generator.standard_normal(shape))
+            values[name] = q * np.sign(np.diag(r))  # makes the draw uniform over all such matrices
+        else:
+            bound = math.sqrt(6 / sum(shape))
+            values[name] = generator.uniform(-bound, bound, shape)
+    if config.cell == "lstm" and config.bias:
+        input_gate, forget_gate = slice(0, hidden), slice(hidden, 2 * hidden)
+        bias = values["recurrent.bias"]
+        if config.forget_bias == "chrono":
+            assert config.lag is not None
+            bias[forget_gate] = np.log(generator.uniform(1, config.lag - 1, hidden))
+            bias[input_gate] = -bias[forget_gate]
+        else:
+            bias[forget_gate] += config.forget_bias
+    return values
+
+
+def _finite_array(name: str, value: np.ndarray, expected: str, dtype: np.dtype) -> np.ndarray:
+    """`value` as a C-contiguous array of `dtype`; DataError if it holds text, gaps or infinities."""
+    try:
+        with np.errstate(over="ignore"):  # a value beyond float32 becomes inf, which is refused below
+            array = np.ascontiguousarray(value, dtype) if np.ndim(value) else np.asarray(value, dtype)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} must be an array of numbers of shape {expected}: {error}") from error
+    finite = np.isfinite(array)
+    if not finite.all():
+        where = tuple(int(index) for index in np.argwhere(~finite)[0])
+        raise DataError(f"{name} must be finite as {dtype.name}, expected shape {expected} and given {array.shape}, "
+                        f"but {name}{list(where)} is {np.asarray(value)[where]}")
+    return array

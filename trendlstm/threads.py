@@ -1,0 +1,102 @@
+"""Gangs of plain Python threads that run one compiled function together, and how many of them there should be."""
+
+import math
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .errors import OptionError
+
+_POLL_SECONDS = 0.05  # how often a waiting main thread looks at the progress
+
+
+def available_threads() -> int:
+    """The cores that this process may use: its affinity mask, and the CPU quota of its control group (Linux)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            cores = min(cores, max(1, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):
+        pass
+    return cores
+
+
+def thread_count(n_threads: int | None) -> int:
+    """`n_threads`, else the environment's TRENDLSTM_NUM_THREADS, else `available_threads()`.
+
+    Raises
+    ------
+    OptionError
+        Not a whole number from 1 up.
+    """
+    name, value = "n_threads", n_threads
+    if value is None:
+        name, value = "TRENDLSTM_NUM_THREADS", os.environ.get("TRENDLSTM_NUM_THREADS") or available_threads()
+    try:
+        count = int(value)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise OptionError(f"{name} must be a whole number from 1 up, but is {value!r}")
+    return count
+
+
+def run_together(
+    function: Callable[..., Any],
+    arguments: list[tuple],
+    while_waiting: Callable[[], None] = lambda: None,
+    stop: Callable[[], None] = lambda: None,
+) -> None:
+    """Call `function` with each tuple of `arguments`, each in a thread of its own, and wait for all.
+
+    Parameters
+    ----------
+    function : callable
+        Run once per tuple. It may expect all others to run at the same time.
+    arguments : list of tuple
+        One per thread.
+    while_waiting : callable
+        Called now and then on this thread.
+    stop : callable
+        Must make every call return soon. Called when `while_waiting` or a signal (Ctrl-C) raises; the threads are
+        waited for, then the exception goes on.
+    """
+    all_started = threading.Event()
+    abandoned = False
+    failures: list[BaseException] = []
+
+    def run(values: tuple) -> None:
+        all_started.wait()
+        if abandoned:
+            return
+        try:
+            function(*values)
+        except BaseException as error:  # handed to the calling thread below
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(values,), daemon=True) for values in arguments]
+    started: list[threading.Thread] = []
+    try:
+        for thread in threads:
+            thread.start()
+            started.append(thread)
+    except BaseException:
+        abandoned = True
+        raise
+    finally:
+        all_started.set()
+    try:
+        for thread in started:
+            while thread.is_alive():
+                thread.join(_POLL_SECONDS)
+                while_waiting()
+    except BaseException:
+        stop()
+        for thread in started:
+            thread.join()
+        raise
+    if failures:
+        raise failures[0]

@@ -1,0 +1,339 @@
+"""`fit` and `fit_many`: mini-batch training with Adam, validation, early stopping."""
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .config import FitConfig
+from .errors import DataError, OptionError, TrainingError
+from .kernels import buffers, fit as kernel
+from .kernels.gang import COUNTERS, STOP
+from .network import Network
+from .threads import run_together, thread_count
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+class Progress(NamedTuple):
+    """What a progress callback is told: epochs over all fits, and the losses of the epoch that ended last."""
+
+    epoch: int
+    epochs: int
+    loss: float
+    validation_loss: float  # NaN without validation
+
+
+@dataclass(frozen=True)
+class History:
+    """How a fit went.
+
+    Attributes
+    ----------
+    loss : ndarray (epochs_run,)
+        Mean squared error over the epoch's minibatches, each before its step (in the targets' units, squared).
+    validation_loss : ndarray (epochs_run,) or None
+        Mean squared error of the validation samples after the epoch.
+    best_epoch : int
+        Whose weights the network now has, from 0: the lowest validation loss (of equal ones the earlier), or the
+        last epoch without validation; -1 if no epoch was finished.
+    epochs_run : int
+        Epochs finished.
+    seconds : float
+        Wall time.
+    stopped : {"epochs", "patience"}
+        Why it ended.
+    """
+
+    loss: np.ndarray
+    validation_loss: np.ndarray | None
+    best_epoch: int
+    epochs_run: int
+    seconds: float
+    stopped: str
+
+
+def fit(
+    network: Network,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    validation: Pair | None = None,
+    lengths: np.ndarray | None = None,
+    n_threads: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    **settings: Any,
+) -> History:
+    """Train one network by Adam (Kingma & Ba 2015) on the mean squared error; all threads share each minibatch.
+
+    The weights are the same bits for any number of threads. Each call starts Adam afresh. With `validation` the
+    weights of its best epoch are kept, otherwise the last.
+
+    Parameters
+    ----------
+    network : Network
+        Modified.
+    x : array_like (N, T, F)
+        Inputs. Not modified.
+    y : array_like (N, m)
+        Targets. Not modified.
+    validation : pair of arrays (x, y), optional
+        Evaluated after each epoch; chooses the epoch, changes nothing else.
+    lengths : array_like (N,) of int, optional
+        Steps of each sample of x. Not with `validation`.
+    n_threads : int, optional
+        Default: all cores that the process may use.
+    progress : callable, optional
+        Called on this thread with a `Progress`, about 20 times a second and at the end. If it raises, training ends.
+    **settings
+        The fields of `FitConfig`: epochs=100, batch_size=32, learning_rate=1e-3, patience=None (epochs without a
+        better validation loss before stopping), clip_norm=None (largest norm of the gradient), weight_decay=0.0
+        (decoupled, weights only), shuffle=True, seed=None (of the shuffling; default: the network's).
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    OptionError, DataError
+        A setting or an array cannot be used.
+    TrainingError
+        A loss or weight became infinite or NaN. The network keeps the weights it would have had at the last good
+        epoch (the initial ones if there was none).
+    KeyboardInterrupt
+        Ctrl-C; the network then has the best weights so far.
+    """
+    start = time.perf_counter()
+    job = _Job(network, x, y, lengths, validation, _fit_config(settings))
+    size = min(thread_count(n_threads), job.chunks)
+    arguments = [(*job.arguments(), rank, size) for rank in range(size)]
+    try:
+        run_together(kernel.fit_worker, arguments, _reporter([job], progress), job.stop)
+    finally:
+        job.finish()
+    _reporter([job], progress)()
+    return job.history(time.perf_counter() - start)
+
+
+def fit_many(
+    networks: Sequence[Network],
+    xs: np.ndarray | Sequence[np.ndarray],
+    ys: np.ndarray | Sequence[np.ndarray],
+    *,
+    validation: Pair | Sequence[Pair | None] | None = None,
+    n_threads: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    **settings: Any,
+) -> list[History]:
+    """Train many networks, one to a thread at a time; each gets the bits that `fit` would give it alone.
+
+    Parameters
+    ----------
+    networks : sequence of Network
+        Modified. Each may have its own shape.
+    xs, ys : sequence of arrays, or one array for all
+        Inputs (N, T, F) and targets (N, m) of each network; a single array is shared.
+    validation : pair, sequence of pairs or None, optional
+        One for all or one each.
+    n_threads, progress, **settings
+        As in `fit`.
+
+    Returns
+    -------
+    list of History
+        In the order of `networks`.
+
+    Raises
+    ------
+    As `fit`. If a fit fails or is interrupted, the others keep their best weights so far.
+    """
+    config = _fit_config(settings)
+    count = len(networks)
+    inputs, targets = (_one_each(name, value, count) for name, value in (("xs", xs), ("ys", ys)))
+    if validation is None or _is_pair(validation):
+        validations = [validation] * count
+    else:
+        validations = _one_each("validation", validation, count)
+    if len({id(network) for network in networks}) < count:
+        raise OptionError("networks holds the same network twice; each fit needs its own")
+    jobs = [_Job(network, x, y, None, pair, config)
+            for network, x, y, pair in zip(networks, inputs, targets, validations, strict=True)]
+    remaining = iter(range(count))
+    lock = threading.Lock()
+    seconds = [0.0] * count
+
+    def train_remaining() -> None:
+        while True:
+            with lock:
+                index = next(remaining, None)
+            if index is None or jobs[index].is_stopped():
+                return
+            start = time.perf_counter()
+            kernel.fit_worker(*jobs[index].arguments(), 0, 1)
+            jobs[index].release()
+            seconds[index] = time.perf_counter() - start
+            if jobs[index].outcome[0] == kernel.NOT_FINITE:
+                stop_all()
+
+    def stop_all() -> None:
+        for job in jobs:
+            job.stop()
+
+    try:
+        run_together(train_remaining, [()] * min(thread_count(n_threads), count), _reporter(jobs, progress), stop_all)
+    finally:
+        errors = []
+        for job in jobs:
+            try:
+                job.finish()
+            except TrainingError as error:
+                errors.append(error)
+    if errors:
+        raise errors[0]
+    _reporter(jobs, progress)()
+    return [job.history(duration) for job, duration in zip(jobs, seconds, strict=True)]
+
+
+class _Job:
+    """One fit: checked data, and while it runs the arrays that its threads share."""
+
+    def __init__(self, network: Network, x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None,
+                 validation: Pair | None, config: FitConfig) -> None:
+        if validation is not None and not _is_pair(validation):
+            raise OptionError("validation must be a pair of arrays (x, y)")
+        if config.patience is not None and validation is None:
+            raise OptionError("patience needs validation=(x, y), whose loss it watches")
+        if lengths is not None and validation is not None:
+            raise OptionError("lengths cannot be combined with validation")
+        self.network = network
+        self.config = config
+        self.plan, self.train = network._data(x, y, lengths)
+        n = self.train.x.shape[0]
+        if validation is None:
+            self.validation = type(self.train)(self.train.x[:0], self.train.y[:0], self.train.lengths[:0])
+        else:
+            plan, self.validation = network._data(*validation, None)
+            if plan.steps != self.plan.steps or plan.features != self.plan.features:
+                raise DataError(f"validation x must have {self.train.x.shape[1]} time steps like x, "
+                                f"but has {self.validation.x.shape[1]}")
+        self.chunks = -(-min(config.batch_size, n) // buffers.CHUNK_ROWS)
+        self.counters = np.zeros(COUNTERS, np.int64)
+        self.outcome = np.array([kernel.STOPPED, 0, -1], np.int64)
+        self.losses = np.full((2, config.epochs), np.nan)
+        self.kept = network._theta.copy()
+        self.options = kernel.FitOptions(
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            learning_rate=float(config.learning_rate),
+            clip_norm=float(config.clip_norm or 0.0),
+            weight_decay=float(config.weight_decay),
+            patience=config.patience or -1,
+            shuffle=config.shuffle,
+            seed=network.config.seed if config.seed is None else config.seed,
+        )
+        self._state: kernel.FitState | None = None
+
+    def arguments(self) -> tuple:
+        """The arguments of one thread's `fit_worker`, with a work space of its own."""
+        if self._state is None:
+            self._state = self._make_state()
+        work = buffers.make_workspace(self.plan, self.network.dtype)
+        return self.plan, self._state, self.train, self.validation, self.options, work
+
+    def _make_state(self) -> kernel.FitState:
+        network = self.network
+        size, dtype = network._theta.size, network.dtype
+        accumulators = min(buffers.ACCUMULATORS, self.chunks)
+        decays = buffers.aligned_zeros(size, dtype)
+        for name, view in network._named_views(decays).items():
+            view[...] = 0.0 if name.endswith("bias") else 1.0
+        theta = buffers.aligned_zeros(size, dtype)
+        theta[:] = network._theta
+        return kernel.FitState(
+            theta=theta,
+            kept=self.kept,
+            transposed=buffers.aligned_zeros(buffers.transposed_size(self.plan), dtype),
+            first_moment=buffers.aligned_zeros(size, dtype),
+            second_moment=buffers.aligned_zeros(size, dtype),
+            decays=decays,
+            gradients=buffers.aligned_zeros((accumulators, size), dtype),
+            losses=np.zeros(accumulators),
+            norms=np.zeros(size // buffers.BLOCK),
+            order=np.arange(self.train.x.shape[0]),
+            validation_losses=np.zeros(-(-self.validation.x.shape[0] // buffers.CHUNK_ROWS)),
+            history=self.losses,
+            outcome=self.outcome,
+            counters=self.counters,
+        )
+
+    def release(self) -> None:
+        """Drop what only a running fit needs."""
+        self._state = None
+
+    def stop(self) -> None:
+        self.counters[STOP] = 1
+
+    def is_stopped(self) -> bool:
+        return bool(self.counters[STOP])
+
+    def finish(self) -> None:
+        """Give the network the kept weights; raises TrainingError if a loss was not finite."""
+        self.release()
+        self.network._theta[:] = self.kept
+        ended, epochs_run, _ = self.outcome.tolist()
+        if ended == kernel.NOT_FINITE:
+            raise TrainingError(
+                f"the loss is no longer finite in epoch {epochs_run + 1}: use a smaller learning rate than "
+                f"{self.config.learning_rate:g} or clip the gradient's norm; the weights "
+                + (f"of epoch {self.outcome[2] + 1} are kept" if epochs_run else "from before training are kept"))
+
+    def history(self, seconds: float) -> History:
+        ended, epochs_run, best_epoch = self.outcome.tolist()
+        validated = self.validation.x.shape[0] > 0
+        return History(
+            loss=self.losses[0, :epochs_run].copy(),
+            validation_loss=self.losses[1, :epochs_run].copy() if validated else None,
+            best_epoch=best_epoch,
+            epochs_run=epochs_run,
+            seconds=seconds,
+            stopped="patience" if ended == kernel.PATIENCE else "epochs",
+        )
+
+
+def _fit_config(settings: dict[str, Any]) -> FitConfig:
+    names = [field.name for field in dataclasses.fields(FitConfig)]
+    for name in settings:
+        if name not in names:
+            raise OptionError(f"unknown setting {name!r} of fit; the settings are {', '.join(names)}")
+    return FitConfig(**settings)
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2 and all(np.ndim(part) >= 2 for part in value)
+
+
+def _one_each(name: str, values: Any, count: int) -> Sequence[Any]:
+    if isinstance(values, np.ndarray):
+        return [values] * count
+    if len(values) != count:
+        raise OptionError(f"{name} must hold one entry for each of the {count} networks, but holds {len(values)}")
+    return values
+
+
+def _progress_of(jobs: list[_Job]) -> Progress:
+    done = [int(job.outcome[1]) for job in jobs]
+    last = max(range(len(jobs)), key=lambda index: (0 < done[index] < jobs[index].config.epochs, done[index]))
+    losses = jobs[last].losses[:, done[last] - 1] if done[last] else (np.nan, np.nan)
+    return Progress(sum(done), sum(job.config.epochs for job in jobs), float(losses[0]), float(losses[1]))
+
+
+def _reporter(jobs: list[_Job], progress: Callable[[Progress], None] | None) -> Callable[[], None]:
+    if progress is None:
+        return lambda: None
+    return lambda: progress(_progress_of(jobs))
+
