@@ -1,0 +1,230 @@
+"""Errors, skill, hit rate and lag check (trendlstm.evaluation.metrics)."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sklearn_metrics
+from statsmodels.stats.proportion import proportion_confint
+
+from trendlstm.errors import DataError
+from trendlstm.evaluation.metrics import (
+    evaluate,
+    hit_rate,
+    lag_check,
+    mae,
+    mape,
+    rmse,
+    skill,
+    wilson_interval,
+)
+from trendlstm.evaluation.significance import diebold_mariano, pesaran_timmermann
+
+ORIGIN = np.array([10.0, 10.0, 20.0, 20.0, 40.0])
+ACTUAL = np.array([12.0, 8.0, 20.0, 25.0, 50.0])
+PREDICTED = np.array([11.0, 9.0, 21.0, 20.0, 38.0])
+
+
+def random_walk(n, seed=0):
+    return 100 * np.exp(np.cumsum(0.01 * np.random.default_rng(seed).standard_normal(n)))
+
+
+# --- Errors and skill ------------------------------------------------------------------------------------
+
+
+def test_errors_by_hand():
+    # errors -1, 1, 1, -5, -12
+    assert rmse(ACTUAL, PREDICTED) == pytest.approx(np.sqrt(172 / 5), rel=1e-15)
+    assert mae(ACTUAL, PREDICTED) == 20 / 5
+    assert mape(ACTUAL, PREDICTED) == pytest.approx(100 * (1 / 12 + 1 / 8 + 1 / 20 + 5 / 25 + 12 / 50) / 5)
+    # persistence's errors -2, 2, 0, -5, -10
+    assert skill(ORIGIN, ACTUAL, PREDICTED) == pytest.approx(1 - np.sqrt(172 / 133), rel=1e-14)
+
+
+def test_errors_equal_scikit_learn():
+    actual, predicted = random_walk(300), random_walk(300, seed=1)
+    assert rmse(actual, predicted) == pytest.approx(
+        sklearn_metrics.root_mean_squared_error(actual, predicted), rel=1e-13
+    )
+    assert mae(actual, predicted) == pytest.approx(
+        sklearn_metrics.mean_absolute_error(actual, predicted), rel=1e-13
+    )
+    assert mape(actual, predicted) == pytest.approx(
+        100 * sklearn_metrics.mean_absolute_percentage_error(actual, predicted), rel=1e-13
+    )
+
+
+def test_skill_of_persistence_perfection_and_constant_prices():
+    assert skill(ORIGIN, ACTUAL, ORIGIN) == 0
+    assert skill(ORIGIN, ACTUAL, ACTUAL) == 1
+    assert skill(ORIGIN, ORIGIN, PREDICTED) is None
+
+
+# --- Hit rate --------------------------------------------------------------------------------------------
+
+
+def test_hit_rate_by_hand():
+    # directions actual + - 0 + +, predicted + - + 0 -: two hits, the unchanged day left out, the zero a miss
+    result = hit_rate(ORIGIN, ACTUAL, PREDICTED)
+    assert (result.hits, result.counted, result.unchanged, result.rate) == (2, 4, 1, 0.5)
+    assert (result.low, result.high) == wilson_interval(2, 4)
+
+
+def test_a_forecast_without_any_direction_has_no_hit_rate():
+    persistence = hit_rate(ORIGIN, ACTUAL, ORIGIN)
+    assert (persistence.hits, persistence.counted, persistence.unchanged) == (0, 4, 1)
+    assert persistence.rate is persistence.low is persistence.high is None
+    never_changed = hit_rate(ORIGIN, ORIGIN, PREDICTED)
+    assert (never_changed.counted, never_changed.unchanged, never_changed.rate) == (0, 5, None)
+
+
+def test_wrong_on_every_day_is_a_rate_of_zero_not_none():
+    result = hit_rate(ORIGIN, ORIGIN + 1, ORIGIN - 1)
+    assert (result.rate, result.low) == (0, 0)
+    assert result.high == pytest.approx(0.4345, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("hits", "counted", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_interval_of_newcombe_1998(hits, counted, low, high):
+    """Newcombe (1998), Statistics in Medicine 17: 857-872, table I, method 3."""
+    assert wilson_interval(hits, counted) == pytest.approx((low, high), abs=5.1e-5)
+
+
+@given(st.integers(1, 2000), st.data())
+@settings(deadline=None)
+def test_wilson_interval_equals_statsmodels(counted, data):
+    hits = data.draw(st.integers(0, counted))
+    confidence = data.draw(st.sampled_from([0.8, 0.9, 0.95, 0.99]))
+    expected = proportion_confint(hits, counted, alpha=1 - confidence, method="wilson")
+    low, high = wilson_interval(hits, counted, confidence)
+    assert (low, high) == pytest.approx(expected, abs=1e-12)
+    assert 0 <= low <= hits / counted + 1e-12 and hits / counted - 1e-12 <= high <= 1
+
+
+# --- Lag check -------------------------------------------------------------------------------------------
+
+
+@given(st.integers(-5, 5), st.integers(40, 300), st.integers(0, 1000))
+@settings(deadline=None)
+def test_lag_check_finds_any_shift(shift, n, seed):
+    prices = random_walk(n + 10, seed)
+    actual = prices[5 : n + 5]
+    predicted = prices[5 - shift : n + 5 - shift]
+    result = lag_check(actual, predicted)
+    assert result.shift == shift
+    assert result.correlation == pytest.approx(1)
+    assert result.reason is None
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_persistence_is_an_echo_of_the_day_of_its_forecast(step):
+    close = random_walk(200)
+    assert lag_check(close[step:], close[:-step]).shift == step
+
+
+def test_a_model_that_sees_tomorrow_is_found_out():
+    """Its step-1 predictions move with the day after their target, or with the target day itself."""
+    close = random_walk(250)
+    noise = np.random.default_rng(3).normal(0, 0.2, 248)
+    assert lag_check(close[1:-1], close[2:] + noise).shift == -1
+    honest, peeking = lag_check(close[1:-1], close[:-2] + noise), lag_check(close[1:-1], close[1:-1] + noise)
+    assert (honest.shift, peeking.shift) == (1, 0)
+
+
+@given(st.integers(13, 60), st.integers(0, 1000))
+@settings(deadline=None)
+def test_lag_check_equals_pandas_over_the_common_days(n, seed):
+    actual, predicted = random_walk(n, seed), random_walk(n, seed + 5000)
+    frame = pd.DataFrame({s: pd.Series(actual).shift(s) for s in range(-5, 6)}).assign(p=predicted).dropna()
+    assert len(frame) == n - 10
+    correlations = frame.drop(columns="p").corrwith(frame["p"])
+    result = lag_check(actual, predicted)
+    assert result.shift == correlations.idxmax()
+    assert result.correlation == pytest.approx(correlations.max(), abs=1e-12)
+
+
+@given(st.integers(13, 100), st.floats(0.1, 2))
+@settings(deadline=None)
+def test_lag_check_on_a_straight_line_prefers_no_shift(n, slope):
+    """Every shift correlates perfectly there, but for rounding."""
+    line = 0.37 * np.arange(1, n + 1)
+    assert lag_check(line, slope * line + 0.1).shift == 0
+
+
+def test_lag_check_is_not_defined_for_few_or_constant_prices():
+    walk = random_walk(30)
+    assert lag_check(walk[:13], walk[:13]).shift == 0
+    for actual, predicted, reason in (
+        (walk[:12], walk[:12], "12 predictions are too few, 13 are needed"),
+        (walk, np.full(30, 5.0), "do not vary"),
+        (np.full(30, 5.0), walk, "do not vary"),
+    ):
+        result = lag_check(actual, predicted)
+        assert result.shift is None and result.correlation is None
+        assert reason in result.reason
+
+
+# --- Everything at once ----------------------------------------------------------------------------------
+
+
+def test_evaluate_measures_every_step():
+    close = random_walk(120)
+    actual = np.stack([close[1:-2], close[2:-1], close[3:]], axis=1)
+    origin = close[:-3]
+    predicted = (actual * np.random.default_rng(1).normal(1, 0.01, actual.shape)).astype(np.float32)
+    steps = evaluate(origin, actual, predicted)
+    assert [step.step for step in steps] == [1, 2, 3]
+    for k, step in enumerate(steps, 1):
+        a, p = actual[:, k - 1], predicted[:, k - 1].astype(np.float64)
+        assert step.n == 117
+        assert (step.rmse, step.mae, step.mape) == pytest.approx(
+            (rmse(a, p), mae(a, p), mape(a, p)), rel=1e-14
+        )
+        assert step.skill == pytest.approx(skill(origin, a, p), rel=1e-12)
+        assert step.hit_rate == hit_rate(origin, a, p)
+        assert step.diebold_mariano == diebold_mariano(a, p, origin, k)
+        assert step.pesaran_timmermann == pesaran_timmermann(origin, a, p, k)
+        assert step.lag_check == lag_check(a, p)
+    assert len({step.diebold_mariano.p_value for step in steps}) == 3
+
+
+def test_evaluate_of_persistence_is_plain_json_with_nulls_where_not_defined():
+    origin = random_walk(50)
+    (step,) = evaluate(origin[:-1], origin[1:, None], origin[:-1, None])
+    record = json.loads(json.dumps(step.to_dict(), allow_nan=False))
+    assert record["skill"] == 0
+    assert record["hit_rate"]["rate"] is None
+    assert record["diebold_mariano"]["p_value"] is None and record["diebold_mariano"]["reason"]
+    assert record["pesaran_timmermann"]["p_value"] is None and record["pesaran_timmermann"]["reason"]
+    assert record["lag_check"]["shift"] == 1
+
+
+@pytest.mark.parametrize(
+    ("shapes", "named"),
+    [
+        (((5,), (5, 1), (5, 2)), "(5,), (5, 1) and (5, 2)"),
+        (((4,), (5, 1), (5, 1)), "(4,), (5, 1) and (5, 1)"),
+        (((5,), (5,), (5,)), "(5,), (5,) and (5,)"),
+        (((0,), (0, 1), (0, 1)), "(0,), (0, 1) and (0, 1)"),
+    ],
+)
+def test_evaluate_names_wrong_shapes(shapes, named):
+    with pytest.raises(DataError) as error:
+        evaluate(*(np.ones(shape) for shape in shapes))
+    assert str(error.value).endswith(f"shapes {named}.")
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_evaluate_refuses_prices_that_are_not_finite(which, value):
+    arrays = [np.ones(5), np.ones((5, 1)), np.ones((5, 1))]
+    arrays[which][2] = value
+    name = ("origin_close", "actual", "predicted")[which]
+    with pytest.raises(DataError, match=f"{name} holds NaN or infinity"):
+        evaluate(*arrays)

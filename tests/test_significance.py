@@ -1,0 +1,336 @@
+"""Diebold-Mariano, Pesaran-Timmermann and the rule of evidence (trendlstm.evaluation.significance)."""
+
+import math
+from fractions import Fraction
+
+import dieboldmariano
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chi2_contingency, norm
+from scipy.stats import t as student_t
+from statsmodels.stats.diagnostic import pesaran_timmermann as statsmodels_pesaran_timmermann
+from statsmodels.tsa.stattools import diebold_mariano_test
+
+from trendlstm.data.windows import make_windows
+from trendlstm.evaluation.baselines import ridge
+from trendlstm.evaluation.metrics import evaluate, wilson_interval
+from trendlstm.evaluation.significance import (
+    TestResult,
+    claims_evidence,
+    diebold_mariano,
+    pesaran_timmermann,
+    verdict,
+)
+
+
+def forecasts(n, seed, step=1):
+    """Actual prices, a forecast and a reference whose errors overlap over `step` days."""
+    rng = np.random.default_rng(seed)
+    actual = 100 + np.cumsum(rng.standard_normal(n))
+
+    def errors():
+        return np.convolve(rng.standard_normal(n + step - 1), np.ones(step), "valid")
+
+    return actual, actual + errors(), actual + rng.uniform(0.7, 1.4) * errors()
+
+
+# --- Diebold-Mariano -------------------------------------------------------------------------------------
+
+
+def test_diebold_mariano_by_hand():
+    # squared errors 1 4 0 1 4 and 4 9 1 1 4: d = 3 5 1 0 0, mean 9/5, variance (35 - 81/5) / 5
+    actual = np.full(5, 10.0)
+    result = diebold_mariano(actual, actual + [1, -2, 0, 1, 2], actual + [2, 3, -1, 1, -2])
+    statistic = math.sqrt(4 / 5) * 1.8 / math.sqrt((35 - 81 / 5) / 5 / 5)
+    assert result.statistic == pytest.approx(statistic, rel=1e-14)
+    assert result.p_value == pytest.approx(student_t.sf(statistic, 4), rel=1e-12)
+    assert (result.n, result.reason) == (5, None)
+
+
+@given(st.integers(1, 6), st.integers(12, 250), st.integers(0, 10_000))
+@settings(deadline=None)
+def test_diebold_mariano_equals_dieboldmariano(step, n, seed):
+    actual, predicted, reference = forecasts(n, seed, step)
+    try:
+        peer = dieboldmariano.dm_test(actual, predicted, reference, h=step, one_sided=True)
+    except dieboldmariano.NegativeVarianceException:
+        peer = dieboldmariano.dm_test(
+            actual, predicted, reference, h=step, one_sided=True, variance_estimator="bartlett"
+        )
+    ours = diebold_mariano(actual, predicted, reference, step)
+    assert (-ours.statistic, ours.p_value) == pytest.approx(peer, rel=1e-7, abs=1e-9)
+
+
+@pytest.mark.parametrize("step", [2, 3, 4])
+def test_diebold_mariano_falls_back_on_bartlett_weights(step):
+    """Losses that swing make the plain sum of autocovariances negative; compare with Bartlett's."""
+    n = 41
+    actual = np.full(n, 100.0)
+    # d has the period step, with autocovariances at the lags 1 ... step - 1 that add up to less than -1/2
+    d = np.where(np.arange(n) % step == 0, 1.0, 0.0) + 1e-3 * np.random.default_rng(0).standard_normal(n)
+    predicted, reference = actual + 2, actual + np.sqrt(4 + d)
+    with pytest.raises(dieboldmariano.NegativeVarianceException):
+        dieboldmariano.dm_test(actual, predicted, reference, h=step)
+    peer = diebold_mariano_test(actual, predicted, reference, lags=step - 1, harvey_adj=True, horizon=step)
+    ours = diebold_mariano(actual, predicted, reference, step)
+    assert ours.statistic == pytest.approx(-peer.statistic, rel=1e-9)
+    assert 2 * ours.p_value == pytest.approx(peer.pvalue, rel=1e-7)
+
+
+@given(st.integers(5, 300), st.integers(0, 10_000))
+@settings(deadline=None)
+def test_diebold_mariano_of_step_1_equals_statsmodels(n, seed):
+    actual, predicted, reference = forecasts(n, seed)
+    peer = diebold_mariano_test(actual, predicted, reference, lags=0, harvey_adj=True)
+    ours = diebold_mariano(actual, predicted, reference)
+    assert ours.statistic == pytest.approx(-peer.statistic, rel=1e-9)
+    assert 2 * min(ours.p_value, 1 - ours.p_value) == pytest.approx(peer.pvalue, rel=1e-7)
+
+
+@given(st.integers(1, 5), st.integers(10, 100), st.integers(0, 1000))
+@settings(deadline=None)
+def test_diebold_mariano_is_antisymmetric_and_free_of_units(step, n, seed):
+    actual, predicted, reference = forecasts(n, seed, step)
+    forward = diebold_mariano(actual, predicted, reference, step)
+    backward = diebold_mariano(actual, reference, predicted, step)
+    assert backward.statistic == pytest.approx(-forward.statistic, rel=1e-9)
+    assert forward.p_value + backward.p_value == pytest.approx(1)
+    # a power of two, so that nothing rounds differently
+    assert diebold_mariano(1024 * actual, 1024 * predicted, 1024 * reference, step) == forward
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 4])
+def test_diebold_mariano_of_too_few_forecasts_is_not_defined(n):
+    actual, predicted, reference = (values[:n] for values in forecasts(10, 0))
+    assert diebold_mariano(actual, predicted, reference, step=4) == TestResult(
+        None, None, n, f"too few forecasts for step 4: {n}"
+    )
+
+
+def test_diebold_mariano_of_one_more_than_too_few():
+    actual, predicted, reference = forecasts(5, 0)
+    assert diebold_mariano(actual, predicted, reference, step=4).p_value is not None
+    assert diebold_mariano(actual[:2], predicted[:2], reference[:2]).p_value is not None
+    assert diebold_mariano(actual[:1], predicted[:1], reference[:1]).p_value is None
+
+
+def test_diebold_mariano_at_zero_variance_is_not_defined():
+    actual, predicted, reference = forecasts(100, 0)
+    for forecast, against in (
+        (reference, reference),  # no difference at all
+        (reference * (1 + 1e-16), reference),  # none
+        (reference + 3e-14, reference),  # none but rounding
+        (np.where(np.arange(100) % 2, actual + 1, actual - 1), actual + 3),  # always 8
+        (actual, actual),  # no errors
+    ):
+        result = diebold_mariano(actual, forecast, against)
+        assert result.statistic is None and result.p_value is None
+        assert "does not vary" in result.reason
+    assert diebold_mariano(actual, predicted, reference).reason is None
+
+
+# --- Pesaran-Timmermann ----------------------------------------------------------------------------------
+
+# A worked example in circulation: changes and their forecasts.
+CHANGES = np.array([23, -2, 56, 51, 4, -45, -12, -24, -51, 78, -6, -7, -39, 31, 35.0])
+PREDICTED_CHANGES = np.array([14, 3, 45, 23, -5, -56, 4, -11, -34, 29, 3, -11, -12, 24, 3.0])
+
+
+def test_pesaran_timmermann_by_hand():
+    result = pesaran_timmermann(np.zeros(15), CHANGES, PREDICTED_CHANGES)
+    # 11 of 15 right; 7 of 15 actual and 9 of 15 predicted ones are up
+    n, p_y, p_x, hits = 15, Fraction(7, 15), Fraction(9, 15), Fraction(11, 15)
+    expected = p_y * p_x + (1 - p_y) * (1 - p_x)
+    variance = expected * (1 - expected) / n - (
+        (2 * p_y - 1) ** 2 * p_x * (1 - p_x) / n
+        + (2 * p_x - 1) ** 2 * p_y * (1 - p_y) / n
+        + 4 * p_y * p_x * (1 - p_y) * (1 - p_x) / n**2
+    )
+    statistic = float(hits - expected) / math.sqrt(variance)
+    assert result.statistic == pytest.approx(statistic, rel=1e-12)
+    assert result.statistic == pytest.approx(1.968, abs=5e-4)
+    assert result.p_value == pytest.approx(norm.sf(statistic), rel=1e-10)
+    assert (result.n, result.reason) == (15, None)
+
+
+@given(st.integers(4, 400), st.floats(-1, 1), st.integers(0, 10_000))
+@settings(deadline=None)
+def test_pesaran_timmermann_equals_statsmodels_and_chi_squared(n, relation, seed):
+    rng = np.random.default_rng(seed)
+    change = rng.standard_normal(n) + 0.2
+    predicted_change = relation * change + rng.standard_normal(n) - 0.1
+    ours = pesaran_timmermann(np.full(n, 100.0), 100 + change, 100 + predicted_change)
+    up, predicted_up = change > 0, predicted_change > 0
+    if len(set(up)) == 1 or len(set(predicted_up)) == 1:
+        assert ours.p_value is None
+        return
+    # statsmodels leaves out the paper's term of order 1/n^2, with which the variance is (n - 1) / n as large
+    peer = statsmodels_pesaran_timmermann(change, predicted_change, alternative="larger")
+    assert ours.statistic == pytest.approx(math.sqrt(n / (n - 1)) * peer.statistic, rel=1e-9, abs=1e-12)
+    assert ours.p_value == pytest.approx(norm.sf(ours.statistic), rel=1e-9)
+    # and the square of statsmodels' is Pearson's chi-squared of the 2 x 2 table
+    table = pd.crosstab(up, predicted_up).to_numpy()
+    assert ours.statistic**2 == pytest.approx(
+        n / (n - 1) * chi2_contingency(table, correction=False).statistic, rel=1e-9, abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("step", [2, 3])
+def test_pesaran_timmermann_of_step_k_takes_every_kth_origin(step):
+    rng = np.random.default_rng(0)
+    origin, actual, predicted = 100 + rng.standard_normal((3, 90))
+    result = pesaran_timmermann(origin, actual, predicted, step)
+    assert result.n == 90 // step
+    assert result == pesaran_timmermann(origin[::step], actual[::step], predicted[::step])
+    assert result != pesaran_timmermann(origin, actual, predicted)
+
+
+def test_pesaran_timmermann_leaves_out_days_without_a_direction():
+    zeros = np.array([0.0, 5.0, 0.0])
+    change = np.concatenate([CHANGES, zeros])
+    predicted_change = np.concatenate([PREDICTED_CHANGES, [5.0, 0.0, 0.0]])
+    expected = pesaran_timmermann(np.zeros(15), CHANGES, PREDICTED_CHANGES)
+    assert pesaran_timmermann(np.zeros(18), change, predicted_change) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "predicted_change", "reason"),
+    [
+        (CHANGES, np.ones(15), "all predicted directions are up"),
+        (CHANGES, -np.ones(15), "all predicted directions are down"),
+        (np.ones(15), CHANGES, "all actual directions are up"),
+        (CHANGES, np.zeros(15), "no day has both"),
+        (np.zeros(15), CHANGES, "no day has both"),
+        (np.ones(1), np.ones(1), "all predicted directions are up"),
+    ],
+)
+def test_pesaran_timmermann_without_both_directions_is_not_defined(change, predicted_change, reason):
+    result = pesaran_timmermann(np.full(len(change), 50.0), 50 + change, 50 + predicted_change)
+    assert result.statistic is None and result.p_value is None
+    assert reason in result.reason
+
+
+def test_pesaran_timmermann_sees_no_skill_in_always_up():
+    """Nearly always up in a rising market: a hit rate of 80 % and no evidence."""
+    change = np.where(np.arange(100) % 5, 1.0, -1.0)
+    predicted_change = np.where(np.arange(100) < 98, 1.0, -1.0)
+    result = pesaran_timmermann(np.full(100, 50.0), 50 + change, 50 + predicted_change)
+    assert np.mean(np.sign(change) == np.sign(predicted_change)) > 0.77
+    assert result.p_value > 0.3
+
+
+# --- The rule and its sentence ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("skill", "p_value", "claimed"),
+    [
+        (0.01, 0.0499, True),
+        (0.01, 0.05, False),
+        (0.0, 0.001, False),
+        (-0.01, 0.001, False),
+        (1e-9, 0.0, True),
+        (None, 0.001, False),
+        (0.01, None, False),
+    ],
+)
+def test_evidence_needs_skill_and_significance(skill, p_value, claimed):
+    assert claims_evidence(skill, TestResult(2.0, p_value, 100)) is claimed
+
+
+@pytest.mark.parametrize(
+    ("rmse", "persistence_rmse", "test", "sentence"),
+    [
+        (
+            1.9,
+            2.0,
+            TestResult(2.2, 0.0151, 101),
+            "There is evidence that the LSTM beats persistence: on 101 test days its one-step RMSE is 1.9, "
+            "5.0 % below the 2 of saying that tomorrow's price is today's (Diebold-Mariano p = 0.015, below"
+            " 0.05).",
+        ),
+        (
+            1.9,
+            2.0,
+            TestResult(4.0, 0.00002, 101),
+            "There is evidence that the LSTM beats persistence: on 101 test days its one-step RMSE is 1.9, "
+            "5.0 % below the 2 of saying that tomorrow's price is today's (Diebold-Mariano p < 0.001, below"
+            " 0.05).",
+        ),
+        (
+            1.9936,
+            2.0,
+            TestResult(0.4, 0.344, 101),
+            "There is no evidence that the LSTM beats persistence: on 101 test days its one-step RMSE is "
+            "1.994, 0.32 % below the 2 of saying that tomorrow's price is today's, but that may be chance "
+            "(Diebold-Mariano p = 0.344, not below 0.05).",
+        ),
+        (
+            1.9,
+            2.0,
+            TestResult(None, None, 1, "too few forecasts for step 1: 1"),
+            "There is no evidence that the LSTM beats persistence: on 1 test days its one-step RMSE is 1.9,"
+            " 5.0 % below the 2 of saying that tomorrow's price is today's, but the Diebold-Mariano test is"
+            " not defined (too few forecasts for step 1: 1).",
+        ),
+        (
+            43.219,
+            2.0,
+            TestResult(-9.0, 1.0, 101),
+            "Persistence was not beaten by the LSTM: on 101 test days its one-step RMSE is 43.22, 2,061.0 %"
+            " above the 2 of saying that tomorrow's price is today's.",
+        ),
+        (
+            2.0,
+            2.0,
+            TestResult(None, None, 101, "the difference of the squared errors does not vary"),
+            "Persistence was not beaten by the LSTM: on 101 test days its one-step RMSE is 2, the same as "
+            "the 2 of saying that tomorrow's price is today's.",
+        ),
+        (
+            1.0,
+            0.0,
+            TestResult(-3.0, 0.99, 101),
+            "Persistence was not beaten by the LSTM: no price changed on the 101 test days.",
+        ),
+    ],
+)
+def test_verdict_says_what_the_numbers_say(rmse, persistence_rmse, test, sentence):
+    assert verdict(rmse, persistence_rmse, test, model="the LSTM") == sentence
+
+
+@given(st.floats(0.01, 100), st.floats(0.01, 100), st.one_of(st.none(), st.floats(0, 1)))
+@settings(deadline=None)
+def test_verdict_and_rule_agree(rmse, persistence_rmse, p_value):
+    test = TestResult(1.0, p_value, 50) if p_value is not None else TestResult(None, None, 50, "reason")
+    claimed = claims_evidence(1 - rmse / persistence_rmse, test)
+    assert verdict(rmse, persistence_rmse, test).startswith("There is evidence") == claimed
+
+
+def verdict_of_ridge(returns):
+    prices = pd.DataFrame(
+        {"Close": 100 * np.exp(np.cumsum(returns))}, index=pd.bdate_range("2015-01-01", periods=len(returns))
+    )
+    windows = make_windows(prices)
+    test = windows.test
+    (step,) = evaluate(test.anchors, test.actual, ridge(windows)["test"])
+    return claims_evidence(step.skill, step.diebold_mariano)
+
+
+def test_the_rule_hardly_ever_claims_evidence_on_random_walks():
+    """400 random walks of 4 years, predicted by ridge: at most 5 % may seem to hold something."""
+    walks = np.random.default_rng(1992).normal(0.0003, 0.015, (400, 1008))
+    claims = sum(verdict_of_ridge(returns) for returns in walks)
+    low, high = wilson_interval(claims, 400)
+    print(f"evidence claimed on {claims} of 400 random walks: {claims / 400:.1%} ({low:.1%} to {high:.1%})")
+    assert claims <= 20
+
+
+def test_the_rule_claims_evidence_where_there_is_some():
+    returns = np.random.default_rng(7).normal(0, 0.015, 1008)
+    for t in range(1, len(returns)):
+        returns[t] += 0.7 * returns[t - 1]
+    assert verdict_of_ridge(returns)

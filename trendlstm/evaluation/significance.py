@@ -1,0 +1,201 @@
+"""Tests of whether a forecast is better than chance, and the rule by which the package claims that it is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+LEVEL = 0.05
+
+# Losses that differ by less than this share of the largest differ by rounding only.
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """A one-sided test.
+
+    Attributes
+    ----------
+    statistic : float or None
+        None where the test is not defined.
+    p_value : float or None
+        Probability, if the forecast had no skill, of a statistic at least as large.
+    n : int
+        Number of forecasts that entered the test.
+    reason : str or None
+        Why the test is not defined; None where it is.
+    """
+
+    __test__ = False  # not a test case, whatever pytest makes of the name
+
+    statistic: float | None
+    p_value: float | None
+    n: int
+    reason: str | None = None
+
+
+def diebold_mariano(
+    actual: FloatArray, predicted: FloatArray, reference: FloatArray, step: int = 1
+) -> TestResult:
+    """Test whether a forecast has a smaller expected squared error than a reference.
+
+    Diebold & Mariano (1995): the mean of d = (reference error)^2 - (error)^2 over its standard error from
+    `step` - 1 autocovariances, or from the same with Bartlett weights 1 - j / step where the first variance
+    is not positive; times the factor of Harvey, Leybourne & Newbold (1997), sqrt((n + 1 - 2 k + k (k - 1) /
+    n) / n), against Student's t(n - 1).
+
+    Parameters
+    ----------
+    actual, predicted, reference : ndarray (n,)
+        Prices of consecutive dates.
+    step : int
+        Days ahead, k.
+
+    Returns
+    -------
+    TestResult
+        A small p-value speaks for `predicted`. Not defined where n <= `step`, for n = 1, and where d does not
+        vary.
+    """
+    losses, reference_losses = (actual - predicted) ** 2, (actual - reference) ** 2
+    d = reference_losses - losses
+    n = len(d)
+    if n <= max(step, 1):
+        return TestResult(None, None, n, f"too few forecasts for step {step}: {n}")
+    if np.ptp(d) <= _ROUNDING * max(losses.max(), reference_losses.max()):
+        return TestResult(None, None, n, "the difference of the squared errors does not vary")
+    centred = d - d.mean()
+    autocovariances = np.array([centred[j:] @ centred[: n - j] for j in range(step)]) / n
+    variance = _long_run_variance(autocovariances, np.ones(step)) / n
+    if variance <= 0:
+        variance = _long_run_variance(autocovariances, 1 - np.arange(step) / step) / n
+    correction = math.sqrt((n + 1 - 2 * step + step * (step - 1) / n) / n)
+    statistic = float(correction * d.mean() / math.sqrt(variance))
+
+    from scipy.special import stdtr
+
+    return TestResult(statistic, float(stdtr(n - 1, -statistic)), n)
+
+
+def _long_run_variance(autocovariances: FloatArray, weights: FloatArray) -> float:
+    return float(autocovariances[0] + 2 * weights[1:] @ autocovariances[1:])
+
+
+def pesaran_timmermann(
+    origin_close: FloatArray, actual: FloatArray, predicted: FloatArray, step: int = 1
+) -> TestResult:
+    """Test whether the predicted directions depend on the actual ones.
+
+    Pesaran & Timmermann (1992): the share of right directions less the share expected of independent ones,
+    over its standard error, against the normal distribution. It asks for more than a hit rate above one half:
+    always saying "up" in a rising market has no skill. For step k only every k-th origin enters, so that no
+    two forecasts overlap. A pair without a direction (the price did not change, or was predicted not to) is
+    left out.
+
+    Parameters
+    ----------
+    origin_close : ndarray (n,)
+        Close on the day of the forecast.
+    actual, predicted : ndarray (n,)
+        Close `step` days later, and as predicted.
+    step : int
+        Days ahead, k.
+
+    Returns
+    -------
+    TestResult
+        A small p-value speaks for the forecast. Not defined where all predicted or all actual directions are
+        the same.
+    """
+    origin, actual, predicted = origin_close[::step], actual[::step], predicted[::step]
+    directed = (actual != origin) & (predicted != origin)
+    up, predicted_up = (actual > origin)[directed], (predicted > origin)[directed]
+    n = len(up)
+    if n == 0:
+        return TestResult(None, None, n, "no day has both a predicted and an actual direction")
+    for name, directions in (("predicted", predicted_up), ("actual", up)):
+        if directions.all() or not directions.any():
+            only = "up" if directions.all() else "down"
+            return TestResult(None, None, n, f"all {name} directions are {only}")
+    p_y, p_x = up.mean(), predicted_up.mean()
+    hits = np.mean(up == predicted_up)
+    expected = p_y * p_x + (1 - p_y) * (1 - p_x)
+    variance_hits = expected * (1 - expected) / n
+    variance_expected = (
+        (2 * p_y - 1) ** 2 * p_x * (1 - p_x) / n
+        + (2 * p_x - 1) ** 2 * p_y * (1 - p_y) / n
+        + 4 * p_y * p_x * (1 - p_y) * (1 - p_x) / n**2
+    )
+    statistic = float((hits - expected) / math.sqrt(variance_hits - variance_expected))
+    return TestResult(statistic, 0.5 * math.erfc(statistic / math.sqrt(2)), n)
+
+
+def claims_evidence(skill: float | None, test: TestResult) -> bool:
+    """Decide whether there is evidence that a model beats persistence: step-1 skill > 0 and p < 0.05.
+
+    Parameters
+    ----------
+    skill : float or None
+        1 - RMSE / RMSE of persistence, for step 1 on the test rows.
+    test : TestResult
+        Diebold-Mariano of the same forecasts against persistence.
+
+    Returns
+    -------
+    bool
+        False where either is not defined.
+    """
+    return skill is not None and skill > 0 and test.p_value is not None and test.p_value < LEVEL
+
+
+def verdict(rmse: float, persistence_rmse: float, test: TestResult, model: str = "the model") -> str:
+    """Say in one sentence whether a model beat persistence on the test rows, as `claims_evidence` decides.
+
+    Parameters
+    ----------
+    rmse, persistence_rmse : float
+        Step-1 errors on the test rows, in the price's currency.
+    test : TestResult
+        Diebold-Mariano of the same forecasts against persistence.
+    model : str
+        What the sentence calls the model.
+
+    Returns
+    -------
+    str
+    """
+    if persistence_rmse == 0:
+        return f"Persistence was not beaten by {model}: no price changed on the {test.n} test days."
+    skill = 1 - rmse / persistence_rmse
+    change = f"{_percent(abs(skill))} {'below' if skill > 0 else 'above'}" if skill else "the same as"
+    figures = (
+        f"on {test.n} test days its one-step RMSE is {rmse:.4g}, {change} the {persistence_rmse:.4g} of "
+        "saying that tomorrow's price is today's"
+    )
+    if skill <= 0:
+        return f"Persistence was not beaten by {model}: {figures}."
+    if test.p_value is None:
+        return (
+            f"There is no evidence that {model} beats persistence: {figures}, but the Diebold-Mariano test "
+            f"is not defined ({test.reason})."
+        )
+    p = f"p = {test.p_value:.3f}" if test.p_value >= 0.001 else "p < 0.001"
+    if claims_evidence(skill, test):
+        return (
+            f"There is evidence that {model} beats persistence: {figures} (Diebold-Mariano {p}, below "
+            f"{LEVEL})."
+        )
+    return (
+        f"There is no evidence that {model} beats persistence: {figures}, but that may be chance "
+        f"(Diebold-Mariano {p}, not below {LEVEL})."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:,.1f} %" if share >= 0.01 else f"{100 * share:.2g} %"
