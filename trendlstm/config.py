@@ -20,14 +20,14 @@ FEATURES = ("Open", "High", "Low", "Close", "Volume")
 
 def _require(condition: bool, name: str, value: object, rule: str) -> None:
     if not condition:
-        raise OptionError(f"{name} must be {rule}, but is {value!r}")
+        raise OptionError(f"{name} must be {rule}, but is {value!r}.")
 
 
-def _is_count(value: object, least: int = 1) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
+def _is_count(value: Any, least: int = 1) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -47,8 +47,10 @@ class _Settings:
         names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
         unknown = set(values) - names
         if unknown:
-            raise OptionError(f"unknown setting {sorted(unknown)[0]!r} for {cls.__name__}")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+            raise OptionError(f"unknown setting {sorted(unknown)[0]!r} for {cls.__name__}.")
+        return cls(
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        )
 
 
 @dataclass(frozen=True)
@@ -71,23 +73,34 @@ class NetworkConfig(_Settings):
     def __post_init__(self) -> None:
         for name in ("input_size", "hidden_size", "output_size"):
             _require(_is_count(getattr(self, name)), name, getattr(self, name), "a whole number from 1 up")
-        _require(isinstance(self.dense, tuple) and all(map(_is_count, self.dense)), "dense", self.dense,
-                 "a tuple of layer sizes, each a whole number from 1 up")
+        _require(
+            isinstance(self.dense, tuple) and all(map(_is_count, self.dense)),
+            "dense",
+            self.dense,
+            "a tuple of layer sizes, each a whole number from 1 up",
+        )
         _require(self.cell in CELLS, "cell", self.cell, f"one of {', '.join(CELLS)}")
         _require(self.dtype in DTYPES, "dtype", self.dtype, f"one of {', '.join(DTYPES)}")
-        _require(_is_count(self.seed, 0) and self.seed < 2**63, "seed", self.seed, "a whole number from 0 to 2**63 - 1")
-        _require(self.lag is None or _is_count(self.lag), "lag", self.lag, "a whole number from 1 up, or None")
+        _require(
+            _is_count(self.seed, 0) and self.seed < 2**63,
+            "seed",
+            self.seed,
+            "a whole number from 0 to 2**63 - 1",
+        )
+        _require(
+            self.lag is None or _is_count(self.lag), "lag", self.lag, "a whole number from 1 up, or None"
+        )
         for name in ("bias", "squash_output"):
             _require(isinstance(getattr(self, name), bool), name, getattr(self, name), "True or False")
         _require(self.init in INITS, "init", self.init, f"one of {', '.join(INITS)}")
         _require(self.forget_bias in FORGET_BIASES, "forget_bias", self.forget_bias, "0, 1 or 'chrono'")
         if self.cell == "ann" and self.lag is None:
-            raise OptionError("cell 'ann' needs lag=, the number of time steps in its flattened window")
+            raise OptionError("cell 'ann' needs lag=, the number of time steps in its flattened window.")
         if self.cell == "lstm" and self.forget_bias == "chrono":
             if self.lag is None or self.lag < 3:
-                raise OptionError(f"forget_bias 'chrono' needs lag= of at least 3, but lag is {self.lag}")
+                raise OptionError(f"forget_bias 'chrono' needs lag= of at least 3, but lag is {self.lag}.")
             if not self.bias:
-                raise OptionError("forget_bias 'chrono' needs bias=True")
+                raise OptionError("forget_bias 'chrono' needs bias=True.")
 
 
 @dataclass(frozen=True)
@@ -106,17 +119,37 @@ class FitConfig(_Settings):
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             _require(_is_count(getattr(self, name)), name, getattr(self, name), "a whole number from 1 up")
-        _require(_is_number(self.learning_rate) and self.learning_rate > 0, "learning_rate", self.learning_rate,
-                 "a number above 0")
-        _require(self.patience is None or _is_count(self.patience), "patience", self.patience,
-                 "a whole number of epochs from 1 up, or None for no early stopping")
-        _require(self.clip_norm is None or (_is_number(self.clip_norm) and self.clip_norm > 0), "clip_norm",
-                 self.clip_norm, "a number above 0, or None for no clipping")
-        _require(_is_number(self.weight_decay) and self.weight_decay >= 0, "weight_decay", self.weight_decay,
-                 "a number from 0 up")
+        _require(
+            _is_number(self.learning_rate) and self.learning_rate > 0,
+            "learning_rate",
+            self.learning_rate,
+            "a number above 0",
+        )
+        _require(
+            self.patience is None or _is_count(self.patience),
+            "patience",
+            self.patience,
+            "a whole number of epochs from 1 up, or None for no early stopping",
+        )
+        _require(
+            self.clip_norm is None or (_is_number(self.clip_norm) and self.clip_norm > 0),
+            "clip_norm",
+            self.clip_norm,
+            "a number above 0, or None for no clipping",
+        )
+        _require(
+            _is_number(self.weight_decay) and self.weight_decay >= 0,
+            "weight_decay",
+            self.weight_decay,
+            "a number from 0 up",
+        )
         _require(isinstance(self.shuffle, bool), "shuffle", self.shuffle, "True or False")
-        _require(self.seed is None or (_is_count(self.seed, 0) and self.seed < 2**63), "seed", self.seed,
-                 "a whole number from 0 to 2**63 - 1, or None for the network's own")
+        _require(
+            self.seed is None or (_is_count(self.seed, 0) and self.seed < 2**63),
+            "seed",
+            self.seed,
+            "a whole number from 0 to 2**63 - 1, or None for the network's own",
+        )
 
 
 @dataclass(frozen=True)
@@ -166,7 +199,12 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _require(_is_count(self.seeds), "seeds", self.seeds, "a whole number from 1 up")
-        _require(self.threads is None or _is_count(self.threads), "threads", self.threads, "a whole number from 1 up")
+        _require(
+            self.threads is None or _is_count(self.threads),
+            "threads",
+            self.threads,
+            "a whole number from 1 up",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON-able values, nested like the attributes."""

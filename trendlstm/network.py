@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,12 @@ from .threads import run_together, thread_count
 if TYPE_CHECKING:
     from .training import History
 
-_CELL_CODES = {"lstm": buffers.LSTM, "lstm1997": buffers.LSTM1997, "rnn": buffers.RNN, "ann": buffers.FEEDFORWARD}
+_CELL_CODES = {
+    "lstm": buffers.LSTM,
+    "lstm1997": buffers.LSTM1997,
+    "rnn": buffers.RNN,
+    "ann": buffers.FEEDFORWARD,
+}
 _LAYER_TYPES = {"lstm": "LSTM", "lstm1997": "LSTM 1997", "rnn": "RNN", "ann": "Dense tanh"}
 _HEADER_KEY = "trendlstm"  # of the settings in a saved file
 
@@ -87,8 +92,21 @@ class Network:
         init: str = "orthogonal",
         forget_bias: int | str = 1,
     ) -> None:
-        self.config = NetworkConfig(input_size, hidden_size, tuple(dense), output_size, cell, dtype, seed, lag, bias,
-                                    squash_output, init, forget_bias)
+        dense = tuple(dense) if isinstance(dense, Iterable) else dense
+        self.config = NetworkConfig(
+            input_size,
+            hidden_size,
+            dense,
+            output_size,
+            cell,
+            dtype,
+            seed,
+            lag,
+            bias,
+            squash_output,
+            init,
+            forget_bias,
+        )
         self.dtype = np.dtype(dtype)
         self._theta = buffers.aligned_zeros(buffers.parameter_size(self._plan(lag or 1)), self.dtype)
         self.load_state_dict(_initial_values(self.config))
@@ -101,8 +119,10 @@ class Network:
 
     def __repr__(self) -> str:
         config = self.config
-        return (f"Network(cell={config.cell!r}, input_size={config.input_size}, hidden_size={config.hidden_size}, "
-                f"dense={config.dense}, output_size={config.output_size}, dtype={config.dtype!r})")
+        return (
+            f"Network(cell={config.cell!r}, input_size={config.input_size}, hidden_size={config.hidden_size}, "
+            f"dense={config.dense}, output_size={config.output_size}, dtype={config.dtype!r})"
+        )
 
     @property
     def num_params(self) -> int:
@@ -138,13 +158,13 @@ class Network:
         for name in (*shapes, *values):
             if name not in values or name not in shapes:
                 what = "is missing" if name in shapes else "is not a parameter of this network"
-                raise DataError(f"parameter {name!r} {what}; expected exactly {', '.join(shapes)}")
+                raise DataError(f"parameter {name!r} {what}; expected exactly {', '.join(shapes)}.")
         arrays = {name: np.asarray(value, self.dtype) for name, value in values.items()}
         for name, array in arrays.items():
             if array.shape != shapes[name]:
-                raise DataError(f"parameter {name!r} must have shape {shapes[name]}, but has {array.shape}")
+                raise DataError(f"parameter {name!r} must have shape {shapes[name]}, but has {array.shape}.")
             if not np.isfinite(array).all():
-                raise DataError(f"parameter {name!r} holds a value that is not finite")
+                raise DataError(f"parameter {name!r} holds a value that is not finite.")
         for name, view in self._named_views(self._theta).items():
             view[...] = arrays[name].reshape(view.shape)
 
@@ -184,7 +204,9 @@ class Network:
         total = f"Total params: {self.num_params:,} ({kilobytes:.2f} KB)"
         return "\n".join([lines[0], rule, *lines[1:], rule, total])
 
-    def predict(self, x: np.ndarray, lengths: np.ndarray | None = None, n_threads: int | None = None) -> np.ndarray:
+    def predict(
+        self, x: np.ndarray, lengths: np.ndarray | None = None, n_threads: int | None = None
+    ) -> np.ndarray:
         """The network's outputs.
 
         Parameters
@@ -210,10 +232,13 @@ class Network:
         plan = self._plan(x.shape[1])
         x = self._flatten(x)
         out = np.empty((x.shape[0], plan.outputs), self.dtype)
+        order = np.arange(x.shape[0])
         chunks = -(-x.shape[0] // CHUNK_ROWS)
         size = 1 if chunks * plan.steps <= _SMALL_PREDICTION else min(thread_count(n_threads), chunks)
-        arguments = [(plan, self._theta, x, lengths, out, buffers.make_workspace(plan, self.dtype), rank, size)
-                     for rank in range(size)]
+        arguments = [
+            (plan, self._theta, x, lengths, order, out, buffers.make_workspace(plan, self.dtype), rank, size)
+            for rank in range(size)
+        ]
         if size == 1:
             predict_worker(*arguments[0])
         else:
@@ -253,8 +278,19 @@ class Network:
         gradients = buffers.aligned_zeros((accumulators, self._theta.size), self.dtype)
         losses = np.zeros(accumulators)
         transposed = buffers.aligned_zeros(buffers.transposed_size(plan), self.dtype)
-        gradient_worker(plan, self._theta, transposed, data, np.arange(n), gradients, losses,
-                        buffers.make_workspace(plan, self.dtype), np.zeros(COUNTERS, np.int64), 0, 1)
+        gradient_worker(
+            plan,
+            self._theta,
+            transposed,
+            data,
+            np.arange(n),
+            gradients,
+            losses,
+            buffers.make_workspace(plan, self.dtype),
+            np.zeros(COUNTERS, np.int64),
+            0,
+            1,
+        )
         return float(losses.sum() / (n * plan.outputs)), self._named_values(gradients[0])
 
     def fit(self, x: np.ndarray, y: np.ndarray, **options: Any) -> "History":
@@ -265,16 +301,26 @@ class Network:
 
     def _plan(self, steps: int) -> buffers.Plan:
         config = self.config
-        return buffers.make_plan(_CELL_CODES[config.cell], steps, config.input_size, config.hidden_size, config.dense,
-                                 config.output_size, config.bias, config.squash_output)
+        return buffers.make_plan(
+            _CELL_CODES[config.cell],
+            steps,
+            config.input_size,
+            config.hidden_size,
+            config.dense,
+            config.output_size,
+            config.bias,
+            config.squash_output,
+        )
 
     def _named_values(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """Copies out of a flat buffer like theta, by parameter name, in their public shapes."""
         shapes = _shapes(self.config)
-        return {name: np.array(view).reshape(shapes[name]) for name, view in self._named_views(flat).items()}
+        views = self._named_views(flat).items()
+        # in C order: safetensors writes the bytes of another order as they lie, which would scramble the weights
+        return {name: np.array(view, order="C").reshape(shapes[name]) for name, view in views}
 
     def _named_views(self, flat: np.ndarray) -> dict[str, np.ndarray]:
-        """Views into a flat buffer like theta, by parameter name, without the padding; gates on an axis of their own."""
+        """Views into a flat buffer like theta, by name, without the padding; gates on an axis of their own."""
         config, plan = self.config, self._plan(self.config.lag or 1)
         recurrent, *dense = buffers.parameter_views(plan, flat)
         hidden, padded = config.hidden_size, plan.hidden_size
@@ -303,32 +349,43 @@ class Network:
         """The windows as the kernels see them: a feed-forward cell's are one step."""
         return x.reshape(x.shape[0], 1, -1) if self.config.cell == "ann" else x
 
-    def _check_inputs(self, x: np.ndarray, lengths: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def _check_inputs(
+        self, x: np.ndarray, lengths: np.ndarray | None, prefix: str = ""
+    ) -> tuple[np.ndarray, np.ndarray]:
         steps = self.config.lag if self.config.cell == "ann" else "T"
         expected = f"(N, {steps}, {self.config.input_size})"
-        array = _finite_array("x", x, expected, self.dtype)
+        array = _finite_array(f"{prefix}x", x, expected, self.dtype)
         wrong = array.ndim != 3 or 0 in array.shape or array.shape[2] != self.config.input_size
         if wrong or (self.config.cell == "ann" and array.shape[1] != steps):
-            raise DataError(f"x must have shape {expected} with at least one sample and step, but has {array.shape}")
+            raise DataError(
+                f"{prefix}x must have shape {expected} with at least one sample and step, but has {array.shape}."
+            )
         n, steps = array.shape[:2]
         if lengths is None or self.config.cell == "ann":
             if lengths is not None:
-                raise OptionError("cell 'ann' takes whole windows: leave lengths out")
+                raise OptionError("cell 'ann' takes whole windows: leave lengths out.")
             return array, np.full(n, steps, np.int64)
         counts = np.asarray(lengths)
         if counts.shape != (n,) or not np.issubdtype(counts.dtype, np.integer):
-            raise DataError(f"lengths must be whole numbers of shape ({n},), but has shape {counts.shape} "
-                            f"and dtype {counts.dtype}")
+            raise DataError(
+                f"lengths must be whole numbers of shape ({n},), but has shape {counts.shape} "
+                f"and dtype {counts.dtype}."
+            )
         if counts.min() < 1 or counts.max() > steps:
-            raise DataError(f"lengths must lie in 1 ... {steps}, but go from {counts.min()} to {counts.max()}")
+            raise DataError(
+                f"lengths must lie in 1 ... {steps}, but go from {counts.min()} to {counts.max()}."
+            )
         return array, np.ascontiguousarray(counts, np.int64)
 
-    def _data(self, x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None) -> tuple[buffers.Plan, Data]:
-        array, counts = self._check_inputs(x, lengths)
+    def _data(
+        self, x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None, prefix: str = ""
+    ) -> tuple[buffers.Plan, Data]:
+        """Checked samples as the kernels see them; `prefix` goes before the names in error messages."""
+        array, counts = self._check_inputs(x, lengths, prefix)
         expected = f"({array.shape[0]}, {self.config.output_size})"
-        targets = _finite_array("y", y, expected, self.dtype)
+        targets = _finite_array(f"{prefix}y", y, expected, self.dtype)
         if targets.shape != (array.shape[0], self.config.output_size):
-            raise DataError(f"y must have shape {expected}, but has {targets.shape}")
+            raise DataError(f"{prefix}y must have shape {expected}, but has {targets.shape}.")
         return self._plan(array.shape[1]), Data(self._flatten(array), targets, counts)
 
 
@@ -397,8 +454,7 @@ def _initial_values(config: NetworkConfig) -> dict[str, np.ndarray]:
         elif name.endswith("bias"):
             values[name] = np.zeros(shape)
         elif name == "recurrent.weight_hh" and config.init == "orthogonal":
-            q, r = np.linalg.qr(generator.standard_normal(shape))
-            values[name] = q * np.sign(np.diag(r))  # makes the draw uniform over all such matrices
+            values[name] = _orthonormal_columns(generator.standard_normal(shape))
         else:
             bound = math.sqrt(6 / sum(shape))
             values[name] = generator.uniform(-bound, bound, shape)
@@ -410,8 +466,21 @@ def _initial_values(config: NetworkConfig) -> dict[str, np.ndarray]:
             bias[forget_gate] = np.log(generator.uniform(1, config.lag - 1, hidden))
             bias[input_gate] = -bias[forget_gate]
         else:
-            bias[forget_gate] += config.forget_bias
+            bias[forget_gate] += float(config.forget_bias)
     return values
+
+
+def _orthonormal_columns(matrix: np.ndarray) -> np.ndarray:
+    """Gram-Schmidt, each column twice for full precision; of normal draws, uniform over all such matrices.
+
+    Not `numpy.linalg.qr`, whose last bits depend on the number of threads of the BLAS.
+    """
+    rows = np.ascontiguousarray(matrix.T)
+    for k, row in enumerate(rows):
+        for _ in range(2):
+            row -= np.einsum("ij,i->j", rows[:k], np.einsum("ij,j->i", rows[:k], row))
+        row /= math.sqrt(np.einsum("j,j->", row, row))
+    return rows.T
 
 
 def _finite_array(name: str, value: np.ndarray, expected: str, dtype: np.dtype) -> np.ndarray:
@@ -420,10 +489,12 @@ def _finite_array(name: str, value: np.ndarray, expected: str, dtype: np.dtype) 
         with np.errstate(over="ignore"):  # a value beyond float32 becomes inf, which is refused below
             array = np.ascontiguousarray(value, dtype) if np.ndim(value) else np.asarray(value, dtype)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{name} must be an array of numbers of shape {expected}: {error}") from error
+        raise DataError(f"{name} must be an array of numbers of shape {expected}: {error}.") from error
     finite = np.isfinite(array)
     if not finite.all():
         where = tuple(int(index) for index in np.argwhere(~finite)[0])
-        raise DataError(f"{name} must be finite as {dtype.name}, expected shape {expected} and given {array.shape}, "
-                        f"but {name}{list(where)} is {np.asarray(value)[where]}")
+        raise DataError(
+            f"{name} must be finite as {dtype.name}, expected shape {expected} and given {array.shape}, "
+            f"but {name}{list(where)} is {np.asarray(value)[where]}."
+        )
     return array

@@ -32,15 +32,17 @@ def thread_count(n_threads: int | None) -> int:
     OptionError
         Not a whole number from 1 up.
     """
-    name, value = "n_threads", n_threads
+    name: str = "n_threads"
+    value: int | str | None = n_threads
     if value is None:
-        name, value = "TRENDLSTM_NUM_THREADS", os.environ.get("TRENDLSTM_NUM_THREADS") or available_threads()
+        name = "TRENDLSTM_NUM_THREADS"
+        value = os.environ.get(name) or available_threads()
     try:
         count = int(value)
     except ValueError:
         count = 0
     if count < 1:
-        raise OptionError(f"{name} must be a whole number from 1 up, but is {value!r}")
+        raise OptionError(f"{name} must be a whole number from 1 up, but is {value!r}.")
     return count
 
 

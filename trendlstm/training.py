@@ -11,7 +11,8 @@ import numpy as np
 
 from .config import FitConfig
 from .errors import DataError, OptionError, TrainingError
-from .kernels import buffers, fit as kernel
+from .kernels import buffers
+from .kernels import fit as kernel
 from .kernels.gang import COUNTERS, STOP
 from .network import Network
 from .threads import run_together, thread_count
@@ -155,14 +156,14 @@ def fit_many(
     config = _fit_config(settings)
     count = len(networks)
     inputs, targets = (_one_each(name, value, count) for name, value in (("xs", xs), ("ys", ys)))
-    if validation is None or _is_pair(validation):
-        validations = [validation] * count
-    else:
-        validations = _one_each("validation", validation, count)
+    shared = validation is None or _is_pair(validation)
+    pairs = [validation] * count if shared else _one_each("validation", validation, count)
     if len({id(network) for network in networks}) < count:
-        raise OptionError("networks holds the same network twice; each fit needs its own")
-    jobs = [_Job(network, x, y, None, pair, config)
-            for network, x, y, pair in zip(networks, inputs, targets, validations, strict=True)]
+        raise OptionError("networks holds the same network twice; each fit needs its own.")
+    jobs = [
+        _Job(network, x, y, None, pair, config)
+        for network, x, y, pair in zip(networks, inputs, targets, pairs, strict=True)
+    ]
     remaining = iter(range(count))
     lock = threading.Lock()
     seconds = [0.0] * count
@@ -185,7 +186,9 @@ def fit_many(
             job.stop()
 
     try:
-        run_together(train_remaining, [()] * min(thread_count(n_threads), count), _reporter(jobs, progress), stop_all)
+        run_together(
+            train_remaining, [()] * min(thread_count(n_threads), count), _reporter(jobs, progress), stop_all
+        )
     finally:
         errors = []
         for job in jobs:
@@ -202,14 +205,21 @@ def fit_many(
 class _Job:
     """One fit: checked data, and while it runs the arrays that its threads share."""
 
-    def __init__(self, network: Network, x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None,
-                 validation: Pair | None, config: FitConfig) -> None:
-        if validation is not None and not _is_pair(validation):
-            raise OptionError("validation must be a pair of arrays (x, y)")
+    def __init__(
+        self,
+        network: Network,
+        x: np.ndarray,
+        y: np.ndarray,
+        lengths: np.ndarray | None,
+        validation: Pair | None,
+        config: FitConfig,
+    ) -> None:
+        if validation is not None and not (isinstance(validation, tuple | list) and len(validation) == 2):
+            raise OptionError("validation must be a pair of arrays (x, y).")
         if config.patience is not None and validation is None:
-            raise OptionError("patience needs validation=(x, y), whose loss it watches")
+            raise OptionError("patience needs validation=(x, y), whose loss it watches.")
         if lengths is not None and validation is not None:
-            raise OptionError("lengths cannot be combined with validation")
+            raise OptionError("lengths cannot be combined with validation.")
         self.network = network
         self.config = config
         self.plan, self.train = network._data(x, y, lengths)
@@ -217,10 +227,12 @@ class _Job:
         if validation is None:
             self.validation = type(self.train)(self.train.x[:0], self.train.y[:0], self.train.lengths[:0])
         else:
-            plan, self.validation = network._data(*validation, None)
+            plan, self.validation = network._data(*validation, None, "validation ")
             if plan.steps != self.plan.steps or plan.features != self.plan.features:
-                raise DataError(f"validation x must have {self.train.x.shape[1]} time steps like x, "
-                                f"but has {self.validation.x.shape[1]}")
+                raise DataError(
+                    f"validation x must have {self.train.x.shape[1]} time steps like x, "
+                    f"but has {self.validation.x.shape[1]}."
+                )
         self.chunks = -(-min(config.batch_size, n) // buffers.CHUNK_ROWS)
         self.counters = np.zeros(COUNTERS, np.int64)
         self.outcome = np.array([kernel.STOPPED, 0, -1], np.int64)
@@ -257,6 +269,7 @@ class _Job:
         return kernel.FitState(
             theta=theta,
             kept=self.kept,
+            previous=self.kept.copy(),
             transposed=buffers.aligned_zeros(buffers.transposed_size(self.plan), dtype),
             first_moment=buffers.aligned_zeros(size, dtype),
             second_moment=buffers.aligned_zeros(size, dtype),
@@ -265,6 +278,7 @@ class _Job:
             losses=np.zeros(accumulators),
             norms=np.zeros(size // buffers.BLOCK),
             order=np.arange(self.train.x.shape[0]),
+            validation_order=np.arange(self.validation.x.shape[0]),
             validation_losses=np.zeros(-(-self.validation.x.shape[0] // buffers.CHUNK_ROWS)),
             history=self.losses,
             outcome=self.outcome,
@@ -285,12 +299,13 @@ class _Job:
         """Give the network the kept weights; raises TrainingError if a loss was not finite."""
         self.release()
         self.network._theta[:] = self.kept
-        ended, epochs_run, _ = self.outcome.tolist()
+        ended, epochs_run, best = self.outcome.tolist()
         if ended == kernel.NOT_FINITE:
             raise TrainingError(
                 f"the loss is no longer finite in epoch {epochs_run + 1}: use a smaller learning rate than "
                 f"{self.config.learning_rate:g} or clip the gradient's norm; the weights "
-                + (f"of epoch {self.outcome[2] + 1} are kept" if epochs_run else "from before training are kept"))
+                f"{f'of epoch {best + 1}' if best >= 0 else 'from before training'} are kept."
+            )
 
     def history(self, seconds: float) -> History:
         ended, epochs_run, best_epoch = self.outcome.tolist()
@@ -309,19 +324,26 @@ def _fit_config(settings: dict[str, Any]) -> FitConfig:
     names = [field.name for field in dataclasses.fields(FitConfig)]
     for name in settings:
         if name not in names:
-            raise OptionError(f"unknown setting {name!r} of fit; the settings are {', '.join(names)}")
+            raise OptionError(f"unknown setting {name!r} of fit; the settings are {', '.join(names)}.")
     return FitConfig(**settings)
 
 
 def _is_pair(value: object) -> bool:
-    return isinstance(value, tuple | list) and len(value) == 2 and all(np.ndim(part) >= 2 for part in value)
+    """Whether `value` is (x, y) itself, not a sequence of such pairs."""
+    return (
+        isinstance(value, tuple | list)
+        and len(value) == 2
+        and all(isinstance(part, np.ndarray) for part in value)
+    )
 
 
 def _one_each(name: str, values: Any, count: int) -> Sequence[Any]:
     if isinstance(values, np.ndarray):
         return [values] * count
     if len(values) != count:
-        raise OptionError(f"{name} must hold one entry for each of the {count} networks, but holds {len(values)}")
+        raise OptionError(
+            f"{name} must hold one entry for each of the {count} networks, but holds {len(values)}."
+        )
     return values
 
 
@@ -336,4 +358,3 @@ def _reporter(jobs: list[_Job], progress: Callable[[Progress], None] | None) -> 
     if progress is None:
         return lambda: None
     return lambda: progress(_progress_of(jobs))
-

@@ -22,7 +22,9 @@ def _expm1_32(x):
     x = np.float32(-87) if x < np.float32(-87) else x  # written so that NaN stays NaN
     x = np.float32(87) if x > np.float32(87) else x
     n = np.rint(x * np.float32(_LOG2_E))
-    r = x - n * np.float32(0.693359375)  # ln 2 in two parts: the first has few bits, so that n times it is exact
+    r = x - n * np.float32(
+        0.693359375
+    )  # ln 2 in two parts: the first has few bits, so that n times it is exact
     r = r - n * np.float32(-2.12194440e-4)
     p = np.float32(1 / 5040)
     p = p * r + np.float32(1 / 720)
@@ -61,7 +63,7 @@ def _expm1_64(x):
 
 @kernel
 def sigmoid(x):
-    """x = 1 / (1 + exp(-x)), in place; x is one-dimensional."""
+    """X = 1 / (1 + exp(-x)), in place; x is one-dimensional."""
     if x.itemsize == 4:
         for j in range(x.size):
             x[j] = np.float32(1) / (np.float32(2) + _expm1_32(-np.float32(x[j])))
@@ -72,7 +74,7 @@ def sigmoid(x):
 
 @kernel
 def tanh(x):
-    """x = tanh(x), in place; x is one-dimensional."""
+    """X = tanh(x), in place; x is one-dimensional."""
     if x.itemsize == 4:
         for j in range(x.size):
             e = _expm1_32(np.float32(2) * np.float32(x[j]))

@@ -4,6 +4,7 @@ Every layer's width is padded with units whose weights are 0 to a multiple of `P
 remainder to treat. A padded unit's output is 0, and so are all its gradients: training leaves its weights at 0.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,9 @@ LSTM, LSTM1997, RNN, FEEDFORWARD = range(4)
 GATES = {LSTM: 4, LSTM1997: 3, RNN: 1, FEEDFORWARD: 1}
 
 CHUNK_ROWS = 8  # samples that go through all steps together: one register tile of rows
-ACCUMULATORS = 16  # chunk k adds its gradients to accumulator k mod ACCUMULATORS, whatever the number of threads
+ACCUMULATORS = (
+    16  # chunk k adds its gradients to accumulator k mod ACCUMULATORS, whatever the number of threads
+)
 BLOCK = 1024  # parameters that one thread updates at a time; a multiple of every vector loop's stride
 PADDING = 16  # elements: one AVX-512 vector of float32, two of float64
 
@@ -51,13 +54,23 @@ def pad(width: int) -> int:
     return -(-width // PADDING) * PADDING
 
 
-def make_plan(cell: int, steps: int, features: int, hidden_size: int, dense: tuple[int, ...], outputs: int,
-              bias: bool, squash_output: bool) -> Plan:
+def make_plan(
+    cell: int,
+    steps: int,
+    features: int,
+    hidden_size: int,
+    dense: tuple[int, ...],
+    outputs: int,
+    bias: bool,
+    squash_output: bool,
+) -> Plan:
     """The plan of a network given by its real sizes; a feed-forward cell sees one step of steps * features inputs."""
     if cell == FEEDFORWARD:
         steps, features = 1, steps * features
     widths = np.array([pad(width) for width in (hidden_size, *dense, outputs)], np.int64)
-    return Plan(cell, steps, features, int(widths[0]), GATES[cell], int(bias), int(squash_output), outputs, widths)
+    return Plan(
+        cell, steps, features, int(widths[0]), GATES[cell], int(bias), int(squash_output), outputs, widths
+    )
 
 
 def input_rows(plan: Plan) -> int:
@@ -68,8 +81,8 @@ def input_rows(plan: Plan) -> int:
 def parameter_views(plan: Plan, flat: np.ndarray) -> list[np.ndarray]:
     """The flat buffer's layers: the recurrent (gates, K, H), then each dense (in + 1, out)."""
     widths = plan.widths.tolist()
-    shapes = [(plan.n_gates, input_rows(plan), widths[0])]
-    shapes += [(n_in + 1, n_out) for n_in, n_out in zip(widths, widths[1:], strict=False)]
+    shapes: list[tuple[int, ...]] = [(plan.n_gates, input_rows(plan), widths[0])]
+    shapes += [(n_in + 1, n_out) for n_in, n_out in itertools.pairwise(widths)]
     return _split(flat, shapes)
 
 

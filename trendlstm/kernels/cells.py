@@ -14,8 +14,9 @@ nothing, and every derivative below is 0 without a further test.
 """
 
 from .activations import sigmoid, tanh
-from .compile import kernel
+from .compile import inlined, kernel
 from .matrix import multiply, multiply_add, transposed_multiply_add
+from .simd import view
 
 
 @kernel
@@ -31,7 +32,7 @@ def lstm_forward(inputs, weight, lengths, gates, cell, squashed, squash_output):
     one = weight.dtype.type(1)
     for t in range(steps):
         for gate in range(n_gates):
-            multiply(gates[gate, t].reshape(rows, hidden_size), inputs[t], weight[gate])
+            multiply(view(gates[gate, t], 0, (rows, hidden_size)), inputs[t], weight[gate])
         i, f, g, o = gates[0, t], gates[1, t], gates[n_gates - 2, t], gates[n_gates - 1, t]
         sigmoid(i)
         if forget_gate:
@@ -40,12 +41,12 @@ def lstm_forward(inputs, weight, lengths, gates, cell, squashed, squash_output):
         sigmoid(o)
         for r in range(rows):
             if t >= lengths[r]:
-                row = slice(r * hidden_size, (r + 1) * hidden_size)
-                if forget_gate:
-                    f[row] = one
-                i[row] = zero
-                g[row] = zero
-                o[row] = zero
+                for j in range(r * hidden_size, (r + 1) * hidden_size):
+                    if forget_gate:
+                        f[j] = one
+                    i[j] = zero
+                    g[j] = zero
+                    o[j] = zero
 
         c_before, c = cell[t], cell[t + 1]
         if forget_gate:
@@ -56,19 +57,22 @@ def lstm_forward(inputs, weight, lengths, gates, cell, squashed, squash_output):
                 c[j] = c_before[j] + i[j] * g[j]
 
         s = squashed[t]
-        s[:] = c
+        for j in range(c.size):
+            s[j] = c[j]
         if squash_output:
             tanh(s)
         for r in range(rows):
             h = inputs[t + 1, r]
-            o_row = o[r * hidden_size : (r + 1) * hidden_size]
-            s_row = s[r * hidden_size : (r + 1) * hidden_size]
+            o_row = view(o, r * hidden_size, (hidden_size,))
+            s_row = view(s, r * hidden_size, (hidden_size,))
             for j in range(hidden_size):
                 h[j] = o_row[j] * s_row[j]
 
 
 @kernel
-def lstm_backward(inputs, weight_transposed, gates, cell, squashed, squash_output, dh_external, dh, dc, dweight):
+def lstm_backward(
+    inputs, weight_transposed, gates, cell, squashed, squash_output, dh_external, dh, dc, dweight
+):
     """BPTT of `lstm_forward`; adds to `dweight` and leaves dL/dz in `gates`.
 
     `dh_external` (T, R*H) is dL/dh_t from outside the cell; `dh`, `dc` (R*H,) are work space that ends as
@@ -106,8 +110,8 @@ def lstm_backward(inputs, weight_transposed, gates, cell, squashed, squash_outpu
                 f[j] = dc[j] * c_before[j] * f_before * (one - f_before)
                 dc[j] *= f_before
         if t > 0:
-            _hidden_gradient(dh.reshape(rows, hidden_size), gates, t, weight_transposed)
-    _weight_gradient(dweight, inputs, gates, steps * rows)
+            _hidden_gradient(view(dh, 0, (rows, hidden_size)), gates, t, weight_transposed)
+    _weight_gradient(dweight, inputs, gates)
 
 
 @kernel
@@ -117,11 +121,11 @@ def rnn_forward(inputs, weight, lengths, gates):
     steps, rows = gates.shape[1], inputs.shape[1]
     for t in range(steps):
         z = gates[0, t]
-        multiply(z.reshape(rows, hidden_size), inputs[t], weight[0])
+        multiply(view(z, 0, (rows, hidden_size)), inputs[t], weight[0])
         tanh(z)
         for r in range(rows):
             h = inputs[t + 1, r]
-            z_row = z[r * hidden_size : (r + 1) * hidden_size]
+            z_row = view(z, r * hidden_size, (hidden_size,))
             if t >= lengths[r]:
                 z_row[:] = weight.dtype.type(0)
             for j in range(hidden_size):
@@ -142,23 +146,25 @@ def rnn_backward(inputs, weight_transposed, gates, dh_external, dh, dweight):
         for j in range(h.size):
             h[j] = dh[j] * (one - h[j] * h[j])
         if t > 0:
-            _hidden_gradient(dh.reshape(rows, hidden_size), gates, t, weight_transposed)
-    _weight_gradient(dweight, inputs, gates, steps * rows)
+            _hidden_gradient(view(dh, 0, (rows, hidden_size)), gates, t, weight_transposed)
+    _weight_gradient(dweight, inputs, gates)
 
 
-@kernel
+@inlined
 def _hidden_gradient(dh, gates, t, weight_transposed):
-    """dh = sum over gates of dz W_h^T; weight_transposed (gates, H, H) holds the W_h^T."""
+    """Dh = sum over gates of dz W_h^T; weight_transposed (gates, H, H) holds the W_h^T."""
     rows, hidden_size = dh.shape
-    multiply(dh, gates[0, t].reshape(rows, hidden_size), weight_transposed[0])
+    multiply(dh, view(gates[0, t], 0, (rows, hidden_size)), weight_transposed[0])
     for gate in range(1, gates.shape[0]):
-        multiply_add(dh, gates[gate, t].reshape(rows, hidden_size), weight_transposed[gate])
+        multiply_add(dh, view(gates[gate, t], 0, (rows, hidden_size)), weight_transposed[gate])
 
 
-@kernel
-def _weight_gradient(dweight, inputs, gates, samples):
-    """dW += sum over steps and rows of [h_{t-1}, x_t, 1]^T dz: one product a gate, after the loop over time."""
+@inlined
+def _weight_gradient(dweight, inputs, gates):
+    """DW += sum over steps and rows of [h_{t-1}, x_t, 1]^T dz: one product a gate, after the loop over time."""
     hidden_size = dweight.shape[2]
-    every_input = inputs.reshape(-1, inputs.shape[2])
+    steps, rows = gates.shape[1], inputs.shape[1]
+    every_input = view(inputs, 0, (steps * rows, inputs.shape[2]))
     for gate in range(gates.shape[0]):
-        transposed_multiply_add(dweight[gate], every_input, gates[gate].reshape(samples, hidden_size))
+        dz = view(gates[gate], 0, (steps * rows, hidden_size))
+        transposed_multiply_add(dweight[gate], every_input, dz)

@@ -4,28 +4,28 @@ import numpy as np
 
 from .buffers import CHUNK_ROWS, FEEDFORWARD
 from .cells import lstm_backward, lstm_forward, rnn_backward, rnn_forward
-from .compile import kernel
+from .compile import inlined, kernel
 from .dense import dense_backward, dense_forward, feedforward_backward, feedforward_forward
 from .matrix import transpose
+from .simd import view
 
 
-@kernel
+@inlined
 def _recurrent_weight(plan, flat):
-    """The (gates, K, H) view of the recurrent layer in a flat buffer, and where the dense layers start."""
+    """The recurrent layer of a flat buffer, (gates, K, H), and where its dense layers start."""
     rows = plan.features + plan.bias
     if plan.cell != FEEDFORWARD:
         rows += plan.hidden_size
-    end = plan.n_gates * rows * plan.hidden_size
-    return flat[:end].reshape(plan.n_gates, rows, plan.hidden_size), end
+    shape = (plan.n_gates, rows, plan.hidden_size)
+    return view(flat, 0, shape), shape[0] * shape[1] * shape[2]
 
 
-@kernel
+@inlined
 def _recurrent_transposed(plan, transposed):
-    """The (gates, H, H) view of the W_h^T, and where the transposed dense weights start."""
-    if plan.cell == FEEDFORWARD:
-        return transposed[:0].reshape(0, plan.hidden_size, plan.hidden_size), 0
-    end = plan.n_gates * plan.hidden_size * plan.hidden_size
-    return transposed[:end].reshape(plan.n_gates, plan.hidden_size, plan.hidden_size), end
+    """The W_h^T, (gates, H, H) or none of them, and where the transposed dense weights start."""
+    gates = 0 if plan.cell == FEEDFORWARD else plan.n_gates
+    shape = (gates, plan.hidden_size, plan.hidden_size)
+    return view(transposed, 0, shape), shape[0] * shape[1] * shape[2]
 
 
 @kernel
@@ -33,38 +33,39 @@ def transpose_weights(plan, theta, transposed, rank, size):
     """Write the transposed weights that the backward pass reads; thread `rank` of `size` does every size-th matrix."""
     weight, start = _recurrent_weight(plan, theta)
     weight_transposed, to = _recurrent_transposed(plan, transposed)
+    hidden_size = plan.hidden_size
     for gate in range(rank, weight_transposed.shape[0], size):
-        transpose(weight_transposed[gate], weight[gate, : plan.hidden_size])
+        transpose(weight_transposed[gate], view(weight[gate], 0, (hidden_size, hidden_size)))
     for layer in range(plan.widths.size - 1):
         n_in, n_out = plan.widths[layer], plan.widths[layer + 1]
         if (plan.n_gates + layer) % size == rank:
-            transpose(transposed[to : to + n_in * n_out].reshape(n_out, n_in),
-                      theta[start : start + n_in * n_out].reshape(n_in, n_out))
+            transpose(view(transposed, to, (n_out, n_in)), view(theta, start, (n_in, n_out)))
         start += (n_in + 1) * n_out
         to += n_in * n_out
 
 
 @kernel
-def load_chunk(plan, work, x, lengths, samples):
-    """Copy the inputs of `samples` (int64 indices, at most CHUNK_ROWS) into the work space; absent rows get zeros."""
-    first = 0 if plan.cell == FEEDFORWARD else plan.hidden_size
+def load_chunk(plan, work, x, lengths, order, first, count):
+    """Copy the inputs of samples order[first : first + count] into the work space; absent rows get zeros."""
+    column = 0 if plan.cell == FEEDFORWARD else plan.hidden_size
+    zero = x.dtype.type(0)
     for r in range(CHUNK_ROWS):
-        if r < samples.size:
-            sample = x[samples[r]]
-            work.lengths[r] = lengths[samples[r]]
+        if r < count:
+            sample = x[order[first + r]]
+            work.lengths[r] = lengths[order[first + r]]
             for t in range(plan.steps):
-                row = work.inputs[t, r, first : first + plan.features]
                 for f in range(plan.features):
-                    row[f] = sample[t, f]
+                    work.inputs[t, r, column + f] = sample[t, f]
         else:
             work.lengths[r] = plan.steps
             for t in range(plan.steps):
-                work.inputs[t, r, first : first + plan.features] = x.dtype.type(0)
+                for f in range(plan.features):
+                    work.inputs[t, r, column + f] = zero
 
 
 @kernel
 def forward_chunk(plan, theta, work):
-    """All activations of the loaded chunk; returns the (R, width) outputs of the last layer (a view)."""
+    """All activations of the loaded chunk; the last of them are the outputs."""
     weight, start = _recurrent_weight(plan, theta)
     hidden_size = plan.hidden_size
     if plan.cell == FEEDFORWARD:
@@ -72,91 +73,110 @@ def forward_chunk(plan, theta, work):
     elif plan.n_gates == 1:
         rnn_forward(work.inputs, weight, work.lengths, work.gates)
     else:
-        lstm_forward(work.inputs, weight, work.lengths, work.gates, work.cell, work.squashed, plan.squash_output)
+        lstm_forward(
+            work.inputs, weight, work.lengths, work.gates, work.cell, work.squashed, plan.squash_output
+        )
 
-    at = CHUNK_ROWS * hidden_size
-    layer_input = work.activations[:at].reshape(CHUNK_ROWS, hidden_size)
+    layer_input = view(work.activations, 0, (CHUNK_ROWS, hidden_size))
     for r in range(CHUNK_ROWS):
         if plan.cell == FEEDFORWARD:
-            layer_input[r] = work.gates[0, 0, r * hidden_size : (r + 1) * hidden_size]
+            last = view(work.gates, r * hidden_size, (hidden_size,))
         else:
-            layer_input[r] = work.inputs[work.lengths[r], r, :hidden_size]
+            last = work.inputs[work.lengths[r], r]
+        for j in range(hidden_size):
+            layer_input[r, j] = last[j]
 
+    at = CHUNK_ROWS * hidden_size
     layers = plan.widths.size - 1
     for layer in range(layers):
         n_in, n_out = plan.widths[layer], plan.widths[layer + 1]
-        out = work.activations[at : at + CHUNK_ROWS * n_out].reshape(CHUNK_ROWS, n_out)
-        weight_and_bias = theta[start : start + (n_in + 1) * n_out].reshape(n_in + 1, n_out)
-        dense_forward(layer_input, weight_and_bias, out, layer < layers - 1)
+        out = view(work.activations, at, (CHUNK_ROWS, n_out))
+        dense_forward(layer_input, view(theta, start, (n_in + 1, n_out)), out, layer < layers - 1)
         layer_input = out
         at += CHUNK_ROWS * n_out
         start += (n_in + 1) * n_out
-    return layer_input
+
+
+@inlined
+def outputs(plan, values):
+    """The (R, width) part of the last layer in a work space's activations or deltas."""
+    width = plan.widths[plan.widths.size - 1]
+    return view(values, values.size - CHUNK_ROWS * width, (CHUNK_ROWS, width))
 
 
 @kernel
-def squared_error(plan, work, out, y, samples):
+def squared_error(plan, work, y, order, first, count):
     """The chunk's sum of squared errors (float64); leaves y_hat - y as the last layer's delta, 0 in absent rows."""
-    n_out = plan.widths[plan.widths.size - 1]
-    end = work.deltas.size
-    delta = work.deltas[end - CHUNK_ROWS * n_out : end].reshape(CHUNK_ROWS, n_out)
+    out, delta = outputs(plan, work.activations), outputs(plan, work.deltas)
     total = 0.0
     for r in range(CHUNK_ROWS):
-        delta[r] = delta.dtype.type(0)
-        if r < samples.size:
+        for k in range(delta.shape[1]):
+            delta[r, k] = delta.dtype.type(0)
+        if r < count:
             for k in range(plan.outputs):
-                error = out[r, k] - y[samples[r], k]
+                error = out[r, k] - y[order[first + r], k]
                 delta[r, k] = error
                 total += np.float64(error) * np.float64(error)
     return total
 
 
-@kernel
+@inlined
 def backward_chunk(plan, theta, transposed, work, gradient, scale):
     """Add scale * (gradient of half the chunk's squared error) to `gradient`, a flat buffer like theta."""
-    end = work.deltas.size
-    n_out = plan.widths[plan.widths.size - 1]
-    last = work.deltas[end - CHUNK_ROWS * n_out : end]
+    delta = outputs(plan, work.deltas)
     factor = theta.dtype.type(scale)
-    for j in range(last.size):
-        last[j] *= factor
+    for r in range(CHUNK_ROWS):
+        for k in range(delta.shape[1]):
+            delta[r, k] *= factor
 
     dweight, start = _recurrent_weight(plan, gradient)
     weight_transposed, to = _recurrent_transposed(plan, transposed)
-    for layer in range(plan.widths.size - 1):
+    layers = plan.widths.size - 1
+    for layer in range(layers):
         start += (plan.widths[layer] + 1) * plan.widths[layer + 1]
         to += plan.widths[layer] * plan.widths[layer + 1]
-    layers = plan.widths.size - 1
+    at = work.deltas.size - delta.size
     for layer in range(layers - 1, -1, -1):
         n_in, n_out = plan.widths[layer], plan.widths[layer + 1]
-        middle = end - CHUNK_ROWS * n_out
-        begin = middle - CHUNK_ROWS * n_in
         start -= (n_in + 1) * n_out
         to -= n_in * n_out
+        before = at - CHUNK_ROWS * n_in
         dense_backward(
-            work.activations[begin:middle].reshape(CHUNK_ROWS, n_in),
-            work.activations[middle:end].reshape(CHUNK_ROWS, n_out),
-            transposed[to : to + n_in * n_out].reshape(n_out, n_in),
-            work.deltas[middle:end].reshape(CHUNK_ROWS, n_out),
-            work.deltas[begin:middle].reshape(CHUNK_ROWS, n_in),
-            gradient[start : start + (n_in + 1) * n_out].reshape(n_in + 1, n_out),
+            view(work.activations, before, (CHUNK_ROWS, n_in)),
+            view(work.activations, at, (CHUNK_ROWS, n_out)),
+            view(transposed, to, (n_out, n_in)),
+            view(work.deltas, at, (CHUNK_ROWS, n_out)),
+            view(work.deltas, before, (CHUNK_ROWS, n_in)),
+            view(gradient, start, (n_in + 1, n_out)),
             layer < layers - 1,
         )
-        end = middle
+        at = before
 
     hidden_size = plan.hidden_size
-    dh_last = work.deltas[: CHUNK_ROWS * hidden_size]
+    dh_last = view(work.deltas, 0, (CHUNK_ROWS * hidden_size,))
     if plan.cell == FEEDFORWARD:
         feedforward_backward(work.inputs, work.gates, dh_last, dweight)
         return
     for r in range(CHUNK_ROWS):
-        row = slice(r * hidden_size, (r + 1) * hidden_size)
-        work.dh_external[work.lengths[r] - 1, row] = dh_last[row]
+        dh = work.dh_external[work.lengths[r] - 1]
+        for j in range(r * hidden_size, (r + 1) * hidden_size):
+            dh[j] = dh_last[j]
     if plan.n_gates == 1:
         rnn_backward(work.inputs, weight_transposed, work.gates, work.dh_external, work.dh, dweight)
     else:
-        lstm_backward(work.inputs, weight_transposed, work.gates, work.cell, work.squashed, plan.squash_output,
-                      work.dh_external, work.dh, work.dc, dweight)
+        lstm_backward(
+            work.inputs,
+            weight_transposed,
+            work.gates,
+            work.cell,
+            work.squashed,
+            plan.squash_output,
+            work.dh_external,
+            work.dh,
+            work.dc,
+            dweight,
+        )
     for r in range(CHUNK_ROWS):
-        row = slice(r * hidden_size, (r + 1) * hidden_size)
-        work.dh_external[work.lengths[r] - 1, row] = theta.dtype.type(0)
+        dh = work.dh_external[work.lengths[r] - 1]
+        for j in range(r * hidden_size, (r + 1) * hidden_size):
+            dh[j] = theta.dtype.type(0)

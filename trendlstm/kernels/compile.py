@@ -53,14 +53,28 @@ def has_compiled() -> bool:
     return any(_CACHE_FOLDER.rglob("*.nbc"))
 
 
+def _compile(function: Callable, **options: str) -> Callable:
+    before = config.CACHE_DIR  # type: ignore[attr-defined]
+    config.CACHE_DIR = str(_CACHE_FOLDER)  # type: ignore[attr-defined]
+    try:
+        return numba.njit(
+            nogil=True, cache=True, error_model="numpy", fastmath=_FAST_MATH, no_cfunc_wrapper=True, **options
+        )(function)
+    finally:
+        config.CACHE_DIR = before  # type: ignore[attr-defined]
+
+
 def kernel(function: Callable) -> Callable:
     """Compile `function` to machine code that runs without the GIL, on first use, cached on disk.
 
     Division by zero gives inf or NaN as in NumPy arrays; indices are not checked.
     """
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(_CACHE_FOLDER)
-    try:
-        return numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST_MATH)(function)
-    finally:
-        config.CACHE_DIR = before
+    return _compile(function)
+
+
+def inlined(function: Callable) -> Callable:
+    """As `kernel`, for a function that becomes part of each caller.
+
+    Every separate kernel is optimised again in all that call it, so long chains of small ones compile slowly.
+    """
+    return _compile(function, inline="always")

@@ -6,19 +6,20 @@ Also the whole of the feed-forward cell: z = [x, 1] W, h = tanh(z), on the flatt
 from .activations import tanh
 from .compile import kernel
 from .matrix import multiply, multiply_add, transposed_multiply_add
+from .simd import view
 
 
 @kernel
 def dense_forward(x, weight, out, relu):
-    """out = x W + b, with relu also max(0, .)."""
+    """Out = x W + b, with relu also max(0, .)."""
     n_in = x.shape[1]
     bias = weight[n_in]
     for r in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[r, j] = bias[j]
-    multiply_add(out, x, weight[:n_in])
+    multiply_add(out, x, view(weight, 0, (n_in, out.shape[1])))
     if relu:
-        flat = out.reshape(-1)
+        flat = view(out, 0, (out.size,))
         zero = out.dtype.type(0)
         for j in range(flat.size):
             flat[j] = zero if flat[j] < zero else flat[j]  # written so that NaN stays NaN
@@ -26,14 +27,14 @@ def dense_forward(x, weight, out, relu):
 
 @kernel
 def dense_backward(x, out, weight_transposed, dout, dx, dweight, relu):
-    """dW += x^T dz, db += sum dz, dx = dz W^T, with dz = dout (0 where relu cut off); dout becomes dz."""
+    """DW += x^T dz, db += sum dz, dx = dz W^T, with dz = dout (0 where relu cut off); dout becomes dz."""
     n_in = x.shape[1]
     if relu:
-        flat, dflat = out.reshape(-1), dout.reshape(-1)
+        flat, dflat = view(out, 0, (out.size,)), view(dout, 0, (dout.size,))
         zero = out.dtype.type(0)
         for j in range(flat.size):
             dflat[j] = dflat[j] if flat[j] > zero else zero
-    transposed_multiply_add(dweight[:n_in], x, dout)
+    transposed_multiply_add(view(dweight, 0, (n_in, dout.shape[1])), x, dout)
     dbias = dweight[n_in]
     for r in range(dout.shape[0]):
         for j in range(dout.shape[1]):
@@ -43,17 +44,17 @@ def dense_backward(x, out, weight_transposed, dout, dx, dweight, relu):
 
 @kernel
 def feedforward_forward(inputs, weight, gates):
-    """h = tanh([x, 1] W) of the flattened window; inputs (1, R, K..), gates (1, 1, R*H) receives h."""
+    """H = tanh([x, 1] W) of the flattened window; inputs (1, R, K..), gates (1, 1, R*H) receives h."""
     h = gates[0, 0]
-    multiply(h.reshape(inputs.shape[1], weight.shape[2]), inputs[0], weight[0])
+    multiply(view(h, 0, (inputs.shape[1], weight.shape[2])), inputs[0], weight[0])
     tanh(h)
 
 
 @kernel
 def feedforward_backward(inputs, gates, dh, dweight):
-    """dW += [x, 1]^T dz with dz = dh (1 - h^2); leaves dz in gates."""
+    """DW += [x, 1]^T dz with dz = dh (1 - h^2); leaves dz in gates."""
     h = gates[0, 0]
     one = h.dtype.type(1)
     for j in range(h.size):
         h[j] = dh[j] * (one - h[j] * h[j])
-    transposed_multiply_add(dweight[0], inputs[0], h.reshape(inputs.shape[1], dweight.shape[2]))
+    transposed_multiply_add(dweight[0], inputs[0], view(h, 0, (inputs.shape[1], dweight.shape[2])))

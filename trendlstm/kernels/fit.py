@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from .adam import adam_step
-from .buffers import ACCUMULATORS, BLOCK, CHUNK_ROWS
-from .chunk import backward_chunk, forward_chunk, load_chunk, squared_error, transpose_weights
-from .compile import kernel
+from .buffers import BLOCK, CHUNK_ROWS
+from .chunk import backward_chunk, forward_chunk, load_chunk, outputs, squared_error, transpose_weights
+from .compile import inlined, kernel
 from .gang import MINIBATCHES, STOP, meet
 from .shuffle import shuffle_epoch
-from .simd import atomic_load, atomic_store
+from .simd import atomic_load, atomic_store, view
 
 # Why a fit ended; `FitState.outcome[0]`.
 ALL_EPOCHS, PATIENCE, STOPPED, NOT_FINITE = range(4)
@@ -45,7 +45,10 @@ class FitState(NamedTuple):
     """What the threads of one fit share. P parameters."""
 
     theta: np.ndarray  # (P,)
-    kept: np.ndarray  # (P,) the weights to return: of the best epoch, or of the last if there is no validation
+    kept: (
+        np.ndarray
+    )  # (P,) the weights to return: of the best epoch, or of the last if there is no validation
+    previous: np.ndarray  # (P,) what `kept` was before
     transposed: np.ndarray
     first_moment: np.ndarray  # (P,)
     second_moment: np.ndarray  # (P,)
@@ -53,55 +56,63 @@ class FitState(NamedTuple):
     gradients: np.ndarray  # (accumulators, P)
     losses: np.ndarray  # (accumulators,) float64
     norms: np.ndarray  # (P / BLOCK,) float64
-    order: np.ndarray  # (N,) int64
+    order: np.ndarray  # (N,) int64, 0 ... N-1; shuffled in place
+    validation_order: np.ndarray  # 0, 1, ... int64
     validation_losses: np.ndarray  # (validation chunks,) float64
     history: np.ndarray  # (2, epochs) float64: training loss, validation loss
     outcome: np.ndarray  # int64: why it ended, epochs run, best epoch
     counters: np.ndarray  # int64, see `gang`
 
 
-@kernel
-def _accumulate_chunks(plan, theta, transposed, data, samples, gradients, losses, work, rank, size):
+@inlined
+def _accumulate_chunks(
+    plan, theta, transposed, data, order, first, count, gradients, losses, work, rank, size
+):
     """Losses and gradients of a minibatch: accumulator a takes chunks a, a + A, a + 2A, ... in this order.
 
-    The gradient is that of the mean squared error over all elements of the minibatch.
+    The minibatch is the samples order[first : first + count]; the gradient is that of its mean squared error.
     """
-    chunks = (samples.size + CHUNK_ROWS - 1) // CHUNK_ROWS
+    chunks = (count + CHUNK_ROWS - 1) // CHUNK_ROWS
     accumulators = gradients.shape[0]
-    scale = 2.0 / (samples.size * plan.outputs)
+    scale = 2.0 / (count * plan.outputs)
     for a in range(rank, min(accumulators, chunks), size):
-        gradients[a] = theta.dtype.type(0)
+        gradient = gradients[a]
+        for j in range(gradient.size):
+            gradient[j] = gradient.dtype.type(0)
         loss = 0.0
         for chunk in range(a, chunks, accumulators):
-            rows = samples[chunk * CHUNK_ROWS : (chunk + 1) * CHUNK_ROWS]
-            load_chunk(plan, work, data.x, data.lengths, rows)
-            out = forward_chunk(plan, theta, work)
-            loss += squared_error(plan, work, out, data.y, rows)
-            backward_chunk(plan, theta, transposed, work, gradients[a], scale)
+            start = first + chunk * CHUNK_ROWS
+            rows = min(CHUNK_ROWS, first + count - start)
+            load_chunk(plan, work, data.x, data.lengths, order, start, rows)
+            forward_chunk(plan, theta, work)
+            loss += squared_error(plan, work, data.y, order, start, rows)
+            backward_chunk(plan, theta, transposed, work, gradient, scale)
         losses[a] = loss
 
 
-@kernel
+@inlined
 def _add_accumulators(gradients, used, block):
     """The minibatch's gradient of one block, added up in the order of the accumulators; returns a view of it."""
-    total = gradients[0, block * BLOCK : (block + 1) * BLOCK]
+    total = view(gradients[0], block * BLOCK, (BLOCK,))
     for a in range(1, used):
-        part = gradients[a, block * BLOCK : (block + 1) * BLOCK]
-        for j in range(total.size):
+        part = view(gradients[a], block * BLOCK, (BLOCK,))
+        for j in range(BLOCK):
             total[j] += part[j]
     return total
 
 
-@kernel
+@inlined
 def _validation_loss(plan, state, validation, work, rank, size):
     """The mean squared error on the validation samples, the same on every thread."""
     n = validation.x.shape[0]
-    every = np.arange(n)
     for chunk in range(rank, state.validation_losses.size, size):
-        rows = every[chunk * CHUNK_ROWS : (chunk + 1) * CHUNK_ROWS]
-        load_chunk(plan, work, validation.x, validation.lengths, rows)
-        out = forward_chunk(plan, state.theta, work)
-        state.validation_losses[chunk] = squared_error(plan, work, out, validation.y, rows)
+        start = chunk * CHUNK_ROWS
+        rows = min(CHUNK_ROWS, n - start)
+        load_chunk(plan, work, validation.x, validation.lengths, state.validation_order, start, rows)
+        forward_chunk(plan, state.theta, work)
+        state.validation_losses[chunk] = squared_error(
+            plan, work, validation.y, state.validation_order, start, rows
+        )
     meet(state.counters, size)
     total = 0.0
     for chunk in range(state.validation_losses.size):
@@ -109,11 +120,11 @@ def _validation_loss(plan, state, validation, work, rank, size):
     return total / (n * plan.outputs)
 
 
-@kernel
+@inlined
 def _all_finite(state, rank, size):
-    """Whether every weight is finite, the same answer on every thread: the last step of an epoch may have overflowed."""
+    """Whether all weights are finite, the same answer on every thread: an epoch's last step may overflow."""
     for block in range(rank, state.norms.size, size):
-        part = state.theta[block * BLOCK : (block + 1) * BLOCK]
+        part = view(state.theta, block * BLOCK, (BLOCK,))
         zero = 0.0
         for j in range(part.size):
             zero += np.float64(part[j] - part[j])  # 0, or NaN for NaN and infinities
@@ -130,30 +141,44 @@ def fit_worker(plan, state, train, validation, options, work, rank, size):
     """Train for all epochs. Ends early by patience, by the STOP counter, or when a loss is not finite."""
     n = train.x.shape[0]
     blocks = state.theta.size // BLOCK
-    best, best_epoch, since_best = np.inf, -1, 0
+    best, best_epoch, previous_epoch, since_best = np.inf, -1, -1, 0
     step = 0
     ended = ALL_EPOCHS
     epoch = 0
     transpose_weights(plan, state.theta, state.transposed, rank, size)
     while epoch < options.epochs and ended == ALL_EPOCHS:
-        if rank == 0 and (options.shuffle or epoch == 0):
-            if options.shuffle:
-                shuffle_epoch(state.order, options.seed, epoch)
-            else:
-                state.order[:] = np.arange(n)
+        if rank == 0 and options.shuffle:
+            shuffle_epoch(state.order, options.seed, epoch)
         meet(state.counters, size)
         epoch_loss = 0.0
         for first in range(0, n, options.batch_size):
-            samples = state.order[first : first + options.batch_size]
-            _accumulate_chunks(plan, state.theta, state.transposed, train, samples, state.gradients, state.losses,
-                               work, rank, size)
+            count = min(options.batch_size, n - first)
+            _accumulate_chunks(
+                plan,
+                state.theta,
+                state.transposed,
+                train,
+                state.order,
+                first,
+                count,
+                state.gradients,
+                state.losses,
+                work,
+                rank,
+                size,
+            )
             meet(state.counters, size)
-            used = min(state.gradients.shape[0], (samples.size + CHUNK_ROWS - 1) // CHUNK_ROWS)
+            used = min(state.gradients.shape[0], (count + CHUNK_ROWS - 1) // CHUNK_ROWS)
             loss = 0.0
             for a in range(used):
                 loss += state.losses[a]
             if not np.isfinite(loss):
                 ended = NOT_FINITE
+                if first == 0 and validation.x.shape[0] == 0 and rank == 0:
+                    # the first loss of the kept weights: they are no good
+                    for j in range(state.kept.size):
+                        state.kept[j] = state.previous[j]
+                    state.outcome[2] = previous_epoch
             elif atomic_load(state.counters, STOP) == 2:
                 ended = STOPPED
             if ended != ALL_EPOCHS:
@@ -174,16 +199,24 @@ def fit_worker(plan, state, train, validation, options, work, rank, size):
                     norm += state.norms[block]
                 clip = min(1.0, options.clip_norm / np.sqrt(norm)) if norm > 0.0 else 1.0
             for block in range(rank, blocks, size):
-                part = slice(block * BLOCK, (block + 1) * BLOCK)
+                start = block * BLOCK
                 if options.clip_norm > 0.0:
-                    gradient = state.gradients[0, part]
+                    gradient = view(state.gradients, start, (BLOCK,))
                     factor = gradient.dtype.type(clip)
-                    for j in range(gradient.size):
+                    for j in range(BLOCK):
                         gradient[j] *= factor
                 else:
                     gradient = _add_accumulators(state.gradients, used, block)
-                adam_step(state.theta[part], gradient, state.first_moment[part], state.second_moment[part],
-                          state.decays[part], step, options.learning_rate, options.weight_decay)
+                adam_step(
+                    view(state.theta, start, (BLOCK,)),
+                    gradient,
+                    view(state.first_moment, start, (BLOCK,)),
+                    view(state.second_moment, start, (BLOCK,)),
+                    view(state.decays, start, (BLOCK,)),
+                    step,
+                    options.learning_rate,
+                    options.weight_decay,
+                )
             meet(state.counters, size)
             transpose_weights(plan, state.theta, state.transposed, rank, size)
             if rank == 0:
@@ -208,10 +241,15 @@ def fit_worker(plan, state, train, validation, options, work, rank, size):
             ended = NOT_FINITE
             break
         if improved:
+            previous_epoch = best_epoch
             best, best_epoch, since_best = validation_loss, epoch, 0
             for block in range(rank, blocks, size):
-                part = slice(block * BLOCK, (block + 1) * BLOCK)
-                state.kept[part] = state.theta[part]
+                theta = view(state.theta, block * BLOCK, (BLOCK,))
+                kept = view(state.kept, block * BLOCK, (BLOCK,))
+                previous = view(state.previous, block * BLOCK, (BLOCK,))
+                for j in range(BLOCK):
+                    previous[j] = kept[j]
+                    kept[j] = theta[j]
         else:
             since_best += 1
             if options.patience >= 0 and since_best >= options.patience:
@@ -229,24 +267,27 @@ def fit_worker(plan, state, train, validation, options, work, rank, size):
 
 
 @kernel
-def gradient_worker(plan, theta, transposed, data, samples, gradients, losses, work, counters, rank, size):
+def gradient_worker(plan, theta, transposed, data, order, gradients, losses, work, counters, rank, size):
     """Sum of squared errors per accumulator, and in gradients[0] the gradient of the mean squared error."""
     transpose_weights(plan, theta, transposed, rank, size)
     meet(counters, size)
-    _accumulate_chunks(plan, theta, transposed, data, samples, gradients, losses, work, rank, size)
+    _accumulate_chunks(
+        plan, theta, transposed, data, order, 0, order.size, gradients, losses, work, rank, size
+    )
     meet(counters, size)
     for block in range(rank, theta.size // BLOCK, size):
         _add_accumulators(gradients, gradients.shape[0], block)
 
 
 @kernel
-def predict_worker(plan, theta, x, lengths, out, work, rank, size):
-    """out (N, m) = the network's outputs for x (N, T, F)."""
-    every = np.arange(x.shape[0])
+def predict_worker(plan, theta, x, lengths, order, out, work, rank, size):
+    """Write the outputs for x (N, T, F) to out (N, m); order is 0 ... N-1."""
     for chunk in range(rank, (x.shape[0] + CHUNK_ROWS - 1) // CHUNK_ROWS, size):
-        rows = every[chunk * CHUNK_ROWS : (chunk + 1) * CHUNK_ROWS]
-        load_chunk(plan, work, x, lengths, rows)
-        values = forward_chunk(plan, theta, work)
-        for r in range(rows.size):
+        first = chunk * CHUNK_ROWS
+        rows = min(CHUNK_ROWS, x.shape[0] - first)
+        load_chunk(plan, work, x, lengths, order, first, rows)
+        forward_chunk(plan, theta, work)
+        values = outputs(plan, work.activations)
+        for r in range(rows):
             for k in range(plan.outputs):
-                out[rows[r], k] = values[r, k]
+                out[first + r, k] = values[r, k]

@@ -11,7 +11,9 @@ from .simd import atomic_add, atomic_load, atomic_store, yield_thread
 ARRIVED, GENERATION, STOP, MINIBATCHES = 0, 8, 16, 24
 COUNTERS = 32
 
-_SPINS = 2000  # a minibatch's chunks differ by a few microseconds; longer waits mean a core is taken by others
+_SPINS = (
+    2000  # a minibatch's chunks differ by a few microseconds; longer waits mean a core is taken by others
+)
 
 
 @kernel

@@ -4,7 +4,7 @@ The number of columns of `out` and `b` must be a multiple of the vector width; `
 All arrays are C-contiguous and of one dtype.
 """
 
-from .compile import kernel
+from .compile import inlined, kernel
 from .simd import TILE_ROWS, VECTOR_BYTES, full_tile, narrow_row_tile, narrow_tile, row_tile
 
 # A block of this many rows of b, one tile wide, stays in the first-level cache while it meets every tile of a.
@@ -36,27 +36,27 @@ def _product(out, a, b, transposed, accumulate):
                 i += 1
 
 
-@kernel
+@inlined
 def multiply(out, a, b):
-    """out = a b."""
+    """Out = a b."""
     _product(out, a, b, False, False)
 
 
-@kernel
+@inlined
 def multiply_add(out, a, b):
-    """out += a b."""
+    """Out += a b."""
     _product(out, a, b, False, True)
 
 
-@kernel
+@inlined
 def transposed_multiply_add(out, a, b):
-    """out += a^T b: the gradient of a weight matrix, from all the rows it has seen."""
+    """Out += a^T b: the gradient of a weight matrix, from all the rows it has seen."""
     _product(out, a, b, True, True)
 
 
 @kernel
 def transpose(out, a):
-    """out = a^T, in square blocks so that neither side is walked at a long stride."""
+    """Out = a^T, in square blocks so that neither side is walked at a long stride."""
     rows, columns = a.shape
     for i in range(0, rows, 16):
         for j in range(0, columns, 16):

@@ -1,0 +1,76 @@
+"""Predictions against Keras from the same weights, and its count of the parameters."""
+
+import keras
+import naive
+import numpy as np
+import pytest
+
+import trendlstm as tl
+
+
+def keras_twin(net, T):
+    """The same network in Keras, whose kernels are our weights transposed (the gates' order is the same)."""
+    config, state = net.config, net.state_dict()
+    inputs = keras.Input((T, config.input_size))
+    if config.cell == "ann":
+        layers = [
+            keras.layers.Flatten(),
+            keras.layers.Dense(config.hidden_size, "tanh", use_bias=config.bias),
+        ]
+    else:
+        layer = {"lstm": keras.layers.LSTM, "rnn": keras.layers.SimpleRNN}[config.cell]
+        layers = [layer(config.hidden_size, use_bias=config.bias)]
+    layers += [keras.layers.Dense(size, "relu") for size in config.dense]
+    layers.append(keras.layers.Dense(config.output_size))
+    model = keras.Sequential([inputs, *layers])
+    model.set_weights([tensor.T for tensor in state.values()])
+    return model
+
+
+def random_network(rng, **options):
+    """A network whose parameters are all random, biases too."""
+    net = tl.Network(**options)
+    config = net.config
+    sizes = config.input_size, config.hidden_size, config.dense, config.output_size
+    net.load_state_dict(naive.random_params(rng, config.cell, config.lag, *sizes, config.bias))
+    return net
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("N", "T", "F", "H", "dense", "m"),
+    [(1, 1, 1, 1, (), 1), (40, 20, 1, 64, (32, 32), 1), (9, 5, 50, 7, (3,), 5), (17, 3, 4, 130, (16, 8), 2)],
+)
+@pytest.mark.parametrize("cell", ["lstm", "rnn", "ann"])
+def test_predictions(cell, N, T, F, H, dense, m, bias):
+    rng = np.random.default_rng(H)
+    net = random_network(
+        rng, cell=cell, input_size=F, hidden_size=H, dense=dense, output_size=m, bias=bias, lag=T
+    )
+    x = rng.normal(size=(N, T, F)).astype(np.float32)
+    model = keras_twin(net, T)
+    expected = np.asarray(model(x))
+    outputs = net.predict(x)
+    naive.assert_close(outputs, expected, 1e-4, "outputs")
+    assert net.num_params == model.count_params()
+
+
+def test_reference_model_counts_the_same_parameters():
+    net = tl.Network()
+    model = keras_twin(net, T=3)
+    assert [layer.count_params() for layer in model.layers] == [16_896, 2_080, 1_056, 33]
+    assert model.count_params() == net.num_params == 20_065
+
+
+def test_initial_values_are_of_the_same_kind():
+    """Same limits, same forget bias, same norm of the orthogonal weights; only the random numbers differ."""
+    ours = tl.Network(input_size=5).state_dict()
+    layer = keras.layers.LSTM(64)
+    layer.build((None, 20, 5))
+    kernel, recurrent, bias = (np.asarray(weight) for weight in layer.weights)
+    np.testing.assert_array_equal(ours["recurrent.bias"], bias)
+    assert np.max(np.abs(ours["recurrent.weight_ih"])) == pytest.approx(np.max(np.abs(kernel)), rel=0.02)
+    np.testing.assert_allclose(recurrent @ recurrent.T, np.eye(64), atol=1e-5)
+    np.testing.assert_allclose(
+        ours["recurrent.weight_hh"].T @ ours["recurrent.weight_hh"], np.eye(64), atol=1e-5
+    )

@@ -1,0 +1,253 @@
+"""The reference is tested first: equations against scalar arithmetic, gradients by finite differences."""
+
+import math
+
+import naive
+import numpy as np
+import pytest
+from naive import assert_close
+
+RECURRENT = ["lstm", "lstm1997", "rnn"]
+
+
+def central_differences(f, tensor, step=1e-5):
+    """df/dtensor, element by element; `f` takes no argument and reads `tensor`, which is changed in place."""
+    gradient = np.empty_like(tensor)
+    for index in np.ndindex(tensor.shape):
+        value = tensor[index]
+        tensor[index] = value + step
+        above = f()
+        tensor[index] = value - step
+        below = f()
+        tensor[index] = value
+        gradient[index] = (above - below) / (2 * step)
+    return gradient
+
+
+def problem(cell, bias=True, seed=0, N=4, T=5, F=2, H=3, dense=(4, 3), m=2):
+    rng = np.random.default_rng(seed)
+    params = naive.random_params(rng, cell, T, F, H, dense, m, bias)
+    return rng, params, rng.normal(size=(N, T, F)), rng.normal(size=(N, m))
+
+
+# -------------------------------------------------------------------------------------------------- gradients
+
+
+@pytest.mark.parametrize("squash_output", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("cell", RECURRENT)
+def test_network_gradients_are_the_finite_differences(cell, bias, squash_output):
+    rng, params, x, y = problem(cell, bias)
+    options = {
+        "lengths": np.array([5, 1, 3, 4]),
+        "h0": rng.normal(size=(4, 3)),
+        "c0": rng.normal(size=(4, 3)),
+        "squash_output": squash_output,
+    }
+    weight = rng.normal(size=y.shape)
+    tensors = params | {"x": x, "h0": options["h0"], "c0": options["c0"]}
+    if cell == "rnn":
+        del tensors["c0"]  # an Elman network has no cell state
+
+    def outputs():
+        return naive.predict(params, x, cell, **options)
+
+    random_loss = naive.backward(params, x, weight, cell, **options)
+    _, squared_loss = naive.loss_and_gradients(params, x, y, cell, **options)
+    assert set(tensors) <= set(random_loss) == set(squared_loss)
+    for name, tensor in tensors.items():
+        assert_close(random_loss[name], central_differences(lambda: np.sum(outputs() * weight), tensor), 1e-6)
+        assert_close(squared_loss[name], central_differences(lambda: naive.mse(outputs(), y), tensor), 1e-6)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_ann_gradients_are_the_finite_differences(bias):
+    rng, params, x, y = problem("ann", bias)
+    weight = rng.normal(size=y.shape)
+
+    def outputs():
+        return naive.predict(params, x, "ann")
+
+    random_loss = naive.backward(params, x, weight, "ann")
+    _, squared_loss = naive.loss_and_gradients(params, x, y, "ann")
+    for name, tensor in (params | {"x": x}).items():
+        assert_close(random_loss[name], central_differences(lambda: np.sum(outputs() * weight), tensor), 1e-6)
+        assert_close(squared_loss[name], central_differences(lambda: naive.mse(outputs(), y), tensor), 1e-6)
+
+
+@pytest.mark.parametrize("squash_output", [True, False])
+@pytest.mark.parametrize("cell", RECURRENT)
+def test_sequence_gradients_are_the_finite_differences(cell, squash_output):
+    """The loss looks at h_t of every step, not only of the last."""
+    rng, params, x, _ = problem(cell)
+    lengths = np.array([5, 2, 1, 4])
+    h0, c0 = rng.normal(size=(2, 4, 3))
+    weight = rng.normal(size=(4, 5, 3)) * (np.arange(5) < lengths[:, None])[:, :, None]
+
+    def trace():
+        return naive.recurrent_forward(params, x, cell, lengths, h0, c0, squash_output)
+
+    grads = naive.recurrent_backward(params, trace(), weight)
+    tensors = {name: p for name, p in params.items() if name.startswith("recurrent.")}
+    tensors |= {"x": x, "h0": h0, "c0": c0}
+    if cell == "rnn":
+        del tensors["c0"]
+    for name, tensor in tensors.items():
+        assert_close(
+            grads[name], central_differences(lambda: np.sum(trace().h[:, 1:] * weight), tensor), 1e-6
+        )
+
+
+# -------------------------------------------------------------------------------------------------- equations
+
+
+def test_lstm_step_is_the_equations_written_out():
+    _, params, x, _ = problem("lstm", N=1, T=2, F=1, H=1, dense=(), m=1)
+    W, U, b = (params[f"recurrent.{name}"].ravel() for name in ("weight_ih", "weight_hh", "bias"))
+    h = c = 0.0
+    for t in range(2):
+        z_i, z_f, z_g, z_o = (W[k] * x[0, t, 0] + U[k] * h + b[k] for k in range(4))
+        i, f, o = (1 / (1 + math.exp(-z)) for z in (z_i, z_f, z_o))
+        c = f * c + i * math.tanh(z_g)
+        h = o * math.tanh(c)
+    trace = naive.recurrent_forward(params, x)
+    assert trace.c[0, -1, 0] == pytest.approx(c, rel=1e-14)
+    assert trace.last[0, 0] == pytest.approx(h, rel=1e-14)
+    expected = params["dense.0.weight"][0, 0] * h + params["dense.0.bias"][0]
+    assert naive.predict(params, x)[0, 0] == pytest.approx(expected, rel=1e-14)
+
+
+def test_lstm1997_is_the_lstm_whose_forget_gate_is_open():
+    _, params, x, _ = problem("lstm1997", dense=())
+    opened = dict(params)
+    for name, fill in (("weight_ih", 0.0), ("weight_hh", 0.0), ("bias", 1e3)):  # sigmoid(1000) is exactly 1
+        i, g, o = np.split(params[f"recurrent.{name}"], 3)
+        opened[f"recurrent.{name}"] = np.concatenate([i, np.full_like(i, fill), g, o])
+    assert_close(naive.predict(params, x, "lstm1997"), naive.predict(opened, x, "lstm"), 1e-14)
+
+
+def test_rnn_is_the_equation_written_out():
+    _, params, x, _ = problem("rnn", N=1, T=2)
+    W, U, b = (params[f"recurrent.{name}"] for name in ("weight_ih", "weight_hh", "bias"))
+    h1 = np.tanh(W @ x[0, 0] + b)
+    assert_close(naive.recurrent_forward(params, x, "rnn").last[0], np.tanh(U @ h1 + W @ x[0, 1] + b), 1e-14)
+
+
+def test_squash_output_switches_the_last_tanh():
+    _, params, x, _ = problem("lstm")
+    squashed, plain = (naive.recurrent_forward(params, x, squash_output=squash) for squash in (True, False))
+    o = plain.gates[0][3]
+    assert_close(plain.h[:, 1], o * plain.c[:, 1], 1e-14)
+    assert_close(squashed.h[:, 1], o * np.tanh(plain.c[:, 1]), 1e-14)
+
+
+def test_hidden_layers_are_relu_and_the_last_is_linear():
+    params = {
+        "dense.0.weight": np.array([[1.0], [-1.0]]), "dense.0.bias": np.array([0.0, 0.5]),
+        "dense.1.weight": np.array([[-2.0, -3.0]]), "dense.1.bias": np.array([0.25]),
+    }  # fmt: skip
+    outputs = naive.dense_forward(params, np.array([[2.0], [-2.0]]))[-1]
+    np.testing.assert_array_equal(outputs, [[-3.75], [-7.25]])
+
+
+@pytest.mark.parametrize("cell", RECURRENT)
+def test_lengths_are_samples_cut_short(cell):
+    """Whatever stands after a sample's length, even NaN, has no effect on outputs or gradients."""
+    _, params, x, y = problem(cell, N=5, T=6)
+    lengths = np.array([6, 1, 4, 5, 2])
+    for n, length in enumerate(lengths):
+        x[n, length:] = np.nan
+    loss, grads = naive.loss_and_gradients(params, x, y, cell, lengths=lengths)
+    rows = [(x[n : n + 1, :length], y[n : n + 1]) for n, length in enumerate(lengths)]
+    alone = [naive.loss_and_gradients(params, *row, cell) for row in rows]
+    assert loss == pytest.approx(np.mean([one[0] for one in alone]), rel=1e-14)
+    for name in params:
+        assert_close(grads[name], np.mean([one[1][name] for one in alone], axis=0), 1e-13)
+
+
+def test_state_carries_a_sequence_on():
+    _, params, x, _ = problem("lstm", T=6)
+    first = naive.recurrent_forward(params, x[:, :2])
+    rest = naive.recurrent_forward(params, x[:, 2:], h0=first.h[:, -1], c0=first.c[:, -1])
+    np.testing.assert_array_equal(rest.last, naive.recurrent_forward(params, x).last)
+
+
+# --------------------------------------------------------------------------------------------------- training
+
+
+def test_splitmix64_gives_its_published_numbers():
+    state, drawn = 1234567, []
+    for _ in range(5):
+        state, number = naive.splitmix64(state)
+        drawn.append(number)
+    assert drawn == [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+        4593380528125082431,
+        16408922859458223821,
+    ]
+
+
+def test_shuffles_are_permutations_that_differ_by_seed_and_epoch():
+    orders = {tuple(naive.shuffled(50, seed, epoch)) for seed in range(5) for epoch in range(5)}
+    assert len(orders) == 25
+    assert all(sorted(order) == list(range(50)) for order in orders)
+
+
+def test_shuffle_puts_every_sample_everywhere_equally_often():
+    trials, n = 6000, 5
+    counts = np.zeros((n, n))
+    for epoch in range(trials):
+        counts[np.arange(n), naive.shuffled(n, 7, epoch)] += 1
+    assert np.abs(counts - trials / n).max() < 4.5 * math.sqrt(trials / n * (1 - 1 / n))
+
+
+def test_adam_is_the_algorithm_written_out():
+    g = [0.5, -0.25, 2.0]
+    params = {"w.weight": np.array([1.0]), "w.bias": np.array([1.0])}
+    adam = naive.Adam(params, learning_rate=0.1, weight_decay=0.01)
+    weight = bias = 1.0
+    m = v = 0.0
+    for t in (1, 2, 3):
+        params = adam.step(params, {name: np.array([g[t - 1]]) for name in params})
+        m, v = 0.9 * m + 0.1 * g[t - 1], 0.999 * v + 0.001 * g[t - 1] ** 2
+        update = 0.1 * (m / (1 - 0.9**t)) / (math.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        weight, bias = weight - update - 0.1 * 0.01 * weight, bias - update
+        assert params["w.weight"][0] == pytest.approx(weight, rel=1e-14)
+        assert params["w.bias"][0] == pytest.approx(bias, rel=1e-14)
+
+
+def test_adam_eps_stands_outside_the_root():
+    params = {"w.weight": np.array([0.0])}
+    new = naive.Adam(params, learning_rate=1.0).step(params, {"w.weight": np.array([1e-8])})
+    assert new["w.weight"][0] == pytest.approx(-0.5, rel=1e-6)
+
+
+def test_clip_scales_the_norm_over_all_tensors():
+    grads = {"a": np.array([3.0, 0.0]), "b": np.array([[4.0]])}
+    clipped = naive.clip(grads, 1.0)
+    np.testing.assert_allclose(clipped["a"], [0.6, 0.0])
+    np.testing.assert_allclose(clipped["b"], [[0.8]])
+    assert naive.clip(grads, 5.0) is grads and naive.clip(grads, None) is grads
+
+
+def test_fit_is_one_adam_step_a_minibatch():
+    """Seven samples in minibatches of three: 3, 3 and 1."""
+    _, params, x, y = problem("lstm", N=7)
+    expected, adam, total = params, naive.Adam(params, 0.01), 0.0
+    for rows in ([0, 1, 2], [3, 4, 5], [6]):
+        loss, grads = naive.loss_and_gradients(expected, x[rows], y[rows])
+        expected = adam.step(expected, grads)
+        total += loss * len(rows)
+    after_epoch, losses = naive.fit(params, x, y, batch_size=3, learning_rate=0.01, shuffle=False)
+    assert losses == [pytest.approx(total / 7, rel=1e-14)]
+    for name in params:
+        np.testing.assert_array_equal(after_epoch[0][name], expected[name])
+
+
+def test_fit_learns():
+    _, params, x, _ = problem("lstm", N=40, m=1)
+    y = x[:, -1:, 0] - 0.5 * x[:, 0, 1:]
+    _, losses = naive.fit(params, x, y, epochs=60, batch_size=8, learning_rate=0.01)
+    assert losses[-1] < 0.2 * losses[0]

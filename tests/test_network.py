@@ -1,0 +1,554 @@
+"""Networks against the reference in naive.py, and what their constructor, state and files promise."""
+
+import os
+import re
+import subprocess
+import sys
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from naive import assert_close
+from safetensors.numpy import load_file
+
+import trendlstm as tl
+from trendlstm.errors import OptionError, TrendLSTMError
+from trendlstm.kernels import buffers, cells
+
+CELLS = ["lstm", "lstm1997", "rnn", "ann"]
+RTOL = {"float64": 1e-9, "float32": 1e-4}
+
+
+def network_and_reference(
+    rng, cell="lstm", T=5, F=1, H=8, dense=(4,), m=1, bias=True, squash_output=True, dtype="float64"
+):
+    """A network with random weights and biases everywhere, and the same numbers in float64."""
+    net = tl.Network(
+        input_size=F, hidden_size=H, dense=dense, output_size=m, cell=cell, dtype=dtype,
+        lag=T if cell == "ann" else None, bias=bias, squash_output=squash_output,
+    )  # fmt: skip
+    net.load_state_dict(naive.random_params(rng, cell, T, F, H, dense, m, bias))
+    return net, {name: tensor.astype(np.float64) for name, tensor in net.state_dict().items()}
+
+
+def data(rng, net, N, T, F, m):
+    """Inputs, and targets that lie well away from the outputs, so that no gradient is a small difference."""
+    x = rng.normal(size=(N, T, F)).astype(net.dtype)
+    y = (rng.normal(size=(N, m)) + 5 * rng.choice([-1, 1])).astype(net.dtype)
+    return x, y
+
+
+def check_against_naive(net, reference, x, y, cell, rtol, **options):
+    lengths = options.get("lengths")
+    x64, y64 = x.astype(np.float64), y.astype(np.float64)
+    outputs = net.predict(x, lengths=lengths)
+    assert outputs.dtype == x.dtype
+    assert_close(outputs, naive.predict(reference, x64, cell, **options), rtol, "outputs")
+
+    loss, grads = net.loss_and_gradients(x, y, lengths=lengths)
+    expected_loss, expected = naive.loss_and_gradients(reference, x64, y64, cell, **options)
+    assert loss == pytest.approx(expected_loss, rel=rtol)
+    assert list(grads) == list(net.state_dict())
+    for name, gradient in grads.items():
+        assert gradient.dtype == x.dtype
+        assert_close(gradient, expected[name], rtol, name)
+
+
+# -------------------------------------------------------------------------------------- against the reference
+
+
+@st.composite
+def problems(draw):
+    cell = draw(st.sampled_from(CELLS))
+    gated = cell.startswith("lstm")
+    shape = {
+        "cell": cell,
+        "T": draw(st.integers(1, 12)),
+        "F": draw(st.sampled_from([1, 2, 3, 8, 17, 50])),
+        "H": draw(st.sampled_from([1, 2, 4, 7, 8, 13, 16, 33, 64])),
+        "dense": tuple(draw(st.lists(st.sampled_from([1, 3, 8, 17, 32]), max_size=3))),
+        "m": draw(st.sampled_from([1, 2, 5, 16])),
+        "bias": draw(st.booleans()),
+        "squash_output": draw(st.booleans()) if gated else True,
+    }
+    padded = draw(st.booleans()) if cell != "ann" else False
+    return shape, draw(st.sampled_from([1, 2, 7, 8, 9, 31, 33])), padded, draw(st.integers(0, 2**32 - 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems())
+def test_float64_outputs_and_gradients_are_the_references(problem):
+    check_problem(*problem, "float64")
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems())
+def test_float32_outputs_and_gradients_are_the_references(problem):
+    check_problem(*problem, "float32")
+
+
+def check_problem(shape, N, padded, seed, dtype):
+    rng = np.random.default_rng(seed)
+    net, reference = network_and_reference(rng, **shape, dtype=dtype)
+    x, y = data(rng, net, N, shape["T"], shape["F"], shape["m"])
+    options = {} if shape["cell"] == "ann" else {"squash_output": shape["squash_output"]}
+    if padded:
+        options["lengths"] = rng.integers(1, shape["T"], N, endpoint=True)
+    check_against_naive(net, reference, x, y, shape["cell"], RTOL[dtype], **options)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(
+    ("N", "T", "F", "H", "dense", "m"),
+    [
+        (1, 1, 1, 1, (), 1),
+        (9, 3, 1, 512, (32, 32), 1),
+        (17, 4, 50, 130, (130,), 7),
+        (70, 60, 1, 64, (32, 32), 1),
+        (3, 2, 1, 7, (512,), 1),
+    ],
+)
+def test_large_and_smallest_shapes(N, T, F, H, dense, m, cell, dtype):
+    rng = np.random.default_rng(H)
+    net, reference = network_and_reference(rng, cell, T, F, H, dense, m, dtype=dtype)
+    x, y = data(rng, net, N, T, F, m)
+    check_against_naive(net, reference, x, y, cell, RTOL[dtype])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_lags_as_features_of_one_step(cell):
+    rng = np.random.default_rng(1)
+    net, reference = network_and_reference(rng, cell, T=1, F=20, H=16)
+    x, y = data(rng, net, 12, 1, 20, 1)
+    check_against_naive(net, reference, x, y, cell, 1e-9)
+    if cell != "ann":  # h_0 is zero: with a single step no gradient reaches the recurrent weights
+        assert not net.loss_and_gradients(x, y)[1]["recurrent.weight_hh"].any()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "lstm1997", "rnn"])
+def test_saturated_gates_stay_exact(cell):
+    """Pre-activations of hundreds make gates of exactly 0 and 1; nothing overflows or becomes NaN."""
+    rng = np.random.default_rng(2)
+    net, reference = network_and_reference(rng, cell, F=3)
+    x, y = data(rng, net, 9, 5, 3, 1)
+    check_against_naive(net, reference, 500 * x, y, cell, 1e-6)  # 1 - h^2 loses digits as h nears 1
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e30])
+@pytest.mark.parametrize("cell", CELLS)
+def test_float32_survives_huge_inputs(cell, scale):
+    """Gradients of the few gates that are not saturated depend on the last bits of z; outputs do not."""
+    rng = np.random.default_rng(2)
+    net, reference = network_and_reference(rng, cell, F=3, dtype="float32")
+    x, y = data(rng, net, 9, 5, 3, 1)
+    x *= np.float32(scale)
+    assert_close(net.predict(x), naive.predict(reference, x.astype(np.float64), cell), 1e-4)
+    assert all(np.isfinite(gradient).all() for gradient in net.loss_and_gradients(x, y)[1].values())
+
+
+@pytest.mark.parametrize("cell", ["lstm", "lstm1997", "rnn"])
+def test_lengths_are_samples_evaluated_one_by_one(cell):
+    rng = np.random.default_rng(3)
+    net, _ = network_and_reference(rng, cell, T=7, F=2, m=3)
+    x, y = data(rng, net, 20, 7, 2, 3)
+    lengths = rng.integers(1, 7, 20, endpoint=True)
+    lengths[:2] = 1, 7
+    rows = [(x[n : n + 1, :length], y[n : n + 1]) for n, length in enumerate(lengths)]
+    assert_close(
+        net.predict(x, lengths=lengths),
+        np.concatenate([net.predict(row) for row, _ in rows]),
+        1e-12,
+        "outputs",
+    )
+    loss, grads = net.loss_and_gradients(x, y, lengths=lengths)
+    alone = [net.loss_and_gradients(*row) for row in rows]
+    assert loss == pytest.approx(np.mean([one[0] for one in alone]), rel=1e-12)
+    for name in grads:
+        assert_close(grads[name], np.mean([one[1][name] for one in alone], axis=0), 1e-9, name)
+
+
+def test_padding_after_a_samples_end_has_no_effect():
+    rng = np.random.default_rng(4)
+    net, _ = network_and_reference(rng, T=6, F=2)
+    x, y = data(rng, net, 10, 6, 2, 1)
+    lengths = rng.integers(1, 5, 10, endpoint=True)
+    other = x.copy()
+    for n, length in enumerate(lengths):
+        other[n, length:] = 1e30
+    assert net.predict(x, lengths=lengths).tobytes() == net.predict(other, lengths=lengths).tobytes()
+    grads = [net.loss_and_gradients(rows, y, lengths=lengths)[1] for rows in (x, other)]
+    for name in grads[0]:
+        assert grads[0][name].tobytes() == grads[1][name].tobytes()
+
+
+def test_outputs_do_not_depend_on_the_number_of_threads():
+    rng = np.random.default_rng(5)
+    net, _ = network_and_reference(rng, H=24, dtype="float32")
+    x, _ = data(rng, net, 803, 40, 1, 1)  # enough that threads are worth starting
+    outputs = {net.predict(x, n_threads=n).tobytes() for n in (None, 1, 2, 4, 64)}
+    assert len(outputs) == 1
+
+
+def test_any_memory_layout_and_dtype_of_the_callers_arrays():
+    rng = np.random.default_rng(6)
+    net, _ = network_and_reference(rng, F=3, m=2)
+    x, y = data(rng, net, 10, 5, 3, 2)
+    x, y = x.astype(np.float32), y.astype(np.float32)  # exactly representable in both
+    loss, grads = net.loss_and_gradients(x.astype(np.float64), y.astype(np.float64))
+    wide = np.zeros((20, 5, 6))
+    wide[::2, :, ::2] = x
+    read_only = x.copy()
+    read_only.flags.writeable = False
+    for layout in (x, np.asfortranarray(x), wide[::2, :, ::2], read_only):
+        before = layout.copy()
+        again, same = net.loss_and_gradients(layout, np.asfortranarray(y))
+        assert again == loss
+        assert all(same[name].tobytes() == grads[name].tobytes() for name in grads)
+        np.testing.assert_array_equal(layout, before)
+
+
+def test_loss_and_gradients_leave_the_weights_alone():
+    rng = np.random.default_rng(7)
+    net, reference = network_and_reference(rng)
+    x, y = data(rng, net, 10, 5, 1, 1)
+    net.loss_and_gradients(x, y)
+    net.predict(x)
+    for name, tensor in net.state_dict().items():
+        np.testing.assert_array_equal(tensor, reference[name])
+
+
+@pytest.mark.parametrize("squash_output", [True, False])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("cell", ["lstm", "lstm1997", "rnn"])
+def test_recurrent_kernels_take_initial_states_and_gradients_of_every_step(cell, dtype, squash_output):
+    """What sequence tasks need and forecasting does not use: no public function reaches it."""
+    rng = np.random.default_rng(8)
+    N, T, F, H = buffers.CHUNK_ROWS, 7, 3, buffers.PADDING
+    G = naive.GATES[cell]
+    params = naive.random_params(rng, cell, T, F, H)
+    x, lengths = rng.normal(size=(N, T, F)), rng.integers(1, T, N, endpoint=True)
+    h0, c0 = rng.normal(size=(2, N, H))
+    dh_steps = rng.normal(size=(N, T, H)) * (np.arange(T) < lengths[:, None])[:, :, None]
+    trace = naive.recurrent_forward(params, x, cell, lengths, h0, c0, squash_output)
+    expected = naive.recurrent_backward(params, trace, dh_steps)
+
+    code = {"lstm": buffers.LSTM, "lstm1997": buffers.LSTM1997, "rnn": buffers.RNN}[cell]
+    work = buffers.make_workspace(
+        buffers.make_plan(code, T, F, H, (), 1, True, squash_output), np.dtype(dtype)
+    )
+    names = ("weight_hh", "weight_ih", "bias")  # the order of the rows [h, x, 1]
+    W = np.hstack([params[f"recurrent.{name}"].reshape(G * H, -1) for name in names])
+    weight = np.ascontiguousarray(W.reshape(G, H, -1).swapaxes(1, 2), dtype)
+    transposed = np.ascontiguousarray(weight[:, :H].swapaxes(1, 2))
+    dweight = np.zeros_like(weight)
+    work.inputs[0, :, :H] = h0
+    work.inputs[:-1, :, H : H + F] = x.swapaxes(0, 1)
+    work.dh_external[:] = dh_steps.swapaxes(0, 1).reshape(T, -1)
+    if cell == "rnn":
+        cells.rnn_forward(work.inputs, weight, lengths, work.gates)
+        h = work.inputs[1:, :, :H].copy()
+        cells.rnn_backward(work.inputs, transposed, work.gates, work.dh_external, work.dh, dweight)
+    else:
+        work.cell[0] = c0.ravel()
+        states = work.gates, work.cell, work.squashed, squash_output
+        cells.lstm_forward(work.inputs, weight, lengths, *states)
+        h = work.inputs[1:, :, :H].copy()
+        gradients = work.dh_external, work.dh, work.dc, dweight
+        cells.lstm_backward(work.inputs, transposed, *states, *gradients)
+        assert_close(work.dc.reshape(N, H), expected["c0"], RTOL[dtype], "c0")
+    for n, length in enumerate(lengths):
+        assert_close(h[:length, n], trace.h[n, 1 : length + 1], RTOL[dtype], "h")
+    rows = np.split(dweight.swapaxes(1, 2).reshape(G * H, -1), [H, H + F], axis=1)
+    for name, gradient in zip(names, rows, strict=True):
+        name = f"recurrent.{name}"
+        assert_close(gradient.reshape(params[name].shape), expected[name], RTOL[dtype], name)
+
+
+# --------------------------------------------------------------------------------- parameters and the summary
+
+
+def test_reference_model_has_the_lecture_notes_parameters():
+    net = tl.Network()
+    assert net.num_params == 20_065
+    assert {name: tensor.shape for name, tensor in net.state_dict().items()} == {
+        "recurrent.weight_ih": (256, 1), "recurrent.weight_hh": (256, 64), "recurrent.bias": (256,),
+        "dense.0.weight": (32, 64), "dense.0.bias": (32,), "dense.1.weight": (32, 32), "dense.1.bias": (32,),
+        "dense.2.weight": (1, 32), "dense.2.bias": (1,),
+    }  # fmt: skip
+    summary = net.summary()
+    counts = re.findall(r"(?<![\d.,])(?:16,896|2,080|1,056|33|20,065)(?![\d.,])", summary)
+    assert counts[:4] == ["16,896", "2,080", "1,056", "33"]
+    assert "20,065" in counts
+    assert "78.38 KB" in summary
+
+
+@pytest.mark.parametrize(
+    ("options", "recurrent"),
+    [
+        ({"cell": "lstm"}, 4 * 64 * (64 + 1 + 1)),
+        ({"cell": "lstm", "bias": False}, 4 * 64 * (64 + 1)),
+        ({"cell": "lstm1997"}, 3 * 64 * (64 + 1 + 1)),
+        ({"cell": "rnn"}, 64 * (64 + 1 + 1)),
+        ({"cell": "ann", "lag": 20}, 64 * (20 + 1)),
+        ({"cell": "lstm", "input_size": 5}, 4 * 64 * (64 + 5 + 1)),
+    ],
+)
+def test_parameter_counts_of_every_cell(options, recurrent):
+    net = tl.Network(**options)
+    assert net.num_params == recurrent + 2080 + 1056 + 33
+    assert net.num_params == sum(tensor.size for tensor in net.state_dict().values())
+    assert f"{recurrent:,}" in net.summary()
+    assert f"{net.num_params:,}" in net.summary()
+
+
+def test_summary_counts_bytes_of_the_networks_dtype():
+    assert "156.76 KB" in tl.Network(dtype="float64").summary()
+
+
+# --------------------------------------------------------------------------------------------- initial values
+
+
+def test_initial_values_are_keras_by_default():
+    state = tl.Network(input_size=50, hidden_size=64, dense=(32, 16)).state_dict()
+    for name, fan_in, fan_out in (
+        ("recurrent.weight_ih", 50, 256),
+        ("dense.0.weight", 64, 32),
+        ("dense.1.weight", 32, 16),
+        ("dense.2.weight", 16, 1),
+    ):
+        check_uniform(state[name], np.sqrt(6 / (fan_in + fan_out)))
+    i, f, g, o = np.split(state["recurrent.bias"], 4)
+    assert np.all(f == 1)
+    assert not np.any([i, g, o])
+    assert not any(state[f"dense.{k}.bias"].any() for k in range(3))
+
+
+def check_uniform(tensor, limit):
+    """Inside the limits, filling them, and centred."""
+    assert np.max(np.abs(tensor)) <= limit
+    assert np.max(np.abs(tensor)) > limit * (1 - 20 / tensor.size)
+    assert abs(np.mean(tensor)) < 4.5 * limit / np.sqrt(3 * tensor.size)
+    assert np.unique(tensor).size > 0.9 * tensor.size
+
+
+@pytest.mark.parametrize("hidden", [1, 7, 64, 130])
+@pytest.mark.parametrize("cell", ["lstm", "lstm1997", "rnn"])
+def test_recurrent_weights_start_with_orthonormal_columns(cell, hidden):
+    weight = tl.Network(cell=cell, hidden_size=hidden, dtype="float64").state_dict()["recurrent.weight_hh"]
+    np.testing.assert_allclose(weight.T @ weight, np.eye(hidden), atol=1e-12)
+
+
+def test_glorot_and_uniform_initial_values():
+    glorot = tl.Network(input_size=50, init="glorot").state_dict()
+    check_uniform(glorot["recurrent.weight_ih"], np.sqrt(6 / (50 + 256)))
+    check_uniform(glorot["recurrent.weight_hh"], np.sqrt(6 / (64 + 256)))
+    uniform = tl.Network(input_size=50, init="uniform").state_dict()
+    check_uniform(uniform["recurrent.weight_ih"], 1 / np.sqrt(64))
+    check_uniform(uniform["recurrent.weight_hh"], 1 / np.sqrt(64))
+
+
+def test_initial_values_depend_on_the_seed_alone():
+    first, same, other = (tl.Network(seed=seed).state_dict() for seed in (3, 3, 4))
+    assert all(first[name].tobytes() == same[name].tobytes() for name in first)
+    assert all(not np.array_equal(first[name], other[name]) for name in first if name.endswith("weight_hh"))
+    assert all(
+        not np.array_equal(first[name], other[name]) for name in first if re.match(r"dense.*weight", name)
+    )
+
+
+def test_initial_values_do_not_depend_on_the_threads_of_the_blas():
+    """OpenBLAS adds up in another order for another number of threads, so no sum may be left to it."""
+    code = """if True:
+        import trendlstm as tl
+        state = tl.Network(hidden_size=130, dtype="float64").state_dict()
+        print(state["recurrent.weight_hh"].tobytes().hex())
+    """
+    printed = set()
+    for threads in ("1", "2", "3"):
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": threads}
+        printed.add(subprocess.check_output([sys.executable, "-c", code], env=environment))
+    assert len(printed) == 1
+
+
+@pytest.mark.parametrize("forget_bias", [0, 1])
+def test_forget_bias(forget_bias):
+    bias = tl.Network(hidden_size=5, forget_bias=forget_bias).state_dict()["recurrent.bias"]
+    np.testing.assert_array_equal(bias, [0] * 5 + [forget_bias] * 5 + [0] * 10)
+
+
+def test_chrono_forget_bias():
+    """Tallec & Ollivier 2018: b_f = ln U[1, T-1], b_i = -b_f."""
+    bias = tl.Network(hidden_size=100, forget_bias="chrono", lag=20, dtype="float64").state_dict()[
+        "recurrent.bias"
+    ]
+    i, f, g, o = np.split(bias, 4)
+    np.testing.assert_array_equal(i, -f)
+    assert not np.any([g, o])
+    check_uniform(np.exp(f) - 10, 9)
+
+
+# -------------------------------------------------------------------------------------------- state and files
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_state_dict_makes_a_round_trip(cell):
+    first = tl.Network(cell=cell, lag=4, input_size=2, hidden_size=9, seed=1)
+    second = tl.Network(cell=cell, lag=4, input_size=2, hidden_size=9, seed=2)
+    second.load_state_dict(first.state_dict())
+    x = np.random.default_rng(0).normal(size=(5, 4, 2))
+    assert second.predict(x).tobytes() == first.predict(x).tobytes()
+    for name, tensor in first.state_dict().items():
+        assert second.state_dict()[name].tobytes() == tensor.tobytes()
+
+
+def test_state_dict_is_a_snapshot():
+    net = tl.Network(hidden_size=4)
+    before, x = net.state_dict(), np.ones((3, 2, 1))
+    outputs = net.predict(x)
+    net.state_dict()["recurrent.bias"][:] = 7
+    assert net.predict(x).tobytes() == outputs.tobytes()
+    given = {name: tensor.copy() for name, tensor in before.items()}
+    net.load_state_dict(given)
+    given["recurrent.bias"][:] = 7
+    assert net.predict(x).tobytes() == outputs.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda state: state.pop("dense.1.bias"), ["dense.1.bias", "missing"]),
+        (lambda state: state.update({"dense.9.bias": np.zeros(1)}), ["dense.9.bias"]),
+        (
+            lambda state: state.update({"dense.0.weight": np.zeros((4, 32))}),
+            ["dense.0.weight", "(32, 4)", "(4, 32)"],
+        ),
+    ],
+)
+def test_load_state_dict_names_what_is_wrong_and_changes_nothing(change, named):
+    net = tl.Network(hidden_size=4)
+    before = net.state_dict()
+    state = tl.Network(hidden_size=4, seed=1).state_dict()
+    change(state)
+    with pytest.raises(TrendLSTMError) as error:
+        net.load_state_dict(state)
+    assert all(word in str(error.value) for word in named)
+    assert all(net.state_dict()[name].tobytes() == before[name].tobytes() for name in before)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"cell": "lstm1997", "dtype": "float64", "squash_output": False},
+        {"cell": "rnn", "bias": False, "dense": (), "seed": 12},
+        {"cell": "ann", "lag": 6, "init": "uniform"},
+        {"forget_bias": "chrono", "lag": 6, "output_size": 5, "input_size": 3},
+    ],
+)
+def test_saved_networks_load_bit_for_bit(options, tmp_path):
+    net = tl.Network(**options)
+    x = np.random.default_rng(0).normal(size=(5, 6, options.get("input_size", 1)))
+    for path in (tmp_path / "a.safetensors", str(tmp_path / "b.safetensors")):
+        net.save(path)
+        loaded = tl.load(path)
+        assert loaded.config == net.config
+        assert loaded.predict(x).tobytes() == net.predict(x).tobytes()
+        stored = load_file(path)
+        assert set(stored) == set(net.state_dict()) == set(loaded.state_dict())
+        for name, tensor in net.state_dict().items():
+            assert loaded.state_dict()[name].tobytes() == tensor.tobytes() == stored[name].tobytes()
+
+
+def test_load_names_the_file_it_cannot_read(tmp_path):
+    whole, path = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
+    tl.Network().save(whole)
+    for content in (b"", b"no safetensors at all", whole.read_bytes()[:-100]):
+        path.write_bytes(content)
+        with pytest.raises(TrendLSTMError, match=r"broken\.safetensors"):
+            tl.load(path)
+    with pytest.raises((TrendLSTMError, FileNotFoundError), match=r"absent\.safetensors"):
+        tl.load(tmp_path / "absent.safetensors")
+
+
+# -------------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"input_size": 0}, "input_size"),
+        ({"input_size": 1.5}, "input_size"),
+        ({"hidden_size": 0}, "hidden_size"),
+        ({"hidden_size": -3}, "hidden_size"),
+        ({"hidden_size": "64"}, "hidden_size"),
+        ({"dense": (32, 0)}, "dense"),
+        ({"dense": (32, 1.5)}, "dense"),
+        ({"dense": 32}, "dense"),
+        ({"output_size": 0}, "output_size"),
+        ({"cell": "gru"}, "cell"),
+        ({"dtype": "float16"}, "dtype"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 0.5}, "seed"),
+        ({"cell": "ann"}, "lag"),
+        ({"cell": "ann", "lag": 0}, "lag"),
+        ({"init": "he"}, "init"),
+        ({"forget_bias": 2}, "forget_bias"),
+        ({"forget_bias": "much"}, "forget_bias"),
+        ({"forget_bias": "chrono"}, "lag"),
+        ({"forget_bias": "chrono", "lag": 2}, "lag"),
+    ],
+)
+def test_bad_arguments_are_named(options, named):
+    with pytest.raises(OptionError, match=rf"\b{named}\b"):
+        tl.Network(**options)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("method", ["predict", "loss_and_gradients", "fit"])
+@pytest.mark.parametrize("culprit", ["x", "y"])
+def test_non_finite_data_is_refused(culprit, method, value):
+    arrays = {"x": np.ones((12, 4, 1)), "y": np.ones((12, 1))}
+    if method == "predict":
+        if culprit == "y":
+            return
+        del arrays["y"]
+    arrays[culprit].flat[7] = value
+    net = tl.Network(hidden_size=4)
+    before = net.state_dict()
+    with pytest.raises(TrendLSTMError, match=rf"\b{culprit}\b.*finite"):
+        getattr(net, method)(**arrays)
+    assert all(net.state_dict()[name].tobytes() == before[name].tobytes() for name in before)
+
+
+@pytest.mark.parametrize(
+    ("options", "x_shape", "y_shape", "culprit", "given_shape", "expected_shape"),
+    [
+        ({"input_size": 3}, (12, 4), (12, 1), "x", "(12, 4)", "(N, T, 3)"),
+        ({"input_size": 3}, (12, 4, 2), (12, 1), "x", "(12, 4, 2)", "(N, T, 3)"),
+        ({"input_size": 3}, (12, 0, 3), (12, 1), "x", "(12, 0, 3)", "(N, T, 3)"),
+        ({"input_size": 3}, (0, 4, 3), (0, 1), "x", "(0, 4, 3)", "(N, T, 3)"),
+        ({"cell": "ann", "lag": 5}, (12, 4, 1), (12, 1), "x", "(12, 4, 1)", "(N, 5, 1)"),
+        ({}, (12, 4, 1), (11, 1), "y", "(11, 1)", "(12, 1)"),
+        ({}, (12, 4, 1), (12, 2), "y", "(12, 2)", "(12, 1)"),
+        ({}, (12, 4, 1), (12,), "y", "(12,)", "(12, 1)"),
+        ({"output_size": 5}, (12, 4, 1), (12, 1), "y", "(12, 1)", "(12, 5)"),
+    ],
+)
+@pytest.mark.parametrize("method", ["loss_and_gradients", "fit"])
+def test_wrong_shapes_are_named(method, options, x_shape, y_shape, culprit, given_shape, expected_shape):
+    net = tl.Network(hidden_size=4, **options)
+    with pytest.raises(TrendLSTMError) as error:
+        getattr(net, method)(np.zeros(x_shape), np.zeros(y_shape))
+    message = str(error.value)
+    assert re.search(rf"\b{culprit}\b", message)
+    assert given_shape in message
+    assert expected_shape in message
+
+
+@pytest.mark.parametrize("lengths", [[1, 2], [0, 1, 2], [1, 2, 5], [1.5, 2, 3]])
+def test_bad_lengths_are_refused(lengths):
+    with pytest.raises(TrendLSTMError, match="lengths"):
+        tl.Network(hidden_size=4).predict(np.zeros((3, 4, 1)), lengths=np.array(lengths))
