@@ -5,7 +5,7 @@ All arrays are C-contiguous and of one dtype.
 """
 
 from .compile import inlined, kernel
-from .simd import TILE_ROWS, VECTOR_BYTES, full_tile, narrow_row_tile, narrow_tile, row_tile
+from .simd import TILE_ROWS, VECTOR_BYTES, full_tile, narrow_row_tile, narrow_tile, row_tile, transpose_tile
 
 # A block of this many rows of b, one tile wide, stays in the first-level cache while it meets every tile of a.
 _DEPTH_BLOCK = 128
@@ -56,10 +56,9 @@ def transposed_multiply_add(out, a, b):
 
 @kernel
 def transpose(out, a):
-    """Out = a^T, in square blocks so that neither side is walked at a long stride."""
+    """Set out = a^T; both sides are multiples of the vector width."""
     rows, columns = a.shape
-    for i in range(0, rows, 16):
-        for j in range(0, columns, 16):
-            for p in range(i, min(i + 16, rows)):
-                for q in range(j, min(j + 16, columns)):
-                    out[q, p] = a[p, q]
+    lanes = VECTOR_BYTES // a.itemsize
+    for i in range(0, rows, lanes):
+        for j in range(0, columns, lanes):
+            transpose_tile(out, a, i, j)

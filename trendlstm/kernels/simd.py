@@ -167,6 +167,54 @@ narrow_row_tile = _make_tile(1, 1)
 
 
 @intrinsic
+def transpose_tile(typing_context, out, a, i, j):
+    """out[j : j + L, i : i + L] = a[i : i + L, j : j + L]^T, L the lanes of a vector.
+
+    log2(L) times, row r and row r + L / 2 are interleaved into rows 2r and 2r + 1: the perfect shuffle.
+    """
+
+    def codegen(context, builder, signature, arguments):
+        out, a = (
+            context.make_array(kind)(context, builder, value)
+            for kind, value in zip(signature.args[:2], arguments[:2], strict=True)
+        )
+        i, j = arguments[2:]
+        element = context.get_data_type(signature.args[0].dtype)
+        itemsize = context.get_abi_sizeof(element)
+        lanes = VECTOR_BYTES // itemsize
+        vector = ir.VectorType(element, lanes)
+
+        def address(array, row, offset, column):
+            row_bytes = builder.mul(
+                builder.add(row, ir.Constant(_INDEX, offset)), cgutils.unpack_tuple(builder, array.strides)[0]
+            )
+            base = builder.gep(builder.bitcast(array.data, ir.IntType(8).as_pointer()), [row_bytes])
+            return builder.bitcast(
+                builder.gep(builder.bitcast(base, element.as_pointer()), [column]), vector.as_pointer()
+            )
+
+        def interleave(left, right, first):
+            mask = [first + k // 2 + (k % 2) * lanes for k in range(lanes)]
+            return builder.shuffle_vector(
+                left, right, ir.Constant(ir.VectorType(ir.IntType(32), lanes), mask)
+            )
+
+        rows = []
+        for r in range(lanes):
+            rows.append(builder.load(address(a, i, r, j)))
+            rows[-1].align = itemsize
+        half = lanes // 2
+        for _ in range(lanes.bit_length() - 1):
+            pairs = list(zip(rows[:half], rows[half:], strict=True))
+            rows = [interleave(*pair, first) for pair in pairs for first in (0, half)]
+        for r in range(lanes):
+            builder.store(rows[r], address(out, j, r, i)).align = itemsize
+        return context.get_dummy_value()
+
+    return types.void(out, a, i, j), codegen
+
+
+@intrinsic
 def view(typing_context, flat, start, shape):
     """flat[start : start + prod(shape)] in C order as an array of `shape` (a tuple), without checks.
 
