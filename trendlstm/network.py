@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,9 @@ _CELL_CODES = {
 }
 _LAYER_TYPES = {"lstm": "LSTM", "lstm1997": "LSTM 1997", "rnn": "RNN", "ann": "Dense tanh"}
 _HEADER_KEY = "trendlstm"  # of the settings in a saved file
+
+_last_workspace = threading.local()
+_LARGEST_KEPT_BYTES = 2**20
 
 # Below this many chunk steps, starting threads costs more than they save.
 _SMALL_PREDICTION = 500
@@ -233,6 +237,11 @@ class Network:
         x = self._flatten(x)
         out = np.empty((x.shape[0], plan.outputs), self.dtype)
         order = np.arange(x.shape[0])
+        if x.shape[0] == 1:
+            predict_worker(
+                plan, self._theta, x, lengths, order, out, _one_row_workspace(plan, self.dtype), 0, 1
+            )
+            return out
         chunks = -(-x.shape[0] // CHUNK_ROWS)
         size = 1 if chunks * plan.steps <= _SMALL_PREDICTION else min(thread_count(n_threads), chunks)
         arguments = [
@@ -387,6 +396,17 @@ class Network:
         if targets.shape != (array.shape[0], self.config.output_size):
             raise DataError(f"{prefix}y must have shape {expected}, but has {targets.shape}.")
         return self._plan(array.shape[1]), Data(self._flatten(array), targets, counts)
+
+
+def _one_row_workspace(plan: buffers.Plan, dtype: np.dtype) -> buffers.Workspace:
+    """A work space for one window; this thread's last one if it fits, for making one takes longer than using it."""
+    key = (*plan[:-1], plan.widths.tobytes(), dtype)
+    if getattr(_last_workspace, "key", None) == key:
+        return _last_workspace.value
+    work = buffers.make_workspace(plan, dtype, rows=1)
+    if sum(array.nbytes for array in work) <= _LARGEST_KEPT_BYTES:
+        _last_workspace.key, _last_workspace.value = key, work
+    return work
 
 
 def load(path: str | Path) -> Network:

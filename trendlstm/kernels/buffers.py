@@ -108,9 +108,9 @@ def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype | type) -> np.nd
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
-def make_workspace(plan: Plan, dtype: np.dtype) -> Workspace:
-    """Allocate a thread's arrays. The columns of ones and the zero initial state are set here, once."""
-    rows, flat = CHUNK_ROWS, CHUNK_ROWS * plan.hidden_size
+def make_workspace(plan: Plan, dtype: np.dtype, rows: int = CHUNK_ROWS) -> Workspace:
+    """Allocate a thread's arrays for chunks of `rows`. The columns of ones and the zero initial state are set here, once."""
+    flat = rows * plan.hidden_size
     has_cell_state = plan.cell in (LSTM, LSTM1997)
     state = flat if has_cell_state else 0
     inputs = aligned_zeros((plan.steps + 1, rows, pad(input_rows(plan))), dtype)

@@ -1,8 +1,8 @@
-"""One chunk of up to CHUNK_ROWS samples through the whole network, forward and backward."""
+"""One chunk of samples, as many rows as the work space has, through the whole network, forward and backward."""
 
 import numpy as np
 
-from .buffers import CHUNK_ROWS, FEEDFORWARD
+from .buffers import FEEDFORWARD
 from .cells import lstm_backward, lstm_forward, rnn_backward, rnn_forward
 from .compile import inlined, kernel
 from .dense import dense_backward, dense_forward, feedforward_backward, feedforward_forward
@@ -49,7 +49,7 @@ def load_chunk(plan, work, x, lengths, order, first, count):
     """Copy the inputs of samples order[first : first + count] into the work space; absent rows get zeros."""
     column = 0 if plan.cell == FEEDFORWARD else plan.hidden_size
     zero = x.dtype.type(0)
-    for r in range(CHUNK_ROWS):
+    for r in range(work.lengths.size):
         if r < count:
             sample = x[order[first + r]]
             work.lengths[r] = lengths[order[first + r]]
@@ -67,7 +67,7 @@ def load_chunk(plan, work, x, lengths, order, first, count):
 def forward_chunk(plan, theta, work):
     """All activations of the loaded chunk; the last of them are the outputs."""
     weight, start = _recurrent_weight(plan, theta)
-    hidden_size = plan.hidden_size
+    hidden_size, rows = plan.hidden_size, work.lengths.size
     if plan.cell == FEEDFORWARD:
         feedforward_forward(work.inputs, weight, work.gates)
     elif plan.n_gates == 1:
@@ -77,8 +77,8 @@ def forward_chunk(plan, theta, work):
             work.inputs, weight, work.lengths, work.gates, work.cell, work.squashed, plan.squash_output
         )
 
-    layer_input = view(work.activations, 0, (CHUNK_ROWS, hidden_size))
-    for r in range(CHUNK_ROWS):
+    layer_input = view(work.activations, 0, (rows, hidden_size))
+    for r in range(rows):
         if plan.cell == FEEDFORWARD:
             last = view(work.gates, r * hidden_size, (hidden_size,))
         else:
@@ -86,30 +86,31 @@ def forward_chunk(plan, theta, work):
         for j in range(hidden_size):
             layer_input[r, j] = last[j]
 
-    at = CHUNK_ROWS * hidden_size
+    at = rows * hidden_size
     layers = plan.widths.size - 1
     for layer in range(layers):
         n_in, n_out = plan.widths[layer], plan.widths[layer + 1]
-        out = view(work.activations, at, (CHUNK_ROWS, n_out))
+        out = view(work.activations, at, (rows, n_out))
         dense_forward(layer_input, view(theta, start, (n_in + 1, n_out)), out, layer < layers - 1)
         layer_input = out
-        at += CHUNK_ROWS * n_out
+        at += rows * n_out
         start += (n_in + 1) * n_out
 
 
 @inlined
-def outputs(plan, values):
-    """The (R, width) part of the last layer in a work space's activations or deltas."""
+def outputs(plan, values, rows):
+    """The last layer's (rows, width) in a work space's activations or deltas."""
     width = plan.widths[plan.widths.size - 1]
-    return view(values, values.size - CHUNK_ROWS * width, (CHUNK_ROWS, width))
+    return view(values, values.size - rows * width, (rows, width))
 
 
 @kernel
 def squared_error(plan, work, y, order, first, count):
     """The chunk's sum of squared errors (float64); leaves y_hat - y as the last layer's delta, 0 in absent rows."""
-    out, delta = outputs(plan, work.activations), outputs(plan, work.deltas)
+    rows = work.lengths.size
+    out, delta = outputs(plan, work.activations, rows), outputs(plan, work.deltas, rows)
     total = 0.0
-    for r in range(CHUNK_ROWS):
+    for r in range(rows):
         for k in range(delta.shape[1]):
             delta[r, k] = delta.dtype.type(0)
         if r < count:
@@ -123,9 +124,10 @@ def squared_error(plan, work, y, order, first, count):
 @inlined
 def backward_chunk(plan, theta, transposed, work, gradient, scale):
     """Add scale * (gradient of half the chunk's squared error) to `gradient`, a flat buffer like theta."""
-    delta = outputs(plan, work.deltas)
+    hidden_size, rows = plan.hidden_size, work.lengths.size
+    delta = outputs(plan, work.deltas, rows)
     factor = theta.dtype.type(scale)
-    for r in range(CHUNK_ROWS):
+    for r in range(rows):
         for k in range(delta.shape[1]):
             delta[r, k] *= factor
 
@@ -140,24 +142,23 @@ def backward_chunk(plan, theta, transposed, work, gradient, scale):
         n_in, n_out = plan.widths[layer], plan.widths[layer + 1]
         start -= (n_in + 1) * n_out
         to -= n_in * n_out
-        before = at - CHUNK_ROWS * n_in
+        before = at - rows * n_in
         dense_backward(
-            view(work.activations, before, (CHUNK_ROWS, n_in)),
-            view(work.activations, at, (CHUNK_ROWS, n_out)),
+            view(work.activations, before, (rows, n_in)),
+            view(work.activations, at, (rows, n_out)),
             view(transposed, to, (n_out, n_in)),
-            view(work.deltas, at, (CHUNK_ROWS, n_out)),
-            view(work.deltas, before, (CHUNK_ROWS, n_in)),
+            view(work.deltas, at, (rows, n_out)),
+            view(work.deltas, before, (rows, n_in)),
             view(gradient, start, (n_in + 1, n_out)),
             layer < layers - 1,
         )
         at = before
 
-    hidden_size = plan.hidden_size
-    dh_last = view(work.deltas, 0, (CHUNK_ROWS * hidden_size,))
+    dh_last = view(work.deltas, 0, (rows * hidden_size,))
     if plan.cell == FEEDFORWARD:
         feedforward_backward(work.inputs, work.gates, dh_last, dweight)
         return
-    for r in range(CHUNK_ROWS):
+    for r in range(rows):
         dh = work.dh_external[work.lengths[r] - 1]
         for j in range(r * hidden_size, (r + 1) * hidden_size):
             dh[j] = dh_last[j]
@@ -176,7 +177,7 @@ def backward_chunk(plan, theta, transposed, work, gradient, scale):
             work.dc,
             dweight,
         )
-    for r in range(CHUNK_ROWS):
+    for r in range(rows):
         dh = work.dh_external[work.lengths[r] - 1]
         for j in range(r * hidden_size, (r + 1) * hidden_size):
             dh[j] = theta.dtype.type(0)

@@ -282,12 +282,13 @@ def gradient_worker(plan, theta, transposed, data, order, gradients, losses, wor
 @kernel
 def predict_worker(plan, theta, x, lengths, order, out, work, rank, size):
     """Write the outputs for x (N, T, F) to out (N, m); order is 0 ... N-1."""
-    for chunk in range(rank, (x.shape[0] + CHUNK_ROWS - 1) // CHUNK_ROWS, size):
-        first = chunk * CHUNK_ROWS
-        rows = min(CHUNK_ROWS, x.shape[0] - first)
+    chunk_rows = work.lengths.size
+    for chunk in range(rank, (x.shape[0] + chunk_rows - 1) // chunk_rows, size):
+        first = chunk * chunk_rows
+        rows = min(chunk_rows, x.shape[0] - first)
         load_chunk(plan, work, x, lengths, order, first, rows)
         forward_chunk(plan, theta, work)
-        values = outputs(plan, work.activations)
+        values = outputs(plan, work.activations, chunk_rows)
         for r in range(rows):
             for k in range(plan.outputs):
                 out[first + r, k] = values[r, k]

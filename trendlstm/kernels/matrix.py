@@ -5,7 +5,15 @@ All arrays are C-contiguous and of one dtype.
 """
 
 from .compile import inlined, kernel
-from .simd import TILE_ROWS, VECTOR_BYTES, full_tile, narrow_row_tile, narrow_tile, row_tile, transpose_tile
+from .simd import (
+    TILE_ROWS,
+    VECTOR_BYTES,
+    full_tile,
+    narrow_row_tile,
+    narrow_tile,
+    transpose_tile,
+    wide_row_tile,
+)
 
 # A block of this many rows of b, one tile wide, stays in the first-level cache while it meets every tile of a.
 _DEPTH_BLOCK = 128
@@ -16,24 +24,24 @@ def _product(out, a, b, transposed, accumulate):
     rows, columns = out.shape
     depth = b.shape[0]
     lanes = VECTOR_BYTES // out.itemsize
+    tiled_rows = rows - rows % TILE_ROWS
     for first in range(0, depth, _DEPTH_BLOCK):
         last = min(first + _DEPTH_BLOCK, depth)
         add = accumulate or first > 0
         for j in range(0, columns, 2 * lanes):
-            wide = j + 2 * lanes <= columns
-            i = 0
-            while i + TILE_ROWS <= rows:
-                if wide:
+            for i in range(0, tiled_rows, TILE_ROWS):
+                if j + 2 * lanes <= columns:
                     full_tile(out, a, b, i, j, first, last, transposed, add)
                 else:
                     narrow_tile(out, a, b, i, j, first, last, transposed, add)
-                i += TILE_ROWS
-            while i < rows:
-                if wide:
-                    row_tile(out, a, b, i, j, first, last, transposed, add)
-                else:
-                    narrow_row_tile(out, a, b, i, j, first, last, transposed, add)
-                i += 1
+        for i in range(tiled_rows, rows):
+            j = 0
+            while j + 4 * lanes <= columns:
+                wide_row_tile(out, a, b, i, j, first, last, transposed, add)
+                j += 4 * lanes
+            while j < columns:
+                narrow_row_tile(out, a, b, i, j, first, last, transposed, add)
+                j += lanes
 
 
 @inlined

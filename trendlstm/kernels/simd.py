@@ -162,7 +162,7 @@ def _make_tile(rows: int, vectors: int):
 
 full_tile = _make_tile(TILE_ROWS, 2)
 narrow_tile = _make_tile(TILE_ROWS, 1)
-row_tile = _make_tile(1, 2)
+wide_row_tile = _make_tile(1, 4)  # one row's sums depend on each other: four of them hide the latency
 narrow_row_tile = _make_tile(1, 1)
 
 
