@@ -76,7 +76,9 @@ def main(no_peers: bool, steps: str) -> None:
     machine = {"processor": platform.processor() or platform.machine(), "cores": cores}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({"machine": machine, "one_fit": results}, indent=2) + "\n")
-    click.echo(f"written to {RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS}")
+    click.echo(
+        f"written to {RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS}"
+    )
 
 
 if __name__ == "__main__":

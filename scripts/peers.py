@@ -1,41 +1,51 @@
-"""The reference model in other frameworks, each with its best settings for this job.
+"""The benchmark's jobs in trendlstm and in other frameworks, each with its best settings for the job.
 
-`python scripts/peers.py NAME CASE` trains it and prints one JSON object; `bench.py` calls it so, one process a peer,
-for their thread pools and memory must not meet. CASE is the path of an .npz file: the initial parameters in the names
-of `Network.state_dict`, x, y, epochs and repeats.
+`python scripts/peers.py JOB NAME CASE` does one job in one framework and prints one JSON object; `bench.py` calls it so,
+one process each, for their thread pools and memory must not meet. CASE is an .npz file with the reference model's initial
+parameters in the names of `Network.state_dict`, the samples x and y, and how often to repeat.
 """
 
 import json
+import multiprocessing
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 import numpy as np
 
 BATCH_SIZE, LEARNING_RATE = 32, 1e-3
-Epoch = Callable[[int], None]
+Case = Any  # an open .npz file
 
 
-def trendlstm(case) -> tuple[Epoch, list[float]]:
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+# One network: each function returns train(epochs) and the losses of three Adam steps on the first minibatch.
+Trained = tuple[Callable[[int], None], list[float]]
+
+
+def trendlstm_network(case: Case, seed: int = 0):
     import trendlstm as tl
 
-    def network():
-        net = tl.Network()
-        net.load_state_dict({name: case[name] for name in net.state_dict()})
-        return net
-
-    steps = network().fit(case["x"][:BATCH_SIZE], case["y"][:BATCH_SIZE], epochs=3, shuffle=False)
-    net = network()
-    return lambda count: net.fit(case["x"], case["y"], epochs=count), steps.loss.tolist()
+    network = tl.Network(seed=seed)
+    network.load_state_dict({name: case[name] for name in network.state_dict()})
+    return network
 
 
-def torch(case) -> tuple[Epoch, list[float]]:
+def fit_trendlstm(case: Case) -> Trained:
+    x, y = case["x"], case["y"]
+    steps = trendlstm_network(case).fit(x[:BATCH_SIZE], y[:BATCH_SIZE], epochs=3, shuffle=False)
+    network = trendlstm_network(case)
+    return lambda count: network.fit(x, y, epochs=count), steps.loss.tolist()
+
+
+def torch_model(case: Case):
     import torch
-
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    x, y = torch.tensor(case["x"]), torch.tensor(case["y"])
 
     class Model(torch.nn.Module):
         def __init__(self):
@@ -52,22 +62,29 @@ def torch(case) -> tuple[Epoch, list[float]]:
         def forward(self, x):
             return self.head(self.lstm(x)[0][:, -1])
 
-    def start():
-        model = Model()
-        values = [case["recurrent.weight_ih"], case["recurrent.weight_hh"], case["recurrent.bias"]]
-        values.append(np.zeros_like(values[2]))  # the second bias is ours twice over: kept at 0
-        values += [case[f"dense.{layer}.{kind}"] for layer in range(3) for kind in ("weight", "bias")]
-        with torch.no_grad():
-            for parameter, value in zip(model.parameters(), values, strict=True):
-                parameter.copy_(torch.tensor(value))
-        model.lstm.bias_hh_l0.requires_grad_(False)
-        optimizer = torch.optim.Adam(
-            [parameter for parameter in model.parameters() if parameter.requires_grad],
-            lr=LEARNING_RATE,
-            fused=True,
-        )
+    model = Model()
+    values = [case["recurrent.weight_ih"], case["recurrent.weight_hh"], case["recurrent.bias"]]
+    values.append(np.zeros_like(values[2]))  # PyTorch has a second bias: kept at 0, for Keras and we have one
+    values += [case[f"dense.{layer}.{kind}"] for layer in range(3) for kind in ("weight", "bias")]
+    with torch.no_grad():
+        for parameter, value in zip(model.parameters(), values, strict=True):
+            parameter.copy_(torch.tensor(value))
+    model.lstm.bias_hh_l0.requires_grad_(False)
+    return model
 
-        def step(rows) -> float:
+
+def fit_torch(case: Case) -> Trained:
+    import torch
+
+    torch.set_num_threads(cores())
+    x, y = torch.tensor(case["x"]), torch.tensor(case["y"])
+
+    def start():
+        model = torch_model(case)
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(trained, lr=LEARNING_RATE, fused=True)
+
+        def step(rows):
             optimizer.zero_grad()
             loss = torch.nn.functional.mse_loss(model(x[rows]), y[rows])
             loss.backward()
@@ -80,15 +97,16 @@ def torch(case) -> tuple[Epoch, list[float]]:
     steps = [float(step(torch.arange(BATCH_SIZE))) for _ in range(3)]
     step = start()
 
-    def epochs(count: int) -> None:
+    def train(count: int) -> None:
         for _ in range(count):
             for rows in torch.randperm(len(x)).split(BATCH_SIZE):
                 step(rows)
 
-    return epochs, steps
+    return train, steps
 
 
-def jax(case) -> tuple[Epoch, list[float]]:
+def jax_functions(case: Case):
+    """The initial state of one network, and an epoch and one minibatch as functions of a state."""
     import jax
     from jax import lax
     from jax import numpy as jnp
@@ -120,51 +138,53 @@ def jax(case) -> tuple[Epoch, list[float]]:
         t += 1
         m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
         v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
-        p = jax.tree.map(
-            lambda p, m, v: (
-                p - LEARNING_RATE * (m / (1 - 0.9**t)) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8)
-            ),
-            p,
-            m,
-            v,
-        )
+        rate, scale = LEARNING_RATE / (1 - 0.9**t), 1 / jnp.sqrt(1 - 0.999**t)
+        p = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) * scale + 1e-8), p, m, v)
         return (p, m, v, t), loss
 
-    @jax.jit
     def epoch(state, key):
         batches = jax.random.permutation(key, len(x)).reshape(-1, BATCH_SIZE)
         return lax.scan(train_step, state, batches)[0]
 
     zeros = jax.tree.map(jnp.zeros_like, parameters)
-    initial = (parameters, zeros, zeros, jnp.zeros(()))
-    _, losses = lax.scan(train_step, initial, jnp.tile(jnp.arange(BATCH_SIZE), (3, 1)))
-    state = initial
-    key = jax.random.key(0)
+    return (parameters, zeros, zeros, jnp.zeros(())), epoch, train_step
 
-    def epochs(count: int) -> None:
+
+def fit_jax(case: Case) -> Trained:
+    import jax
+    from jax import lax
+    from jax import numpy as jnp
+
+    initial, epoch, train_step = jax_functions(case)
+    _, losses = lax.scan(train_step, initial, jnp.tile(jnp.arange(BATCH_SIZE), (3, 1)))
+    epoch = jax.jit(epoch)
+    state, key = initial, jax.random.key(0)
+
+    def train(count: int) -> None:
         nonlocal state, key
         for _ in range(count):
             key, now = jax.random.split(key)
             state = epoch(state, now)
         jax.block_until_ready(state)
 
-    return epochs, [float(loss) for loss in losses]
+    return train, [float(loss) for loss in losses]
 
 
-def keras(case) -> tuple[Epoch, list[float]]:
+def fit_keras(case: Case) -> Trained:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import keras
 
+    x, y = case["x"], case["y"]
+
     def start():
-        model = keras.Sequential(
-            [
-                keras.Input(case["x"].shape[1:]),
-                keras.layers.LSTM(64),
-                keras.layers.Dense(32, activation="relu"),
-                keras.layers.Dense(32, activation="relu"),
-                keras.layers.Dense(1),
-            ]
-        )
+        layers = [
+            keras.Input(x.shape[1:]),
+            keras.layers.LSTM(64),
+            keras.layers.Dense(32, activation="relu"),
+            keras.layers.Dense(32, activation="relu"),
+            keras.layers.Dense(1),
+        ]
+        model = keras.Sequential(layers)
         values = [case["recurrent.weight_ih"].T, case["recurrent.weight_hh"].T, case["recurrent.bias"]]
         values += [case[f"dense.{layer}.{kind}"].T for layer in range(3) for kind in ("weight", "bias")]
         model.set_weights(values)
@@ -172,45 +192,207 @@ def keras(case) -> tuple[Epoch, list[float]]:
         return model
 
     model = start()
-    x, y = case["x"], case["y"]
     steps = [float(model.train_on_batch(x[:BATCH_SIZE], y[:BATCH_SIZE])) for _ in range(3)]
     model = start()
     return lambda count: model.fit(x, y, batch_size=BATCH_SIZE, epochs=count, verbose=0), steps
 
 
-def keras_tensorflow(case) -> tuple[Epoch, list[float]]:
+def fit_keras_tensorflow(case: Case) -> Trained:
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    return keras(case)
+    return fit_keras(case)
 
 
-def keras_jax(case) -> tuple[Epoch, list[float]]:
+def fit_keras_jax(case: Case) -> Trained:
     os.environ["KERAS_BACKEND"] = "jax"
-    return keras(case)
+    return fit_keras(case)
 
 
-PEERS = {
-    "trendlstm": trendlstm,
-    "PyTorch": torch,
-    "JAX": jax,
-    "Keras/TensorFlow": keras_tensorflow,
-    "Keras/JAX": keras_jax,
-}
+# Many networks at once: each function returns train(epochs), which trains case["fits"] of them.
+def many_trendlstm(case: Case) -> Callable[[int], None]:
+    import trendlstm as tl
+
+    networks = [trendlstm_network(case, seed) for seed in range(int(case["fits"]))]
+    x, y = case["x"], case["y"]
+    return lambda count: tl.fit_many(networks, x, y, epochs=count)
 
 
-def main() -> None:
-    """Train, print {"losses": of three steps, "ms": per epoch}."""
-    name, path = sys.argv[1:]
+def _torch_worker(path: str, fits: int, orders, done) -> None:
     case = np.load(path)
-    count, repeats = int(case["epochs"]), int(case["repeats"])
-    epochs, losses = PEERS[name](case)
-    epochs(2)
+    trains = [fit_torch(case)[0] for _ in range(fits)]
+    for epochs in iter(orders.get, None):
+        for train in trains:
+            train(epochs)
+        done.put(None)
+
+
+def many_torch(case: Case) -> Callable[[int], None]:
+    processes = cores()
+    context = multiprocessing.get_context("spawn")
+    orders, done = [context.Queue() for _ in range(processes)], context.Queue()
+    for rank, order in enumerate(orders):
+        fits = len(range(rank, int(case["fits"]), processes))
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {allowed[rank]})  # inherited: a core and a thread to each process
+        context.Process(target=_torch_worker, args=(sys.argv[3], fits, order, done), daemon=True).start()
+        os.sched_setaffinity(0, allowed)
+
+    def train(count: int) -> None:
+        for order in orders:
+            order.put(count)
+        for _ in orders:
+            done.get()
+
+    return train
+
+
+def many_jax(case: Case) -> Callable[[int], None]:
+    import jax
+    from jax import numpy as jnp
+
+    initial, epoch, _ = jax_functions(case)
+    fits = int(case["fits"])
+    epochs = jax.jit(jax.vmap(epoch))
+    state = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], fits, axis=0), initial)
+    key = jax.random.key(0)
+
+    def train(count: int) -> None:
+        nonlocal state, key
+        for _ in range(count):
+            key, now = jax.random.split(key)
+            state = epochs(state, jax.random.split(now, fits))
+        jax.block_until_ready(state)
+
+    return train
+
+
+# Inference: each function returns predict(x) -> (N, 1).
+def predict_trendlstm(case: Case) -> Callable[[np.ndarray], np.ndarray]:
+    return trendlstm_network(case).predict
+
+
+def predict_torch(case: Case) -> Callable[[np.ndarray], np.ndarray]:
+    import torch
+
+    torch.set_num_threads(cores())
+    model = torch_model(case).eval()
+
+    def predict(x):
+        with torch.inference_mode():
+            return model(torch.from_numpy(x)).numpy()
+
+    return predict
+
+
+def predict_onnx(case: Case) -> Callable[[np.ndarray], np.ndarray]:
+    import onnx
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    def constant(name: str, value: np.ndarray):
+        return numpy_helper.from_array(np.ascontiguousarray(value), name)
+
+    def reorder(gates: np.ndarray) -> np.ndarray:  # ours i, f, g, o; theirs i, o, f, g
+        i, f, g, o = np.split(gates, 4)
+        return np.concatenate([i, o, f, g])[None]
+
+    bias = reorder(case["recurrent.bias"])
+    weights = [
+        constant("W", reorder(case["recurrent.weight_ih"])),
+        constant("R", reorder(case["recurrent.weight_hh"])),
+        constant("B", np.concatenate([bias, np.zeros_like(bias)], axis=1)),
+        constant("first", np.array([0])),
+    ]
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["steps"], perm=[1, 0, 2]),
+        helper.make_node("LSTM", ["steps", "W", "R", "B"], ["", "last"], hidden_size=64),
+        helper.make_node("Squeeze", ["last", "first"], ["h0"]),
+    ]
+    for layer in range(3):
+        weights += [
+            constant(f"w{layer}", case[f"dense.{layer}.weight"]),
+            constant(f"b{layer}", case[f"dense.{layer}.bias"]),
+        ]
+        nodes.append(
+            helper.make_node("Gemm", [f"h{layer}", f"w{layer}", f"b{layer}"], [f"z{layer}"], transB=1)
+        )
+        if layer < 2:
+            nodes.append(helper.make_node("Relu", [f"z{layer}"], [f"h{layer + 1}"]))
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", "T", 1])]
+    outputs = [helper.make_tensor_value_info("z2", TensorProto.FLOAT, ["N", 1])]
+    graph = helper.make_graph(nodes, "reference", inputs, outputs, weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores()
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return lambda x: session.run(None, {"x": x})[0]
+
+
+FIT = {
+    "trendlstm": fit_trendlstm,
+    "PyTorch": fit_torch,
+    "JAX": fit_jax,
+    "Keras/TensorFlow": fit_keras_tensorflow,
+    "Keras/JAX": fit_keras_jax,
+}
+MANY = {"trendlstm": many_trendlstm, "PyTorch": many_torch, "JAX": many_jax}
+PREDICT = {"trendlstm": predict_trendlstm, "PyTorch": predict_torch, "ONNX Runtime": predict_onnx}
+
+
+def timed(call: Callable[[], object], repeats: int) -> list[float]:
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
-        epochs(count)
-        seconds.append((time.perf_counter() - start) / count)
-    print(json.dumps({"losses": losses, "ms": 1e3 * median(seconds)}))
+        call()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def do_fit(name: str, case: Case) -> dict[str, Any]:
+    train, losses = FIT[name](case)
+    count = int(case["epochs"])
+    train(2)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = timed(lambda: train(count), int(case["repeats"]))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "losses": losses,
+        "ms": 1e3 * median(seconds) / count,
+        "peak_mib": peak / 1024,
+        "grown_mib": (peak - before) / 1024,
+    }
+
+
+def do_many(name: str, case: Case) -> dict[str, Any]:
+    train = MANY[name](case)
+    train(1)
+    seconds = timed(lambda: train(int(case["epochs"])), int(case["repeats"]))
+    return {"fits_per_second": int(case["fits"]) / median(seconds)}
+
+
+def do_predict(name: str, case: Case) -> dict[str, Any]:
+    predict = PREDICT[name](case)
+    x = case["x"]
+    one, many = x[:1], np.concatenate([x] * -(-10_000 // len(x)))[:10_000]
+    for _ in range(200):
+        predict(one)
+    microseconds = 1e6 * np.array(timed(lambda: predict(one), 2000))
+    predict(many)
+    seconds = timed(lambda: predict(many), int(case["repeats"]))
+    p50, p99 = np.percentile(microseconds, [50, 99]).tolist()
+    return {
+        "outputs": predict(x[:8])[:, 0].tolist(),
+        "p50_us": p50,
+        "p99_us": p99,
+        "ms_10000": 1e3 * median(seconds),
+    }
+
+
+JOBS = {"fit": (do_fit, FIT), "many": (do_many, MANY), "predict": (do_predict, PREDICT)}
 
 
 if __name__ == "__main__":
-    main()
+    job, framework, path = sys.argv[1:]
+    print(json.dumps(JOBS[job][0](framework, np.load(path))))

@@ -41,10 +41,11 @@ def random_params(
     outputs: int = 1,
     bias: bool = True,
 ) -> Params:
-    """Every tensor of a network, drawn at a scale that keeps the gates away from 0 and 1, biases included."""
+    """Every tensor of a network, biases too, drawn so that no gate is near 0 or 1, where derivatives vanish."""
 
     def draw(*shape: int) -> np.ndarray:
-        return rng.normal(0.0, 0.8 / np.sqrt(shape[-1] if len(shape) > 1 else 1), shape)
+        bound = 0.5 if len(shape) == 1 else 1 / np.sqrt(shape[1])
+        return rng.uniform(-bound, bound, shape)
 
     params = {}
     if cell == "ann":

@@ -550,7 +550,7 @@ def test_next_days_of_every_day_prices():
        calendar=st.sampled_from(["XNYS", "XLON", "XTKS", "24/5", "24/7"]))  # fmt: skip
 def test_next_sessions_are_consecutive_and_in_the_future(day, count, calendar):
     dates = calendars.next_sessions(pd.Timestamp(day), count, calendar)
-    assert len(dates) == count and dates[0] > pd.Timestamp(day) and (np.diff(dates) > np.timedelta64(0)).all()
+    assert len(dates) == count and dates[0] > pd.Timestamp(day) and (np.diff(dates) > np.timedelta64(0, "ns")).all()
     # One at a time gives the same days.
     assert calendars.next_sessions(dates[0], 1, calendar)[0] == (dates[1] if count > 1 else
            calendars.next_sessions(pd.Timestamp(day), 2, calendar)[1])  # fmt: skip

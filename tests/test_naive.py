@@ -30,6 +30,17 @@ def problem(cell, bias=True, seed=0, N=4, T=5, F=2, H=3, dense=(4, 3), m=2):
     return rng, params, rng.normal(size=(N, T, F)), rng.normal(size=(N, m))
 
 
+def test_the_comparison_itself_can_fail():
+    b = np.array([1e-6, -2.0])
+    assert_close(b + 1.9e-9, b, 1e-9)
+    for a in (b + 2.1e-9, b[:1], np.array([1e-6, np.nan]), np.array([np.inf, -2.0])):
+        with pytest.raises(AssertionError):
+            assert_close(a, b, 1e-9)
+    assert_close(np.zeros(2), np.zeros(2), 1e-9)
+    with pytest.raises(AssertionError):
+        assert_close(np.full(2, 1e-300), np.zeros(2), 1e-9)
+
+
 # -------------------------------------------------------------------------------------------------- gradients
 
 

@@ -248,53 +248,48 @@ def test_evidence_needs_skill_and_significance(skill, p_value, claimed):
             1.9,
             2.0,
             TestResult(2.2, 0.0151, 101),
-            "There is evidence that the LSTM beats persistence: on 101 test days its one-step RMSE is 1.9, "
-            "5.0 % below the 2 of saying that tomorrow's price is today's (Diebold-Mariano p = 0.015, below"
-            " 0.05).",
+            "There is evidence that the LSTM beats persistence (tomorrow = today): on 101 test days its one-step "
+            "RMSE is 5.0 % lower (Diebold-Mariano p = 0.015, below 0.05).",
         ),
         (
             1.9,
             2.0,
             TestResult(4.0, 0.00002, 101),
-            "There is evidence that the LSTM beats persistence: on 101 test days its one-step RMSE is 1.9, "
-            "5.0 % below the 2 of saying that tomorrow's price is today's (Diebold-Mariano p < 0.001, below"
-            " 0.05).",
+            "There is evidence that the LSTM beats persistence (tomorrow = today): on 101 test days its one-step "
+            "RMSE is 5.0 % lower (Diebold-Mariano p < 0.001, below 0.05).",
         ),
         (
             1.9936,
             2.0,
             TestResult(0.4, 0.344, 101),
-            "There is no evidence that the LSTM beats persistence: on 101 test days its one-step RMSE is "
-            "1.994, 0.32 % below the 2 of saying that tomorrow's price is today's, but that may be chance "
-            "(Diebold-Mariano p = 0.344, not below 0.05).",
+            "There is no evidence that the LSTM beats persistence (tomorrow = today): on 101 test days its one-step "
+            "RMSE is 0.32 % lower, but that may be chance (Diebold-Mariano p = 0.344, not below 0.05).",
         ),
         (
             1.9,
             2.0,
             TestResult(None, None, 1, "too few forecasts for step 1: 1"),
-            "There is no evidence that the LSTM beats persistence: on 1 test days its one-step RMSE is 1.9,"
-            " 5.0 % below the 2 of saying that tomorrow's price is today's, but the Diebold-Mariano test is"
-            " not defined (too few forecasts for step 1: 1).",
+            "There is no evidence that the LSTM beats persistence (tomorrow = today): on 1 test day its one-step "
+            "RMSE is 5.0 % lower, but the Diebold-Mariano test is not defined (too few forecasts for step 1: 1).",
         ),
         (
             43.219,
             2.0,
             TestResult(-9.0, 1.0, 101),
-            "Persistence was not beaten by the LSTM: on 101 test days its one-step RMSE is 43.22, 2,061.0 %"
-            " above the 2 of saying that tomorrow's price is today's.",
+            "Persistence (tomorrow = today) was not beaten by the LSTM: on 101 test days its one-step RMSE is "
+            "2,061.0 % higher.",
         ),
         (
             2.0,
             2.0,
             TestResult(None, None, 101, "the difference of the squared errors does not vary"),
-            "Persistence was not beaten by the LSTM: on 101 test days its one-step RMSE is 2, the same as "
-            "the 2 of saying that tomorrow's price is today's.",
+            "Persistence (tomorrow = today) was not beaten by the LSTM: on 101 test days its one-step RMSE is the same.",
         ),
         (
             1.0,
             0.0,
             TestResult(-3.0, 0.99, 101),
-            "Persistence was not beaten by the LSTM: no price changed on the 101 test days.",
+            "Persistence (tomorrow = today) was not beaten by the LSTM: no price changed on 101 test days.",
         ),
     ],
 )

@@ -161,11 +161,14 @@ def test_weights_do_not_depend_on_the_number_of_threads(cell):
 
 def test_weights_of_minibatches_with_more_chunks_than_accumulators():
     x, y = problem(400)
+    after_epoch, _ = naive.fit(reference(network()), x, y, epochs=3, batch_size=400)
     trained = set()
     for n_threads in (1, 2, 3, 4):
-        net = network(dtype="float32")
+        net = network()
         net.fit(x, y, epochs=3, batch_size=400, n_threads=n_threads)
         trained.add(weights(net))
+        for name, tensor in net.state_dict().items():
+            assert_close(tensor, after_epoch[-1][name], 1e-9, name)
     assert len(trained) == 1
 
 
@@ -191,14 +194,14 @@ def overfitting():
 def test_best_validation_weights_are_restored():
     (x, y), validation = overfitting()
     net = network()
-    after_epoch, losses = naive.fit(reference(net), x, y, epochs=40, batch_size=10, learning_rate=0.01)
+    after_epoch, losses = naive.fit(reference(net), x, y, epochs=40, batch_size=10, learning_rate=0.02)
     validation_losses = [
         naive.mse(naive.predict(params, validation[0]), validation[1]) for params in after_epoch
     ]
     best = int(np.argmin(validation_losses))
     assert 0 < best < 30, "the problem must overfit to test anything"
 
-    history = net.fit(x, y, epochs=40, batch_size=10, learning_rate=0.01, validation=validation)
+    history = net.fit(x, y, epochs=40, batch_size=10, learning_rate=0.02, validation=validation)
     assert history.best_epoch == best
     assert history.epochs_run == len(history.loss) == len(history.validation_loss) == 40
     np.testing.assert_allclose(history.loss, losses, rtol=1e-9)
@@ -210,8 +213,8 @@ def test_best_validation_weights_are_restored():
 def test_validation_does_not_change_the_training():
     (x, y), validation = overfitting()
     watched, alone = network(), network()
-    history = watched.fit(x, y, epochs=20, batch_size=10, learning_rate=0.01, validation=validation)
-    blind = alone.fit(x, y, epochs=history.best_epoch + 1, batch_size=10, learning_rate=0.01)
+    history = watched.fit(x, y, epochs=20, batch_size=10, learning_rate=0.02, validation=validation)
+    blind = alone.fit(x, y, epochs=history.best_epoch + 1, batch_size=10, learning_rate=0.02)
     assert blind.validation_loss is None
     assert blind.loss.tobytes() == history.loss[: history.best_epoch + 1].tobytes()
     assert weights(alone) == weights(watched)
@@ -231,7 +234,7 @@ def test_without_validation_the_last_weights_stay():
 def test_patience_stops_after_epochs_without_a_better_one(patience):
     (x, y), validation = overfitting()
     patient, whole = network(), network()
-    options = {"batch_size": 10, "learning_rate": 0.01, "validation": validation}
+    options = {"batch_size": 10, "learning_rate": 0.02, "validation": validation}
     history = patient.fit(x, y, epochs=1000, patience=patience, **options)
     losses = whole.fit(x, y, epochs=history.epochs_run, **options).validation_loss
     assert history.validation_loss.tobytes() == losses.tobytes()
@@ -397,6 +400,17 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_weights(dtype, batch
     assert np.isfinite(loss)
 
 
+@pytest.mark.parametrize(("dtype", "learning_rate"), [("float32", 1e39), ("float64", 1e308)])
+def test_weights_that_overflow_in_the_very_last_step_are_not_kept(dtype, learning_rate):
+    """No loss is computed after it that could tell."""
+    x, y = problem()
+    net = network(dtype=dtype)
+    before = weights(net)
+    with pytest.raises(TrainingError, match=r"\bepoch 1\b"):
+        net.fit(x, y, epochs=1, batch_size=1000, learning_rate=learning_rate)
+    assert weights(net) == before
+
+
 def test_the_epoch_of_a_loss_that_is_not_finite_is_named():
     """A decay of 1 - lr * decay = -9 a step makes the weights grow ninefold until the loss overflows."""
     x, y = problem()
@@ -412,7 +426,7 @@ def test_the_epoch_of_a_loss_that_is_not_finite_is_named():
 
 def test_ctrl_c_keeps_the_best_weights_so_far(press_ctrl_c):
     (x, y), validation = overfitting()
-    options = {"batch_size": 10, "learning_rate": 0.01, "validation": validation}
+    options = {"batch_size": 10, "learning_rate": 0.02, "validation": validation}
     whole = network()
     history = whole.fit(x, y, epochs=60, **options)
     assert history.best_epoch < 40, "best epoch too late for what follows"

@@ -1,13 +1,13 @@
 """Files that are either the old one or the new one, never half of either."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 
-def replace_file(path: str | Path, write: Callable[[IO[bytes]], None]) -> None:
+def replace_file(path: str | Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file so that a crash at any moment leaves the old content or the new, never a mixture.
 
     Parameters
@@ -24,16 +24,18 @@ def replace_file(path: str | Path, write: Callable[[IO[bytes]], None]) -> None:
         The folder cannot be written. Whatever stood at `path` is untouched.
     """
     path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = hidden_beside(path)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with open(temporary, "xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files; a run's folder is the user's to share
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def hidden_beside(path: Path) -> Path:
+    """A name in the same folder that nothing has and no listing shows: for what is not finished yet."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")

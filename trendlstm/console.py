@@ -117,16 +117,22 @@ class Console:
         """Say one line on standard error: why the command failed, a text or an exception."""
         self._line(str(message), "Error", "bold red")
 
+    def countdown(self, text: str) -> None:
+        """Show a line on a terminal that the next line takes the place of; nothing elsewhere, or if quiet."""
+        if not self._quiet and self._stderr.is_terminal:
+            self._stderr.print(text, end="\r", soft_wrap=True, style="dim")
+
     def configure_logging(self) -> None:
-        """Show this package's log messages of level WARNING and above as warnings of this console.
+        """Show this package's log messages: of level WARNING and above as warnings, a countdown as a countdown.
 
         Takes the place of an earlier console, so that a second call does not say everything twice.
         """
         logger = logging.getLogger("trendlstm")
         for handler in logger.handlers[:]:
-            if isinstance(handler, _WarningHandler):
+            if isinstance(handler, _ConsoleHandler):
                 logger.removeHandler(handler)
-        logger.addHandler(_WarningHandler(self))
+        logger.addHandler(_ConsoleHandler(self))
+        logger.setLevel(logging.INFO)
 
     @contextmanager
     def progress(self, description: str, total: float) -> "Iterator[Progress]":
@@ -215,14 +221,19 @@ class Progress:
         self._bar.update(task, completed=completed)
 
 
-class _WarningHandler(logging.Handler):
+class _ConsoleHandler(logging.Handler):
+    """Shows warnings, and records that have a `countdown`; other details are for other handlers."""
+
     def __init__(self, console: Console) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._console.warning(record.getMessage())
+            if record.levelno >= logging.WARNING:
+                self._console.warning(record.getMessage())
+            elif hasattr(record, "countdown"):
+                self._console.countdown(record.getMessage())
         except Exception:
             self.handleError(record)
 

@@ -1,6 +1,6 @@
 """`Forecaster`: trained networks together with what turns prices into their inputs and their outputs into prices."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .data.windows import Scaler, Windows
-from .errors import OptionError
+from .errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from .network import Network
@@ -32,6 +32,8 @@ class Forecaster:
         T and m.
     learned_until : str
         ISO date of the last row that the networks learned from.
+    n_threads : int or None
+        Threads to predict with; None for all cores that the process may use. The result does not depend on it.
     """
 
     networks: "tuple[Network, ...]"
@@ -39,13 +41,14 @@ class Forecaster:
     lag: int
     horizon: int
     learned_until: str
+    n_threads: int | None = None
 
     @property
     def is_recursive(self) -> bool:
         """Whether forecasts can be fed back: Close alone, horizon 1."""
         return self.scaler.features == ("Close",) and self.horizon == 1
 
-    def predict(self, x: FloatArray, anchors: FloatArray, n_threads: int | None = None) -> FloatArray:
+    def predict(self, x: FloatArray, anchors: FloatArray) -> FloatArray:
         """Predicted closes.
 
         Parameters
@@ -54,15 +57,17 @@ class Forecaster:
             Scaled windows.
         anchors : ndarray (n,)
             Close at each window's origin.
-        n_threads : int, optional
 
         Returns
         -------
         ndarray (n, m), float64
         """
-        return self.scaler.prices(self._outputs(x, n_threads), anchors)
+        outputs = [
+            network.predict(x, n_threads=self.n_threads).astype(np.float64) for network in self.networks
+        ]
+        return self.scaler.prices(np.mean(outputs, axis=0), anchors)
 
-    def recurse(self, closes: FloatArray, steps: int, n_threads: int | None = None) -> FloatArray:
+    def recurse(self, closes: FloatArray, steps: int) -> FloatArray:
         """Forecast `steps` sessions by feeding each forecast back as if it had been the price.
 
         Each step shifts the window by one row: the oldest close leaves, the forecast enters, and window scaling is
@@ -83,26 +88,26 @@ class Forecaster:
         OptionError
             The model has other inputs than Close, or predicts several steps at once.
         DataError
-            A forecast ran away to 0, below or beyond all numbers.
+            A forecast ran away beyond all numbers, or to 0 where window scaling takes its logarithm.
         """
         if not self.is_recursive:
-            raise OptionError("a recursive forecast needs a model of Close alone with horizon 1")
+            raise OptionError("a recursive forecast needs a model of Close alone with horizon 1.")
         path = np.concatenate([closes, np.empty((len(closes), steps))], axis=1)
         for step in range(steps):
             window = path[:, step : step + self.lag]
             anchors = window[:, -1]
+            if self.scaler.scaling == "window" and not anchors.all():
+                raise DataError(
+                    "the recursive forecast ran down to a price of 0: train again with a lower learning rate or "
+                    "clipped gradients."
+                )
             x = self.scaler.inputs(window[:, :, None], anchors)
-            path[:, self.lag + step] = self.predict(x, anchors, n_threads)[:, 0]
+            path[:, self.lag + step] = self.predict(x, anchors)[:, 0]
         return path[:, self.lag :]
 
     def single(self) -> "list[Forecaster]":
         """One forecaster for each network of the ensemble."""
-        return [Forecaster((network,), self.scaler, self.lag, self.horizon, self.learned_until)
-                for network in self.networks]
-
-    def _outputs(self, x: FloatArray, n_threads: int | None) -> FloatArray:
-        outputs = [network.predict(x, n_threads=n_threads).astype(np.float64) for network in self.networks]
-        return np.mean(outputs, axis=0)
+        return [replace(self, networks=(network,)) for network in self.networks]
 
 
 def error_bands(forecaster: Forecaster, windows: Windows) -> list[tuple[float, float]]:
@@ -148,7 +153,7 @@ def forecast_table(
     ----------
     forecaster : Forecaster
     prices : DataFrame
-        At least `forecaster.lag` rows.
+        At least `forecaster.lag` rows; the forecast starts from the last one.
     dates : DatetimeIndex
         The sessions to forecast; at most the horizon of a direct model.
     bands : list of (low, high)
@@ -157,9 +162,19 @@ def forecast_table(
     Returns
     -------
     DataFrame
-        origin, date, step, price, direction ("up", "down", "unchanged" against the last close), low, high (the BAND
-        band), naive (the last close).
+        One row per session: origin, date, step, price, direction ("up", "down", "unchanged" against the last
+        close), low, high (the BAND band), naive (the last close).
+
+    Raises
+    ------
+    DataError
+        Fewer prices than the forecaster looks back, or a recursive forecast ran away.
     """
+    if len(prices) < forecaster.lag:
+        raise DataError(
+            f"the model looks back {forecaster.lag} sessions, but there are only {len(prices)} prices: "
+            "give more of them."
+        )
     close = prices["Close"].to_numpy(np.float64)
     last, steps = close[-1], len(dates)
     if forecaster.is_recursive:
@@ -171,16 +186,18 @@ def forecast_table(
     edges = np.full((steps, 2), np.nan)
     edges[: len(bands)] = np.array(bands[:steps]).reshape(-1, 2)
     names = np.array(["down", "unchanged", "up"])
-    return pd.DataFrame({
-        "origin": prices.index[-1],
-        "date": dates,
-        "step": np.arange(1, steps + 1),
-        "price": price,
-        "direction": names[np.sign(price - last).astype(int) + 1],
-        "low": price + edges[:, 0] * last,
-        "high": price + edges[:, 1] * last,
-        "naive": last,
-    })
+    return pd.DataFrame(
+        {
+            "origin": prices.index[-1],
+            "date": dates,
+            "step": np.arange(1, steps + 1),
+            "price": price,
+            "direction": names[np.sign(price - last).astype(int) + 1],
+            "low": price + edges[:, 0] * last,
+            "high": price + edges[:, 1] * last,
+            "naive": last,
+        }
+    )
 
 
 def _band(errors: FloatArray) -> tuple[float, float]:

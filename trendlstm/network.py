@@ -507,7 +507,8 @@ def _finite_array(name: str, value: np.ndarray, expected: str, dtype: np.dtype) 
     """`value` as a C-contiguous array of `dtype`; DataError if it holds text, gaps or infinities."""
     try:
         with np.errstate(over="ignore"):  # a value beyond float32 becomes inf, which is refused below
-            array = np.ascontiguousarray(value, dtype) if np.ndim(value) else np.asarray(value, dtype)
+            # writeable, although nothing writes to it: the kernels are compiled for one kind of array
+            array = np.require(value, dtype, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
     except (TypeError, ValueError) as error:
         raise DataError(f"{name} must be an array of numbers of shape {expected}: {error}.") from error
     finite = np.isfinite(array)

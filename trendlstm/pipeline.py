@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from .config import NetworkConfig, TrainConfig
 from .data.calendar import next_sessions
 from .data.windows import Windows, all_samples, make_windows
 from .evaluation.baselines import BASELINES
+from .evaluation.leakcheck import MOST_OBSERVATIONS, LeakCheck, check_for_leaks
 from .evaluation.metrics import StepMetrics, evaluate, rmse
 from .evaluation.significance import verdict
 from .forecasting import Forecaster, error_bands, forecast_table
@@ -80,7 +81,9 @@ def prepare(config: TrainConfig, prices: pd.DataFrame) -> Result:
     window = config.window
     windows = make_windows(prices, window.lag, window.horizon, window.features, window.scaling, window.split)
     learned_until = windows.dates[windows.train_rows - 1].date().isoformat()
-    forecaster = Forecaster(_networks(config), windows.scaler, windows.lag, windows.horizon, learned_until)
+    forecaster = Forecaster(
+        _networks(config), windows.scaler, windows.lag, windows.horizon, learned_until, config.threads
+    )
     result = Result(config, prices.attrs["provenance"], windows, forecaster)
     result.seconds["prepare"] = time.perf_counter() - start
     return result
@@ -96,8 +99,12 @@ def train(result: Result, progress: Callable[[Progress], None] | None = None) ->
     """
     start = time.perf_counter()
     networks, windows = result.forecaster.networks, result.windows
-    settings = dict(validation=(windows.validation.x, windows.validation.y), n_threads=result.config.threads,
-                    progress=progress, **result.config.fit.to_dict())
+    settings = dict(
+        validation=(windows.validation.x, windows.validation.y),
+        n_threads=result.config.threads,
+        progress=progress,
+        **result.config.fit.to_dict(),
+    )
     if len(networks) == 1:
         result.histories = [fit(networks[0], windows.train.x, windows.train.y, **settings)]
     else:
@@ -112,14 +119,20 @@ def assess(result: Result) -> None:
     predicted = {split.name: forecaster.predict(split.x, split.anchors) for split in windows.splits}
     models = {"model": predicted, **{name: baseline(windows) for name, baseline in BASELINES.items()}}
     result.metrics = {
-        split.name: {name: evaluate(split.anchors, split.actual, prices[split.name]) for name, prices in models.items()}
+        split.name: {
+            name: evaluate(split.anchors, split.actual, prices[split.name]) for name, prices in models.items()
+        }
         for split in windows.splits
     }
     if len(forecaster.networks) > 1:
         singles = forecaster.single()
         result.spread = {
-            split.name: float(np.std([rmse(split.actual[:, 0], one.predict(split.x, split.anchors)[:, 0])
-                                      for one in singles], ddof=1))
+            split.name: float(
+                np.std(
+                    [rmse(split.actual[:, 0], one.predict(split.x, split.anchors)[:, 0]) for one in singles],
+                    ddof=1,
+                )
+            )
             for split in windows.splits
         }
     result.predictions = _predictions(windows, predicted, _recursive_path(result))
@@ -129,6 +142,12 @@ def assess(result: Result) -> None:
     result.seconds["assess"] = time.perf_counter() - start
 
 
+def kept_loss(history: History) -> float:
+    """The validation loss of the epoch whose weights were kept."""
+    assert history.validation_loss is not None  # `train` always validates
+    return float(history.validation_loss[history.best_epoch])
+
+
 def final_fit(result: Result, progress: Callable[[Progress], None] | None = None) -> None:
     """Train new networks on all rows, each for the number of epochs that validation chose for its predecessor."""
     start = time.perf_counter()
@@ -136,32 +155,125 @@ def final_fit(result: Result, progress: Callable[[Progress], None] | None = None
     prices = result.windows.prices
     scaler, x, y = all_samples(prices, window.lag, window.horizon, window.features, window.scaling)
     networks = _networks(result.config)
-    for network, history in zip(networks, result.histories, strict=True):
-        settings = {**result.config.fit.to_dict(), "epochs": history.best_epoch + 1, "patience": None}
-        fit(network, x, y, n_threads=result.config.threads, progress=progress, **settings)
+    epochs = [history.best_epoch + 1 for history in result.histories]
+    for index, network in enumerate(networks):
+        settings = {**result.config.fit.to_dict(), "epochs": epochs[index], "patience": None}
+        fit(
+            network,
+            x,
+            y,
+            n_threads=result.config.threads,
+            progress=_part_of(progress, sum(epochs[:index]), sum(epochs)),
+            **settings,
+        )
     learned_until = prices.index[-1].date().isoformat()
-    result.final = Forecaster(networks, scaler, window.lag, window.horizon, learned_until)
+    result.final = replace(result.forecaster, networks=networks, scaler=scaler, learned_until=learned_until)
     result.seconds["final_fit"] = time.perf_counter() - start
 
 
 def forecast(result: Result) -> None:
-    """Forecast the next sessions after the newest row: the horizon of a direct model, else `FORECAST_DAYS`."""
-    forecaster = result.final or result.forecaster
-    days = FORECAST_DAYS if forecaster.is_recursive else forecaster.horizon
-    result.forecast = forecast_next(forecaster, result.windows.prices, result.provenance, result.bands, days)
+    """Forecast the next sessions after the newest row."""
+    forecaster, prices = result.final or result.forecaster, result.windows.prices
+    days = default_days(forecaster)
+    result.forecast = forecast_next(forecaster, prices, result.provenance, result.bands, days)
 
 
-def forecast_next(forecaster: Forecaster, prices: pd.DataFrame, provenance: dict[str, Any],
-                  bands: list[tuple[float, float]], days: int) -> pd.DataFrame:
+def default_days(forecaster: Forecaster) -> int:
+    """The sessions to forecast unless asked otherwise: `FORECAST_DAYS`, or the horizon of a direct model."""
+    return FORECAST_DAYS if forecaster.is_recursive else forecaster.horizon
+
+
+def forecast_next(
+    forecaster: Forecaster,
+    prices: pd.DataFrame,
+    provenance: dict[str, Any],
+    bands: list[tuple[float, float]],
+    days: int,
+) -> pd.DataFrame:
     """The forecast table of the next `days` sessions of the prices' exchange."""
     dates = next_sessions(prices.index[-1], days, provenance["calendar"])
     return forecast_table(forecaster, prices, dates, bands)
 
 
+def leak_check(result: Result, progress: Callable[[Progress], None] | None = None) -> list[LeakCheck]:
+    """Train again and again on prices whose future was changed; see `check_for_leaks`.
+
+    Parameters
+    ----------
+    result : Result
+        From `prepare`; stays untrained.
+    progress : callable, optional
+        Told of all fits together; their number is an upper bound.
+
+    Returns
+    -------
+    list of LeakCheck
+        Tables "scaler", the baselines but persistence, "model" (test predictions and the forecast from the last row)
+        and, if there is one, "recursive".
+    """
+    fits = 0
+    epochs = result.config.fit.epochs * result.config.seeds
+
+    def observe(prices: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        nonlocal fits
+        again = prepare(_split_at_same_rows(result, len(prices)), prices)
+        train(again, _part_of(progress, fits * epochs, MOST_OBSERVATIONS * epochs))
+        fits += 1
+        return _observations(again)
+
+    return check_for_leaks(result.windows, observe)
+
+
+def _split_at_same_rows(result: Result, rows: int) -> TrainConfig:
+    """The settings that split `rows` rows where the windows of `result` are split."""
+    train, validation = result.windows.train_rows / rows, result.windows.validation_rows / rows
+    window = replace(result.config.window, split=(train, validation, 1 - train - validation))
+    return replace(result.config, window=window)
+
+
+def _observations(result: Result) -> dict[str, pd.DataFrame]:
+    """All that a trained result has fitted or predicted, indexed by the last day that it may depend on."""
+    windows, forecaster, dates = result.windows, result.forecaster, result.windows.dates
+    last_train, last_validation = windows.train_rows - 1, windows.train_rows + windows.validation_rows - 1
+    scaler = windows.scaler
+    numbers = [scaler.sigma, *scaler.centre, *scaler.scale, scaler.target_centre, scaler.target_scale]
+    tables = {"scaler": pd.DataFrame([numbers], index=dates[[last_train]])}
+    for name, baseline in BASELINES.items():
+        predicted = baseline(windows)
+        # validation chooses ridge's penalty, so its validation predictions may depend on later validation rows
+        splits = (windows.validation, windows.test) if name == "drift" else (windows.test,)
+        if name != "persistence":
+            tables[name] = pd.concat(
+                [pd.DataFrame(predicted[split.name], dates[split.origins]) for split in splits]
+            )
+    x, anchor = windows.latest()
+    tested = forecaster.predict(windows.test.x, windows.test.anchors)
+    tables["model"] = pd.concat(
+        [
+            pd.DataFrame(tested, index=dates[windows.test.origins]),
+            pd.DataFrame(forecaster.predict(x, anchor), index=dates[-1:]),
+        ]
+    )
+    if forecaster.is_recursive:
+        tables["recursive"] = pd.DataFrame(_recursive_path(result)[None], index=dates[[last_validation]])
+    return tables
+
+
+def _part_of(
+    progress: Callable[[Progress], None] | None, before: int, total: int
+) -> Callable[[Progress], None] | None:
+    """A callback for one of several fits, which tells `progress` of all of them."""
+    if progress is None:
+        return None
+    return lambda part: progress(part._replace(epoch=before + part.epoch, epochs=total))
+
+
 def _networks(config: TrainConfig) -> tuple[Network, ...]:
     first = config.network
-    return tuple(Network.from_config(NetworkConfig.from_dict({**first.to_dict(), "seed": first.seed + k}))
-                 for k in range(config.seeds))
+    return tuple(
+        Network.from_config(NetworkConfig.from_dict({**first.to_dict(), "seed": first.seed + k}))
+        for k in range(config.seeds)
+    )
 
 
 def _recursive_path(result: Result) -> np.ndarray:
@@ -181,13 +293,17 @@ def _predictions(windows: Windows, predicted: dict[str, np.ndarray], recursive: 
     for split in windows.splits:
         origins = np.repeat(split.origins, windows.horizon)
         step = np.tile(steps, len(split.origins))
-        parts.append(pd.DataFrame({
-            "origin": windows.dates[origins],
-            "date": windows.dates[origins + step],
-            "step": step,
-            "actual": split.actual.reshape(-1),
-            "prediction": predicted[split.name].reshape(-1),
-            "recursive": recursive_by_row[origins + step],
-            "split": split.name,
-        }))
+        parts.append(
+            pd.DataFrame(
+                {
+                    "origin": windows.dates[origins],
+                    "date": windows.dates[origins + step],
+                    "step": step,
+                    "actual": split.actual.reshape(-1),
+                    "prediction": predicted[split.name].reshape(-1),
+                    "recursive": recursive_by_row[origins + step],
+                    "split": split.name,
+                }
+            )
+        )
     return pd.concat(parts, ignore_index=True)

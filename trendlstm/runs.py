@@ -4,31 +4,32 @@ import json
 import os
 import platform
 import shutil
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from . import __version__
-from .atomic import replace_file
+from .atomic import hidden_beside, replace_file
 from .config import TrainConfig
 from .data.windows import Scaler
 from .errors import OptionError, RunError
 from .forecasting import Forecaster
 from .jsonable import jsonable
-from .network import Network, load_with_extra
-from .pipeline import Result
+from .network import load_with_extra
+from .pipeline import Result, kept_loss
 
-_LIBRARIES = ("numpy", "numba", "pandas", "scipy", "yfinance", "exchange_calendars")
+_LIBRARIES = ("numpy", "numba", "pandas", "yfinance", "exchange_calendars")
 
 
 class RunFolder:
     """A run's folder while it is made: files go to a hidden folder beside it, renamed to its name at the end.
+
+    Entered as a context it makes the hidden folder; left by an exception it removes it with all that is in it.
 
     Parameters
     ----------
@@ -41,77 +42,72 @@ class RunFolder:
     ------
     OptionError
         The folder exists already.
-    RunError
-        Its parent cannot be written.
     """
 
     def __init__(self, path: str | Path | None, ticker: str) -> None:
-        if path is None:
-            stem = Path("runs") / f"{ticker}-{datetime.now():%Y%m%d-%H%M%S}"
-            self.path, attempt = stem, 1
-            while os.path.lexists(self.path):
-                attempt += 1
-                self.path = stem.with_name(f"{stem.name}-{attempt}")
-        else:
-            self.path = Path(path)
-            if os.path.lexists(self.path):
-                raise OptionError(f"{self.path} exists already: choose another folder with --out, or remove it first")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._stage = Path(tempfile.mkdtemp(dir=self.path.parent, prefix=f".{self.path.name}."))
-        except OSError as error:
-            raise RunError(f"the folder {self.path} cannot be made: {error.strerror}; choose another with --out"
-                           ) from error
+        self.path = Path("runs") / f"{ticker}-{datetime.now():%Y%m%d-%H%M%S}" if path is None else Path(path)
+        if path is not None and os.path.lexists(self.path):
+            raise OptionError(
+                f"{self.path} exists already: choose another folder with --out, or remove it first."
+            )
 
-    @property
-    def stage(self) -> Path:
-        """Where the files are put until `publish`."""
-        return self._stage
+    def __enter__(self) -> Self:
+        # beside the path as the system sees it: "." and "x/.." have no name to put a dot before
+        self.stage = hidden_beside(Path(os.path.abspath(self.path)))
+        try:
+            self.stage.parent.mkdir(parents=True, exist_ok=True)
+            self.stage.mkdir()
+        except OSError as error:
+            raise RunError(
+                f"the folder {self.path} cannot be made ({error.strerror}): choose another with --out."
+            ) from error
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            shutil.rmtree(self.stage, ignore_errors=True)
 
     def publish(self) -> Path:
-        """Give the folder its name; everything in it is on disk before."""
-        try:
-            for file in self._stage.iterdir():
-                with open(file, "rb") as handle:
-                    os.fsync(handle.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(self._stage, 0o777 & ~umask)  # mkdtemp makes private folders
-            os.rename(self._stage, self.path)
-        except OSError as error:
-            raise RunError(f"the folder {self.path} cannot be made: {error.strerror}; the files are in {self._stage}"
-                           ) from error
+        """Give the folder its name, with a number behind it if that was taken meanwhile."""
+        wanted, attempt = self.path, 1
+        while os.path.lexists(self.path):
+            attempt += 1
+            self.path = wanted.with_name(f"{wanted.name}-{attempt}")
+        os.rename(self.stage, self.path)
         return self.path
 
-    def discard(self) -> None:
-        """Remove what was put there; nothing is left."""
-        shutil.rmtree(self._stage, ignore_errors=True)
 
-
-def write_run(folder: Path, result: Result, status: str = "finished") -> None:
+def write_run(folder: Path, result: Result, status: str = "finished") -> dict[str, Any]:
     """Write weights, tables and `run.json` of a result, as far as it has been filled, into an existing folder.
 
     Parameters
     ----------
     folder : Path
     result : pipeline.Result
-    status : {"finished", "interrupted"}
+    status : {"finished", "interrupted", "diverged"}
+        How training ended.
+
+    Returns
+    -------
+    dict
+        The content of `run.json`.
     """
-    _write_weights(folder, "model", result.forecaster)
+    _write_weights(folder, "model", result.forecaster, result.config)
     if result.final is not None:
-        _write_weights(folder, "final", result.final)
+        _write_weights(folder, "final", result.final, result.config)
     if result.histories:
         _write_csv(folder / "history.csv", _history_table(result))
     if len(result.predictions):
         _write_csv(folder / "predictions.csv", result.predictions)
     if len(result.forecast):
         _write_csv(folder / "forecast.csv", result.forecast)
-    document = json.dumps(jsonable({"status": status, **describe(result)}), indent=2, allow_nan=False) + "\n"
-    replace_file(folder / "run.json", lambda file: _write_text(file, document))
+    document = jsonable({"status": status, **_describe(result)})
+    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    replace_file(folder / "run.json", lambda file: file.write(text.encode()))
+    return document
 
 
-def describe(result: Result) -> dict[str, Any]:
-    """The content of `run.json`, also what `--json` prints."""
+def _describe(result: Result) -> dict[str, Any]:
     network = result.forecaster.networks[0]
     windows = result.windows
     return {
@@ -121,13 +117,21 @@ def describe(result: Result) -> dict[str, Any]:
         "settings": result.config.to_dict(),
         "provenance": result.provenance,
         "parameters": network.num_params,
-        "rows": {"train": windows.train_rows, "validation": windows.validation_rows,
-                 "test": len(windows.close) - windows.train_rows - windows.validation_rows},
+        "rows": {
+            "train": windows.train_rows,
+            "validation": windows.validation_rows,
+            "test": len(windows.close) - windows.train_rows - windows.validation_rows,
+        },
         "samples": {split.name: len(split.anchors) for split in windows.splits},
         "learned_until": (result.final or result.forecaster).learned_until,
         "fits": [
-            {"seed": network.config.seed, "epochs_run": history.epochs_run, "best_epoch": history.best_epoch + 1,
-             "stopped": history.stopped}
+            {
+                "seed": network.config.seed,
+                "epochs_run": history.epochs_run,
+                "best_epoch": history.best_epoch + 1,
+                "validation_loss": kept_loss(history),
+                "stopped": history.stopped,
+            }
             for network, history in zip(result.forecaster.networks, result.histories)
         ],
         "metrics": {
@@ -150,20 +154,20 @@ class Run:
     ----------
     path : Path
     config : TrainConfig
+    status : str
+        "finished", or why training ended early.
     forecaster : Forecaster
         For forecasts: the final fit's if there is one.
     is_final_fit : bool
     bands : list of (low, high)
-    document : dict
-        All of `run.json`.
     """
 
     path: Path
     config: TrainConfig
+    status: str
     forecaster: Forecaster
     is_final_fit: bool
     bands: list[tuple[float, float]]
-    document: dict[str, Any]
 
 
 def load_run(path: str | Path) -> Run:
@@ -176,27 +180,25 @@ def load_run(path: str | Path) -> Run:
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise RunError(f"{folder} is not a run's folder: give the folder that `trendlstm train` wrote")
+        raise RunError(f"{folder} is not a run's folder: give the folder that `trendlstm train` wrote.")
     document_path = folder / "run.json"
     try:
         document = json.loads(document_path.read_text(encoding="utf-8"))
-        config = TrainConfig.from_dict(document["settings"])
+        status, config = document["status"], TrainConfig.from_dict(document["settings"])
         bands = [(float(low), float(high)) for low, high in document["forecast_bands"]]
     except OSError as error:
-        raise RunError(f"{document_path} cannot be read: {error.strerror}; train again") from error
+        raise RunError(f"{document_path} cannot be read ({error.strerror}): train again.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{document_path} is damaged ({error}); train again") from error
-    stem = "final" if any(folder.glob("final*.safetensors")) else "model"
-    networks: list[Network] = []
-    for name in _weight_files(stem, config.seeds):
-        network, extra = load_with_extra(folder / name)
-        networks.append(network)
+        raise RunError(f"{document_path} is damaged ({error}): train again.") from error
+    is_final_fit = config.final_fit and status == "finished"
+    names = _weight_files("final" if is_final_fit else "model", config.seeds)
+    networks, extras = zip(*(load_with_extra(folder / name) for name in names), strict=True)
     try:
-        scaler, learned_until = Scaler.from_dict(extra["scaler"]), extra["learned_until"]
+        scaler, learned_until = Scaler.from_dict(extras[0]["scaler"]), extras[0]["learned_until"]
     except (KeyError, TypeError) as error:
-        raise RunError(f"{folder / name} has no scaler in its header; train again") from error
-    forecaster = Forecaster(tuple(networks), scaler, config.window.lag, config.window.horizon, learned_until)
-    return Run(folder, config, forecaster, stem == "final", bands, document)
+        raise RunError(f"{folder / names[0]} has no scaler in its header: train again.") from error
+    forecaster = Forecaster(networks, scaler, config.window.lag, config.window.horizon, learned_until)
+    return Run(folder, config, status, forecaster, is_final_fit, bands)
 
 
 def _weight_files(stem: str, count: int) -> list[str]:
@@ -205,8 +207,12 @@ def _weight_files(stem: str, count: int) -> list[str]:
     return [f"{stem}-{index}.safetensors" for index in range(count)]
 
 
-def _write_weights(folder: Path, stem: str, forecaster: Forecaster) -> None:
-    extra = {"scaler": forecaster.scaler.to_dict(), "learned_until": forecaster.learned_until}
+def _write_weights(folder: Path, stem: str, forecaster: Forecaster, config: TrainConfig) -> None:
+    extra = {
+        "settings": config.to_dict(),
+        "scaler": forecaster.scaler.to_dict(),
+        "learned_until": forecaster.learned_until,
+    }
     names = _weight_files(stem, len(forecaster.networks))
     for name, network in zip(names, forecaster.networks, strict=True):
         network.save(folder / name, extra)
@@ -215,19 +221,19 @@ def _write_weights(folder: Path, stem: str, forecaster: Forecaster) -> None:
 def _history_table(result: Result) -> pd.DataFrame:
     parts = []
     for index, history in enumerate(result.histories):
-        parts.append(pd.DataFrame({
-            "network": index,
-            "epoch": np.arange(1, history.epochs_run + 1),
-            "loss": history.loss,
-            "validation_loss": np.nan if history.validation_loss is None else history.validation_loss,
-        }))
+        parts.append(
+            pd.DataFrame(
+                {
+                    "network": index,
+                    "epoch": np.arange(1, history.epochs_run + 1),
+                    "loss": history.loss,
+                    "validation_loss": np.nan if history.validation_loss is None else history.validation_loss,
+                }
+            )
+        )
     return pd.concat(parts, ignore_index=True)
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:
     text = table.to_csv(index=False, date_format="%Y-%m-%d", lineterminator="\n")
-    replace_file(path, lambda file: _write_text(file, text))
-
-
-def _write_text(file: IO[bytes], text: str) -> None:
-    file.write(text.encode("utf-8"))
+    replace_file(path, lambda file: file.write(text.encode()))

@@ -1,6 +1,7 @@
 """Gangs of plain Python threads that run one compiled function together, and how many of them there should be."""
 
 import math
+import numbers
 import os
 import threading
 from collections.abc import Callable
@@ -32,18 +33,14 @@ def thread_count(n_threads: int | None) -> int:
     OptionError
         Not a whole number from 1 up.
     """
-    name: str = "n_threads"
-    value: int | str | None = n_threads
-    if value is None:
-        name = "TRENDLSTM_NUM_THREADS"
-        value = os.environ.get(name) or available_threads()
-    try:
-        count = int(value)
-    except ValueError:
-        count = 0
-    if count < 1:
-        raise OptionError(f"{name} must be a whole number from 1 up, but is {value!r}.")
-    return count
+    if n_threads is None:
+        text = os.environ.get("TRENDLSTM_NUM_THREADS") or str(available_threads())
+        if not text.isdecimal() or int(text) < 1:
+            raise OptionError(f"TRENDLSTM_NUM_THREADS must be a whole number from 1 up, but is {text!r}.")
+        return int(text)
+    if not isinstance(n_threads, numbers.Integral) or n_threads < 1:
+        raise OptionError(f"n_threads must be a whole number from 1 up, but is {n_threads!r}.")
+    return int(n_threads)
 
 
 def run_together(

@@ -191,11 +191,11 @@ def fit_many(
         )
     finally:
         errors = []
-        for job in jobs:
+        for index, job in enumerate(jobs):
             try:
                 job.finish()
             except TrainingError as error:
-                errors.append(error)
+                errors.append(TrainingError(f"Network {index}: {error}"))
     if errors:
         raise errors[0]
     _reporter(jobs, progress)()

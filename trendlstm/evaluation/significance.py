@@ -77,10 +77,27 @@ def diebold_mariano(
         variance = _long_run_variance(autocovariances, 1 - np.arange(step) / step) / n
     correction = math.sqrt((n + 1 - 2 * step + step * (step - 1) / n) / n)
     statistic = float(correction * d.mean() / math.sqrt(variance))
+    return TestResult(statistic, _student_t_tail(statistic, n - 1), n)
 
-    from scipy.special import stdtr
 
-    return TestResult(statistic, float(stdtr(n - 1, -statistic)), n)
+def _student_t_tail(t: float, degrees: int) -> float:
+    """P(T > t) of Student's t with `degrees` of freedom, to about 1e-14.
+
+    The finite series of Abramowitz & Stegun (1964), 26.7.3 and 26.7.4: with theta = arctan(t / sqrt(degrees)) and
+    c = cos(theta)^2, P(-t < T < t) is sin(theta) (1 + c 1/2 + c^2 1*3/(2*4) + ...) for an even number of degrees,
+    2 / pi (theta + sin(theta) cos(theta) (1 + c 2/3 + c^2 2*4/(3*5) + ...)) for an odd one.
+    """
+    theta = math.atan(t / math.sqrt(degrees))
+    odd = degrees % 2
+    k = np.arange(1, (degrees - odd) // 2)
+    ratios = math.cos(theta) ** 2 * (2 * k - 1 + odd) / (2 * k + odd)
+    series = 1 + float(np.cumprod(ratios).sum())
+    if odd:
+        series = series if degrees > 1 else 0.0
+        between = 2 / math.pi * (theta + math.sin(theta) * math.cos(theta) * series)
+    else:
+        between = math.sin(theta) * series
+    return 0.5 * (1 - between)
 
 
 def _long_run_variance(autocovariances: FloatArray, weights: FloatArray) -> float:
@@ -170,31 +187,25 @@ def verdict(rmse: float, persistence_rmse: float, test: TestResult, model: str =
     -------
     str
     """
+    rival = "persistence (tomorrow = today)"
+    days = f"{test.n} test day{'' if test.n == 1 else 's'}"
     if persistence_rmse == 0:
-        return f"Persistence was not beaten by {model}: no price changed on the {test.n} test days."
+        return f"{rival.capitalize()} was not beaten by {model}: no price changed on {days}."
     skill = 1 - rmse / persistence_rmse
-    change = f"{_percent(abs(skill))} {'below' if skill > 0 else 'above'}" if skill else "the same as"
-    figures = (
-        f"on {test.n} test days its one-step RMSE is {rmse:.4g}, {change} the {persistence_rmse:.4g} of "
-        "saying that tomorrow's price is today's"
-    )
+    difference = f"{_percent(abs(skill))} {'lower' if skill > 0 else 'higher'}" if skill else "the same"
+    figures = f"on {days} its one-step RMSE is {difference}"
     if skill <= 0:
-        return f"Persistence was not beaten by {model}: {figures}."
+        return f"{rival.capitalize()} was not beaten by {model}: {figures}."
     if test.p_value is None:
-        return (
-            f"There is no evidence that {model} beats persistence: {figures}, but the Diebold-Mariano test "
-            f"is not defined ({test.reason})."
-        )
-    p = f"p = {test.p_value:.3f}" if test.p_value >= 0.001 else "p < 0.001"
-    if claims_evidence(skill, test):
-        return (
-            f"There is evidence that {model} beats persistence: {figures} (Diebold-Mariano {p}, below "
-            f"{LEVEL})."
-        )
-    return (
-        f"There is no evidence that {model} beats persistence: {figures}, but that may be chance "
-        f"(Diebold-Mariano {p}, not below {LEVEL})."
-    )
+        chance = f", but the Diebold-Mariano test is not defined ({test.reason})"
+    else:
+        p = f"p = {test.p_value:.3f}" if test.p_value >= 0.001 else "p < 0.001"
+        if claims_evidence(skill, test):
+            chance = f" (Diebold-Mariano {p}, below {LEVEL})"
+        else:
+            chance = f", but that may be chance (Diebold-Mariano {p}, not below {LEVEL})"
+    evidence = "evidence" if claims_evidence(skill, test) else "no evidence"
+    return f"There is {evidence} that {model} beats {rival}: {figures}{chance}."
 
 
 def _percent(share: float) -> str:

@@ -63,7 +63,7 @@ def _expm1_64(x):
 
 @kernel
 def sigmoid(x):
-    """X = 1 / (1 + exp(-x)), in place; x is one-dimensional."""
+    """x = 1 / (1 + exp(-x)), in place; x is one-dimensional."""
     if x.itemsize == 4:
         for j in range(x.size):
             x[j] = np.float32(1) / (np.float32(2) + _expm1_32(-np.float32(x[j])))
@@ -74,7 +74,7 @@ def sigmoid(x):
 
 @kernel
 def tanh(x):
-    """X = tanh(x), in place; x is one-dimensional."""
+    """x = tanh(x), in place; x is one-dimensional."""
     if x.itemsize == 4:
         for j in range(x.size):
             e = _expm1_32(np.float32(2) * np.float32(x[j]))

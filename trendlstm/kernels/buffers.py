@@ -13,9 +13,8 @@ LSTM, LSTM1997, RNN, FEEDFORWARD = range(4)
 GATES = {LSTM: 4, LSTM1997: 3, RNN: 1, FEEDFORWARD: 1}
 
 CHUNK_ROWS = 8  # samples that go through all steps together: one register tile of rows
-ACCUMULATORS = (
-    16  # chunk k adds its gradients to accumulator k mod ACCUMULATORS, whatever the number of threads
-)
+# Chunk k adds its gradients to accumulator k mod ACCUMULATORS, whatever the number of threads.
+ACCUMULATORS = 16
 BLOCK = 1024  # parameters that one thread updates at a time; a multiple of every vector loop's stride
 PADDING = 16  # elements: one AVX-512 vector of float32, two of float64
 
@@ -109,7 +108,7 @@ def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype | type) -> np.nd
 
 
 def make_workspace(plan: Plan, dtype: np.dtype, rows: int = CHUNK_ROWS) -> Workspace:
-    """Allocate a thread's arrays for chunks of `rows`. The columns of ones and the zero initial state are set here, once."""
+    """Allocate a thread's arrays for chunks of `rows`, with the columns of ones and the zero initial state."""
     flat = rows * plan.hidden_size
     has_cell_state = plan.cell in (LSTM, LSTM1997)
     state = flat if has_cell_state else 0

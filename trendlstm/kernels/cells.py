@@ -110,7 +110,7 @@ def lstm_backward(
                 f[j] = dc[j] * c_before[j] * f_before * (one - f_before)
                 dc[j] *= f_before
         if t > 0:
-            _hidden_gradient(view(dh, 0, (rows, hidden_size)), gates, t, weight_transposed)
+            hidden_gradient(view(dh, 0, (rows, hidden_size)), gates, t, weight_transposed)
     _weight_gradient(dweight, inputs, gates)
 
 
@@ -146,13 +146,13 @@ def rnn_backward(inputs, weight_transposed, gates, dh_external, dh, dweight):
         for j in range(h.size):
             h[j] = dh[j] * (one - h[j] * h[j])
         if t > 0:
-            _hidden_gradient(view(dh, 0, (rows, hidden_size)), gates, t, weight_transposed)
+            hidden_gradient(view(dh, 0, (rows, hidden_size)), gates, t, weight_transposed)
     _weight_gradient(dweight, inputs, gates)
 
 
 @inlined
-def _hidden_gradient(dh, gates, t, weight_transposed):
-    """Dh = sum over gates of dz W_h^T; weight_transposed (gates, H, H) holds the W_h^T."""
+def hidden_gradient(dh, gates, t, weight_transposed):
+    """dh = sum over gates of dz W_h^T; weight_transposed (gates, H, H) holds the W_h^T."""
     rows, hidden_size = dh.shape
     multiply(dh, view(gates[0, t], 0, (rows, hidden_size)), weight_transposed[0])
     for gate in range(1, gates.shape[0]):
@@ -161,7 +161,7 @@ def _hidden_gradient(dh, gates, t, weight_transposed):
 
 @inlined
 def _weight_gradient(dweight, inputs, gates):
-    """DW += sum over steps and rows of [h_{t-1}, x_t, 1]^T dz: one product a gate, after the loop over time."""
+    """dW += sum over steps and rows of [h_{t-1}, x_t, 1]^T dz: one product a gate, after the loop over time."""
     hidden_size = dweight.shape[2]
     steps, rows = gates.shape[1], inputs.shape[1]
     every_input = view(inputs, 0, (steps * rows, inputs.shape[2]))

@@ -11,7 +11,7 @@ from .simd import view
 
 @kernel
 def dense_forward(x, weight, out, relu):
-    """Out = x W + b, with relu also max(0, .)."""
+    """out = x W + b, with relu also max(0, .)."""
     n_in = x.shape[1]
     bias = weight[n_in]
     for r in range(out.shape[0]):
@@ -27,7 +27,7 @@ def dense_forward(x, weight, out, relu):
 
 @kernel
 def dense_backward(x, out, weight_transposed, dout, dx, dweight, relu):
-    """DW += x^T dz, db += sum dz, dx = dz W^T, with dz = dout (0 where relu cut off); dout becomes dz."""
+    """dW += x^T dz, db += sum dz, dx = dz W^T, with dz = dout (0 where relu cut off); dout becomes dz."""
     n_in = x.shape[1]
     if relu:
         flat, dflat = view(out, 0, (out.size,)), view(dout, 0, (dout.size,))
@@ -44,7 +44,7 @@ def dense_backward(x, out, weight_transposed, dout, dx, dweight, relu):
 
 @kernel
 def feedforward_forward(inputs, weight, gates):
-    """H = tanh([x, 1] W) of the flattened window; inputs (1, R, K..), gates (1, 1, R*H) receives h."""
+    """h = tanh([x, 1] W) of the flattened window; inputs (1, R, K..), gates (1, 1, R*H) receives h."""
     h = gates[0, 0]
     multiply(view(h, 0, (inputs.shape[1], weight.shape[2])), inputs[0], weight[0])
     tanh(h)
@@ -52,7 +52,7 @@ def feedforward_forward(inputs, weight, gates):
 
 @kernel
 def feedforward_backward(inputs, gates, dh, dweight):
-    """DW += [x, 1]^T dz with dz = dh (1 - h^2); leaves dz in gates."""
+    """dW += [x, 1]^T dz with dz = dh (1 - h^2); leaves dz in gates."""
     h = gates[0, 0]
     one = h.dtype.type(1)
     for j in range(h.size):

@@ -45,9 +45,7 @@ class FitState(NamedTuple):
     """What the threads of one fit share. P parameters."""
 
     theta: np.ndarray  # (P,)
-    kept: (
-        np.ndarray
-    )  # (P,) the weights to return: of the best epoch, or of the last if there is no validation
+    kept: np.ndarray  # (P,) the weights to return: of the best epoch; without validation, of the last
     previous: np.ndarray  # (P,) what `kept` was before
     transposed: np.ndarray
     first_moment: np.ndarray  # (P,)

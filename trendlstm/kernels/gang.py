@@ -11,9 +11,8 @@ from .simd import atomic_add, atomic_load, atomic_store, yield_thread
 ARRIVED, GENERATION, STOP, MINIBATCHES = 0, 8, 16, 24
 COUNTERS = 32
 
-_SPINS = (
-    2000  # a minibatch's chunks differ by a few microseconds; longer waits mean a core is taken by others
-)
+# The chunks of a minibatch differ by a few microseconds; a longer wait means that others have taken a core.
+_SPINS = 2000
 
 
 @kernel

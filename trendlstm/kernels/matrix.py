@@ -46,25 +46,25 @@ def _product(out, a, b, transposed, accumulate):
 
 @inlined
 def multiply(out, a, b):
-    """Out = a b."""
+    """out = a b."""
     _product(out, a, b, False, False)
 
 
 @inlined
 def multiply_add(out, a, b):
-    """Out += a b."""
+    """out += a b."""
     _product(out, a, b, False, True)
 
 
 @inlined
 def transposed_multiply_add(out, a, b):
-    """Out += a^T b: the gradient of a weight matrix, from all the rows it has seen."""
+    """out += a^T b: the gradient of a weight matrix, from all the rows it has seen."""
     _product(out, a, b, True, True)
 
 
 @kernel
 def transpose(out, a):
-    """Set out = a^T; both sides are multiples of the vector width."""
+    """out = a^T; both sides are multiples of the vector width."""
     rows, columns = a.shape
     lanes = VECTOR_BYTES // a.itemsize
     for i in range(0, rows, lanes):

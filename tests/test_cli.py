@@ -1,0 +1,750 @@
+"""The command line as a user meets it: what is said, where, with which exit code, and what is left on disk."""
+
+import io
+import json
+import logging
+import os
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import click
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from walks import random_walk
+from yahoo_server import redirect_yfinance, serve
+
+from trendlstm import cli, doctor, pipeline
+from trendlstm.config import TrainConfig
+from trendlstm.console import Console
+from trendlstm.data import cache as price_cache
+from trendlstm.data import calendar as calendars
+from trendlstm.data import yahoo
+from trendlstm.data.windows import Scaler, make_windows
+
+ROOT = Path(__file__).parents[1]
+SMALL = "--hidden 3 --dense none --lag 4 --epochs 3 --threads 2"
+SAMPLE = f"MSFT --source sample --years 1 {SMALL}"
+DASH = "–"
+
+
+@pytest.fixture(autouse=True)
+def logger():
+    logger = logging.getLogger("trendlstm")
+    handlers, level = logger.handlers[:], logger.level
+    yield logger
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+
+
+def run(command, expect=0):
+    """Run a command line in this process; its exit code is `expect`."""
+    result = CliRunner().invoke(cli.main, shlex.split(command), prog_name="trendlstm")
+    if not isinstance(result.exception, SystemExit | None):
+        raise result.exception
+    assert result.exit_code == expect, result.output
+    return result
+
+
+def error_of(command, expect):
+    """The one line on stderr that is not a warning."""
+    result = run(command, expect)
+    lines = [line for line in result.stderr.splitlines() if not line.startswith(("Warning: ", "Compiling "))]
+    assert len(lines) == 1 and lines[0].startswith("Error: "), result.stderr
+    assert lines[0].endswith((".", "?")) or "its first line is: " in lines[0]
+    return lines[0].removeprefix("Error: ")
+
+
+def write_csv(path, rows=160, scale=1.0, **walk):
+    prices = random_walk(rows, **walk)
+    prices[["Open", "High", "Low", "Close"]] *= scale
+    prices.to_csv(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Finished runs of every kind, by name."""
+    folder = tmp_path_factory.mktemp("runs")
+    csv = write_csv(folder / "walk.csv", rows=400)
+    made = {
+        "plain": f"train {SAMPLE}",
+        "direct": f"train AAPL --source sample --years 1 --features close,volume --horizon 5 {SMALL}",
+        "ensemble": f"train {SAMPLE} --seeds 3 --final-fit --cell rnn --scaling standard",
+        "csv": f"train --csv {os.path.relpath(csv)} {SMALL} --cell ann --scaling none",
+    }
+    return {name: (folder / name, run(f"{command} --out {folder / name}")) for name, command in made.items()}
+
+
+# ---------------------------------------------------------------------------------------------- trendlstm train
+
+
+def test_the_main_job_shows_the_reference_model_and_writes_its_run(tmp_path):
+    out = tmp_path / "run"
+    shown = run(
+        f"train MSFT --source sample --years 4 --lag 3 --scaling none --epochs 100 --out {out}"
+    ).stdout
+    for line in (
+        "recurrent (LSTM)   (None, 64)      16,896",
+        "dense.0 (Dense)    (None, 32)       2,080",
+        "dense.1 (Dense)    (None, 32)       1,056",
+        "dense.2 (Dense)    (None, 1)           33",
+        "Total params: 20,065 (78.38 KB)",
+    ):
+        assert line in shown
+    assert {path.name for path in out.iterdir()} == {
+        "model.safetensors", "run.json", "history.csv", "predictions.csv", "forecast.csv", "losses.png",
+        "predictions.png",
+    }  # fmt: skip
+    for picture in ("losses.png", "predictions.png"):
+        assert (out / picture).read_bytes().startswith(b"\x89PNG")
+    document = json.loads((out / "run.json").read_text())
+    assert document["status"] == "finished" and document["parameters"] == 20_065
+    assert document["settings"]["data"] == {
+        "ticker": "MSFT", "years": 4, "source": "sample", "csv": None, "calendar": None,
+    }  # fmt: skip
+    assert document["provenance"]["start"] == "2009-03-02" and len(document["provenance"]["sha256"]) == 64
+    assert len(pd.read_csv(out / "history.csv")) == 100
+    assert list(tmp_path.iterdir()) == [out]  # nothing else is left
+
+
+@pytest.mark.parametrize("name", ["plain", "direct", "ensemble", "csv"])
+def test_what_train_prints(runs, name):
+    folder, result = runs[name]
+    document = json.loads((folder / "run.json").read_text())
+    shown = result.stdout
+    provenance = document["provenance"]
+    assert shown.startswith(
+        f"{provenance['ticker']}: {provenance['rows']} sessions, {provenance['start']} to "
+    )
+    assert f"Total params: {document['parameters']:,}" in shown
+    tables = [line for line in shown.splitlines()[1:] if line != document["verdict"]]
+    assert max(map(len, tables)) <= 112 and len(document["verdict"]) < 220
+    assert document["verdict"] in shown and f"The run is in {folder}." in shown
+    cell = document["settings"]["network"]["cell"]
+    names = [line.split() for line in shown.splitlines()]
+    for forecaster in (cell, "persistence", "drift", "ridge"):
+        assert sum(forecaster in words for words in names) >= 3
+    for split in ("train", "validation", "test"):
+        measured = document["metrics"][split]["model"][0]
+        (line,) = (words for words in names if words[:1] == [split] and cell in words)
+        assert float(line[line.index(cell) + 1].replace(",", "")) == pytest.approx(measured["rmse"], rel=1e-3)
+        assert f"{measured['skill']:+.3f}" in line
+    assert "in-sample" in shown and "used for" in shown and "selection" in shown
+    is_direct = name == "direct"
+    assert ("There is no recursive forecast" in shown) == is_direct
+    forecast = pd.read_csv(folder / "forecast.csv")
+    assert len(forecast) == (5 if is_direct else 10)
+    for row in forecast.itertuples():
+        assert re.search(rf"{row.date}\s+{row.price:,.3f}\s+{row.direction}\s", shown)
+    which = "the final fit on all rows" if name == "ensemble" else "the evaluated model"
+    assert f"by {which}, which learned from prices until {document['learned_until']}" in shown
+    assert ("±" in shown) == (name == "ensemble")
+
+
+def test_a_fallback_or_the_age_of_prices_is_said_on_stderr_and_recorded(runs):
+    folder, result = runs["plain"]
+    (notice,) = json.loads((folder / "run.json").read_text())["provenance"]["notices"]
+    assert "packaged sample prices of MSFT" in notice and f"Warning: {notice}\n" in result.stderr
+    assert notice not in result.stdout
+
+
+def test_json_is_one_object_on_stdout_and_the_rest_on_stderr(tmp_path):
+    loud = run(f"train {SAMPLE} --no-plot --json --out {tmp_path / 'loud'}")
+    document = json.loads(loud.stdout)
+    assert document.pop("run") == str(tmp_path / "loud")
+    assert document == json.loads((tmp_path / "loud" / "run.json").read_text())
+    assert "Total params" in loud.stderr and document["verdict"] in loud.stderr
+    assert not list((tmp_path / "loud").glob("*.png"))
+    quiet = run(f"train {SAMPLE} --no-plot --json --quiet --out {tmp_path / 'quiet'}")
+    assert json.loads(quiet.stdout)["metrics"] == document["metrics"]
+    assert all(line.startswith("Warning: ") for line in quiet.stderr.splitlines())
+
+
+def test_the_default_folder_has_the_tickers_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(f"train msft --source sample --years 1 --no-plot {SMALL}")
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert re.fullmatch(r"MSFT-\d{8}-\d{6}", folder.name)
+
+
+@pytest.mark.parametrize(
+    ("file", "given", "ticker"),
+    [("abc.csv", "", "ABC"), ("abc.csv", "IBM", "IBM"), ("my prices (2).csv", "", "CSV")],
+)
+def test_prices_of_a_file_go_by_its_name(tmp_path, file, given, ticker):
+    write_csv(tmp_path / file)
+    shown = run(
+        f"train {given} --csv '{tmp_path / file}' --no-plot --json --out {tmp_path / 'run'} {SMALL}"
+    ).stdout
+    assert json.loads(shown)["settings"]["data"]["ticker"] == ticker
+
+
+@pytest.mark.parametrize(
+    ("scale", "price", "error"),
+    [(0.0003, r"0\.0\d{5}", r"0\.000\d{4}"), (2000.0, r"\d{2,3},\d{3}\.\d\d", r"\d,\d{3}\.\d\d")],
+)
+def test_small_and_large_prices_show_all_that_matters_and_no_more(tmp_path, scale, price, error):
+    csv = write_csv(tmp_path / "p.csv", rows=400, scale=scale)
+    shown = run(f"train --csv {csv} --no-plot --out {tmp_path / 'run'} {SMALL}").stdout
+    assert re.search(rf"^test +lstm +{error} ", shown, re.MULTILINE)
+    assert re.search(
+        rf"^... 2016-07-\d\d +{price}  (up|down) +{price} +{price} +{price}$", shown, re.MULTILINE
+    )
+
+
+def test_what_the_options_mean_is_what_is_trained():
+    """Every option reaches the settings under its own name, and the defaults are those of the settings."""
+    context = cli.main.commands["train"].make_context("train", [])
+    defaults = {name: context.params.pop(name) for name in ("ticker", "out", "no_plot", "as_json", "quiet")}
+    assert not any(defaults.values())
+    config = cli._train_config(None, context.params).to_dict()
+    expected = TrainConfig().to_dict()
+    expected["network"]["lag"] = expected["window"]["lag"]
+    assert config == expected
+    line = (
+        "--years 2.5 --source cache --calendar XLON --lag 7 --horizon 2 --features volume,close --scaling minmax "
+        "--split 0.5,0.25,0.25 --cell rnn --hidden 5 --dense 6,7 --dtype float64 --no-bias --no-squash --init uniform "
+        "--forget-bias 0 --seed 9 --epochs 11 --batch-size 12 --lr 0.5 --patience 3 --clip-norm 1.5 --weight-decay 0.1 "
+        "--no-shuffle --seeds 4 --threads 2 --final-fit"
+    )
+    context = cli.main.commands["train"].make_context("train", line.split())
+    context.params.pop("ticker")
+    assert cli._train_config("ibm", context.params).to_dict() == {
+        "data": {"ticker": "IBM", "years": 2.5, "source": "cache", "csv": None, "calendar": "XLON"},
+        "window": {"lag": 7, "horizon": 2, "features": ["Volume", "Close"], "scaling": "minmax",
+                   "split": [0.5, 0.25, 0.25]},
+        "network": {"input_size": 2, "hidden_size": 5, "dense": [6, 7], "output_size": 2, "cell": "rnn",
+                    "dtype": "float64", "seed": 9, "lag": 7, "bias": False, "squash_output": False, "init": "uniform",
+                    "forget_bias": 0},
+        "fit": {"epochs": 11, "batch_size": 12, "learning_rate": 0.5, "patience": 3, "clip_norm": 1.5,
+                "weight_decay": 0.1, "shuffle": False, "seed": None},
+        "seeds": 4, "threads": 2, "final_fit": True,
+    }  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------- trendlstm forecast
+
+
+@pytest.mark.parametrize("name", ["plain", "direct", "ensemble", "csv"])
+def test_forecast_repeats_what_its_run_forecast_to_the_bit(runs, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the CSV file was given relative to another folder
+    folder, _ = runs[name]
+    document = json.loads((folder / "run.json").read_text())
+    told = json.loads(run(f"forecast {folder} --json").stdout)
+    assert told["forecast"] == document["forecast"]
+    assert told["learned_until"] == document["learned_until"]
+    assert told["final_fit"] == (name == "ensemble") and told["status"] == "finished"
+    shown = run(f"forecast {folder} --days 3").stdout
+    assert f"The model learned from prices until {document['learned_until']}" in shown
+    for row in document["forecast"][:3]:
+        assert re.search(
+            rf"{row['date']} +{row['price']:,.3f} +{row['direction']} +{row['low']:,.3f} ", shown
+        )
+    assert document["forecast"][3]["date"] not in shown
+
+
+def test_forecast_goes_on_without_a_band_where_no_errors_were_measured(runs):
+    folder, _ = runs["plain"]
+    bands = json.loads((folder / "run.json").read_text())["forecast_bands"]
+    result = run(f"forecast {folder} --days 30")
+    rows = [line for line in result.stdout.splitlines() if re.match(r"[A-Z][a-z]{2} 2013", line)]
+    assert len(rows) == 30 and sum(DASH in row for row in rows) == 30 - len(bands) > 0
+    assert "fewer than 20 validation errors" in result.stdout
+
+
+def test_forecast_of_other_prices(runs, tmp_path):
+    csv = write_csv(tmp_path / "other.csv", rows=500, seed=4)
+    told = json.loads(run(f"forecast {runs['plain'][0]} --csv {csv} --days 1 --json").stdout)
+    assert (
+        told["provenance"]["csv"] == str(csv) and told["forecast"][0]["origin"] == told["provenance"]["end"]
+    )
+    result = run(f"forecast {runs['csv'][0]} --csv {csv} --days 1")
+    assert "may know what it forecasts" not in result.stderr
+    old = write_csv(tmp_path / "old.csv", rows=50)
+    assert "may know what it forecasts" in run(f"forecast {runs['csv'][0]} --csv {old} --days 1").stderr
+    few = write_csv(tmp_path / "few.csv", rows=3)
+    assert "looks back 4 sessions" in error_of(f"forecast {runs['csv'][0]} --csv {few}", 1)
+
+
+def test_days_beyond_a_direct_models_horizon_are_a_usage_error(runs):
+    message = error_of(f"forecast {runs['direct'][0]} --days 6", 2)
+    assert message.startswith("--days 6 is beyond this model's horizon of 5")
+
+
+def test_forecast_names_what_is_missing(runs, tmp_path):
+    assert "not a run's folder" in error_of(f"forecast {tmp_path / 'absent'}", 1)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    content = (runs["plain"][0] / "run.json").read_text()
+    (folder / "run.json").write_text(content)
+    assert str(folder / "model.safetensors") in error_of(f"forecast {folder}", 1)
+    (folder / "run.json").write_text(content[:-100])
+    assert f"{folder / 'run.json'} is damaged" in error_of(f"forecast {folder}", 1)
+
+
+# --------------------------------------------------------------------------------------------------- bad input
+
+NUMBERS = {
+    "--years": ["0", "-1", "200", "nan", "inf", "four"],
+    **{
+        f"--{name}": ["0", "-1", "2.5", "1000001", "x", ""]
+        for name in ("lag", "horizon", "hidden", "epochs", "batch-size", "patience", "seeds", "threads")
+    },
+    "--seed": ["-1", "4294967296", "0.5"],
+    "--lr": ["0", "-1", "nan", "inf", "x"],
+    "--clip-norm": ["0", "-1", "inf"],
+    "--weight-decay": ["-1", "nan"],
+    "--dense": ["0", "8,-1", "8,", "x"],
+    "--split": ["0.8,0.1", "0.8,0.1,0.2", "1,0,0", "0.5,0.6,-0.1", "a,b,c", "nan,0.5,0.5"],
+    "--features": ["", "none", "Adj Close", "Close,Close"],
+}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [(name, value) for name, values in NUMBERS.items() for value in values]
+)
+def test_an_option_out_of_range_is_named(option, value):
+    message = error_of(f"train {SAMPLE} {option} '{value}'", 2)
+    assert message.startswith(f"Invalid value for '{option}': ")
+    assert message.endswith("See 'trendlstm train --help'.")
+
+
+@pytest.mark.parametrize(("option", "value"), [("--days", "0"), ("--days", "1001"), ("--input-size", "0")])
+def test_an_option_of_another_command_out_of_range_is_named(option, value):
+    command = "forecast run" if option == "--days" else "summary"
+    assert error_of(f"{command} {option} {value}", 2).startswith(f"Invalid value for '{option}'")
+
+
+@pytest.mark.parametrize("ticker", ["''", "' '", "a/b", "../MSFT", "'A\\B'", "A" * 300, "'MS FT'", "MSFT%"])
+@pytest.mark.parametrize("command", ["train", "leakcheck", "data fetch", "data show", "data clear"])
+def test_what_is_no_ticker_is_refused(command, ticker):
+    message = error_of(f"{command} {ticker}", 2)
+    assert "is not a ticker" in message and len(message) < 260
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ("ZZZZ --source sample", 1, "The packaged sample has no ZZZZ"),
+        ("MSFT --source sample --lag 5000", 2, "lag 5000"),
+        ("MSFT --source sample --horizon 5000", 2, "horizon 5000"),
+        ("MSFT --source sample --lag 1", 2, "identically 0"),
+        ("MSFT --source sample --lag 2 --forget-bias chrono", 2, "chrono"),
+        ("MSFT --source sample --calendar XXXX", 2, "no trading calendar 'XXXX'"),
+        ("MSFT --source nowhere", 2, "Invalid value for '--source'"),
+        ("MSFT --source sample --csv walk.csv", 2, "walk.csv or from the source sample"),
+        ("MSFT --source sample --hidden 1000000", 1, "not enough memory"),
+        ("MSFT IBM", 2, "unexpected extra argument (IBM)"),
+        ("MSFT --yaers 4", 2, "No such option '--yaers'"),
+    ],
+)
+def test_other_bad_input_of_train(arguments, code, message):
+    assert message in error_of(f"train {arguments}", code)
+
+
+GOOD = "Date,Open,High,Low,Close,Volume\n2024-01-02,10,11,9,10,5\n2024-01-03,10,11,9,10.5,5\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read"),
+        (b"", "is empty"),
+        (b"\x1f\x8b\x08\x00\xff\xfe", "is not UTF-8 text"),
+        (GOOD.encode("utf-16"), "UTF-16"),
+        (b"<!DOCTYPE html><html></html>", "web page"),
+        (GOOD.replace("Close", "Price"), "no column Close"),
+        (GOOD.replace("Date", "Day"), "no column Date"),
+        (GOOD.replace("01-03", "02-30"), "row 3, column Date: '2024-02-30'"),
+        (GOOD.replace("10.5", "ten"), "row 3, column Close: 'ten' is not a number"),
+        (GOOD.replace("10.5", "NaN"), "row 3 (2024-01-03), column Close: nan"),
+        (GOOD.replace("10.5", "inf"), "row 3 (2024-01-03), column Close: inf"),
+        (GOOD.replace("10.5", "0"), "row 3 (2024-01-03), column Close: 0"),
+        (GOOD.replace("10.5", "-1"), "row 3 (2024-01-03), column Close: -1"),
+        (GOOD.replace("01-03", "01-02"), "same date but a different Close"),
+        (GOOD, "leave no train sample"),
+    ],
+)
+def test_bad_csv_files(tmp_path, content, message):
+    path = tmp_path / "bad.csv"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    said = error_of(f"train --csv {path} --out {tmp_path / 'run'}", 2 if content is GOOD else 1)
+    assert message in said and (content is GOOD or str(path) in said)
+    assert {path.name for path in tmp_path.iterdir()} <= {"bad.csv"}
+
+
+def test_an_existing_folder_is_never_overwritten(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "_load_prices", lambda data: pytest.fail("refused before anything is fetched"))
+    (tmp_path / "file").write_text("mine")
+    assert f"{tmp_path} exists already" in error_of(f"train {SAMPLE} --out {tmp_path}", 2)
+    assert "exists already" in error_of(f"train {SAMPLE} --out {tmp_path / 'file'}", 2)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "train", lambda *_: pytest.fail("training must not start"))
+    (tmp_path / "file").write_text("mine")
+    out = tmp_path / "file" / "run"
+    assert f"the folder {out} cannot be made" in error_of(f"train {SAMPLE} --out {out}", 1)
+
+
+def test_a_loss_that_is_no_longer_finite_keeps_the_last_good_weights(tmp_path):
+    out = tmp_path / "run"
+    message = error_of(f"train MSFT --source sample --years 1 --lr 1e12 --out {out}", 1)
+    assert re.search(r"no longer finite in epoch \d+: use a smaller learning rate than 1e\+12", message)
+    assert message.endswith(f"They are in {out}.")
+    assert {path.name for path in out.iterdir()} == {"model.safetensors", "run.json"}
+    assert json.loads((out / "run.json").read_text())["status"] == "diverged"
+    forecast = run(f"forecast {out} --days 2")
+    assert f"Warning: The training of {out} did not finish (diverged)" in forecast.stderr
+
+
+def test_a_failure_after_training_leaves_no_half_a_run(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device", "predictions.png")
+
+    monkeypatch.setattr(cli, "_draw", fail)
+    assert (
+        error_of(f"train {SAMPLE} --out {tmp_path / 'run'}", 1) == "No space left on device: predictions.png."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_commands_and_options():
+    assert (
+        error_of("foretell", 2)
+        == "No such command 'foretell'. Did you mean 'forecast'? See 'trendlstm --help'."
+    )
+    assert run("--nonsense", 2).stderr.endswith("No such option '--nonsense'.\n")
+
+
+# -------------------------------------------------------------------------------------------------- Ctrl-C
+
+
+def in_a_process(code, *arguments, **settings):
+    """Run Python code with the repository and the tests on its path, and pytest's warnings filter."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, **settings)
+
+
+def interrupted(tmp_path, fit, epoch, *options):
+    """A `train` that gets SIGINT in the given epoch of its first or second fit."""
+    done = in_a_process(
+        f"""
+        import os, signal, sys
+        from trendlstm import cli
+        fits = []
+        def show_on(bar):
+            fits.append(bar)
+            def update(progress):
+                if len(fits) == {fit} and progress.epoch >= {epoch}:
+                    os.kill(os.getpid(), signal.SIGINT)
+            return update
+        cli._show_on = show_on
+        cli.main(sys.argv[1:], prog_name="trendlstm")
+        """,
+        *shlex.split(f"train {SAMPLE} --no-plot --out"), tmp_path / "run", *options,
+    )  # fmt: skip
+    assert done.returncode == 130, done.stderr
+    return done
+
+
+def test_ctrl_c_during_training_keeps_the_best_weights_so_far(tmp_path):
+    done = interrupted(tmp_path, 1, 3, "--epochs", "1000000")
+    assert done.stderr.endswith(f"Error: Interrupted; the best weights so far are in {tmp_path / 'run'}.\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"model.safetensors", "run.json"}
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
+    from trendlstm import runs
+
+    trained, untrained = (
+        network.state_dict()["recurrent.weight_hh"]
+        for network in (
+            *runs.load_run(tmp_path / "run").forecaster.networks,
+            *pipeline._networks(runs.load_run(tmp_path / "run").config),
+        )
+    )
+    assert not np.array_equal(trained, untrained)
+    shown = run(f"forecast {tmp_path / 'run'} --days 1")
+    assert "did not finish (interrupted)" in shown.stderr and DASH in shown.stdout
+
+
+def test_ctrl_c_during_the_final_fit_keeps_what_was_evaluated(tmp_path):
+    done = interrupted(tmp_path, 2, 0, "--final-fit")
+    assert "Trained 3 epochs" in done.stdout
+    found = {path.name for path in (tmp_path / "run").iterdir()}
+    assert found == {"model.safetensors", "run.json", "history.csv", "predictions.csv"}
+    document = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert document["status"] == "interrupted" and document["verdict"]
+    assert not run(f"forecast {tmp_path / 'run'} --json").stdout.count('"final_fit": true')
+
+
+def test_ctrl_c_elsewhere_ends_with_130_and_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(data):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_load_prices", interrupt)
+    assert error_of(f"train {SAMPLE} --out {tmp_path / 'run'}", 130) == "Interrupted."
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")
+@pytest.mark.parametrize("options", ["", "--json"])
+def test_a_reader_that_goes_away_is_no_error(options):
+    done = in_a_process(
+        """
+        import os, sys
+        from trendlstm import cli
+        read, write = os.pipe()
+        os.close(read)
+        os.dup2(write, 1)
+        cli.main(["summary", *sys.argv[1:]], prog_name="trendlstm")
+        """,
+        *options.split(),
+    )
+    assert done.returncode == 1 and "rror" not in done.stderr, done.stderr
+
+
+# -------------------------------------------------------------------------------------------------- help
+
+
+def every_command(command=cli.main, path="trendlstm"):
+    yield path, command
+    for name, child in getattr(command, "commands", {}).items():
+        yield from every_command(child, f"{path} {name}")
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), [pytest.param(*found, id=found[0]) for found in every_command()]
+)
+def test_help_of_every_command_has_examples_that_parse_and_real_defaults(path, command):
+    shown = run(" ".join([*path.split()[1:], "--help"])).stdout
+    examples = re.findall(r"^    (trendlstm .*)$", shown, re.MULTILINE)
+    assert examples and all(example.startswith(path) for example in examples)
+    for example in examples:
+        _, *words = shlex.split(example)
+        target = cli.main
+        while isinstance(target, click.Group):
+            target = target.commands[words.pop(0)]
+        target.make_context(target.name, words)
+    flat = " ".join(shown.split())
+    for option in command.params:
+        if isinstance(option, click.Option) and option.default is not None and not option.is_flag:
+            assert f"[default: {option.default}" in flat or f"default: {option.default}" in flat
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_version():
+    assert re.fullmatch(r"trendlstm \S+\n", run("--version").stdout)
+
+
+HEAVY = {
+    "numpy",
+    "pandas",
+    "numba",
+    "llvmlite",
+    "scipy",
+    "yfinance",
+    "exchange_calendars",
+    "matplotlib",
+    "safetensors",
+}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import trendlstm",
+        "from trendlstm.cli import main; main(['--help'], standalone_mode=False)",
+        "from trendlstm.cli import main; main(['train', '--help'], standalone_mode=False)",
+        "from trendlstm.cli import main; main(['--version'], standalone_mode=False)",
+    ],
+)
+def test_help_and_import_load_nothing_heavy(code):
+    """What keeps `--help` under 0.3 s and `import trendlstm` under 0.1 s."""
+    done = in_a_process(f"{code}\nimport sys\nprint('LOADED', *sys.modules)")
+    assert done.returncode == 0, done.stderr
+    loaded = {name.partition(".")[0] for name in done.stdout.rpartition("LOADED")[2].split()}
+    assert "trendlstm" in loaded and loaded & HEAVY == set()
+    if code == "import trendlstm":
+        assert loaded & {"click", "rich"} == set()
+
+
+# ------------------------------------------------------------------------------- summary, leakcheck, doctor, data
+
+
+def test_summary():
+    assert "Total params: 20,065 (78.38 KB)" in run("summary").stdout
+    told = json.loads(run("summary --cell ann --lag 6 --input-size 2 --hidden 5 --dense none --json").stdout)
+    assert told["shapes"]["hidden.weight"] == [5, 12] and told["parameters"] == 5 * 12 + 5 + 6
+
+
+def test_leakcheck_finds_nothing_in_the_package_as_it_is():
+    result = run(f"leakcheck {SAMPLE} --epochs 2 --json")
+    told = json.loads(result.stdout)
+    assert told["leaks"] is False and told["settings"]["window"]["lag"] == 4
+    assert len(told["checks"]) == 2 * 2 + 6 * 5 and not any(check["changed"] for check in told["checks"])
+    assert "No leak: " in result.stderr and "CHANGED" not in result.stderr
+    assert "Scaler" in result.stderr and "lstm" in result.stderr
+
+
+def test_leakcheck_finds_a_scaler_that_saw_all_rows(monkeypatch):
+    def leaky(prices, *arguments):
+        honest = Scaler.fit
+        with monkeypatch.context() as patch:
+            patch.setattr(Scaler, "fit", classmethod(lambda cls, rows, *names: honest(prices, *names)))
+            return make_windows(prices, *arguments)
+
+    monkeypatch.setattr(pipeline, "make_windows", leaky)
+    shown = run(f"leakcheck {SAMPLE} --epochs 2", 1).stdout
+    assert re.search(r"perturbed +CHANGED \d+ of 5", shown)
+    assert "A leak: scaler, " in shown and "the first was scaler of 20" in shown
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRENDLSTM_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "prices"
+
+
+@pytest.fixture
+def server(monkeypatch, cache):
+    for module in (calendars, price_cache):
+        monkeypatch.setattr(module, "utc_now", lambda: pd.Timestamp("2025-06-13 22:00", tz="UTC"))
+    monkeypatch.setattr(yahoo, "sleep", lambda seconds: pytest.fail("no test waits"))
+    with serve() as running:
+        redirect_yfinance(running.url, monkeypatch.setattr)
+        yield running
+
+
+def test_data_fetch_show_and_clear(server, cache):
+    shown = run("data show").stdout
+    assert f"Price cache: {cache}" in shown and "It is empty." in shown
+    shown = run("data fetch msft ibm --years 1").stdout.splitlines()
+    assert [re.sub(r"\d{4}-\d\d-\d\d", "DATE", line) for line in shown] == [
+        f"{ticker}: 262 sessions, DATE to DATE, from Yahoo, adjusted for splits and dividends."
+        for ticker in ("MSFT", "IBM")
+    ]
+    assert sorted(path.name for path in cache.iterdir()) == ["IBM.csv.gz", "MSFT.csv.gz"]
+    told = json.loads(run("data show --json").stdout)
+    assert [entry["ticker"] for entry in told["entries"]] == ["IBM", "MSFT"]
+    assert re.search(
+        r"^IBM +\d+  2024-\d\d-\d\d  2025-06-13  2025-06-13 22:00 ", run("data show").stdout, re.MULTILINE
+    )
+    newest = run("data show msft").stdout
+    assert newest.startswith("MSFT: ") and len(re.findall(r"^... 2025-06-\d\d ", newest, re.MULTILINE)) == 5
+    (cache / "IBM.csv.gz").write_bytes(b"noise")
+    assert "damaged" in run("data show").stdout
+    assert run("data clear ibm").stdout == f"Deleted {cache / 'IBM.csv.gz'}.\n"
+    assert json.loads(run("data clear --all --json").stdout) == {"deleted": [str(cache / "MSFT.csv.gz")]}
+    assert run("data clear --all").stdout == "There was nothing to delete.\n"
+
+
+def test_data_commands_refuse_what_makes_no_sense(server):
+    assert "Give either tickers to clear or --all" in error_of("data clear", 2)
+    assert "Give either tickers to clear or --all" in error_of("data clear MSFT --all", 2)
+    assert "trendlstm data fetch MSFT" in error_of("data show MSFT", 1)
+    assert "Missing argument 'TICKERS...'" in error_of("data fetch", 2)
+    assert run("data", 2).output.startswith("Usage: trendlstm data ")
+
+
+def test_an_unknown_ticker_is_named_and_the_others_are_fetched(server, cache):
+    result = run("data fetch UNKNOWN MSFT", 1)
+    assert re.search(
+        r"^Error: Yahoo has no prices of UNKNOWN .*check the ticker\.$", result.stderr, re.MULTILINE
+    )
+    assert [path.name for path in cache.iterdir()] == ["MSFT.csv.gz"]
+    assert "no prices of UNKNOWN" in error_of("train UNKNOWN --source yahoo", 1)
+
+
+def test_train_on_fetched_prices_says_where_they_came_from(server, tmp_path):
+    line = f"train MSFT --years 1 --no-plot {SMALL} --out"
+    assert "from Yahoo, adjusted" in run(f"{line} {tmp_path / 'first'}").stdout
+    again = run(f"{line} {tmp_path / 'second'} --json")
+    assert (
+        json.loads(again.stdout)["provenance"]["source"] == "cache" and "from the price cache" in again.stderr
+    )
+
+
+def test_doctor(monkeypatch, cache):
+    def answer(ticker, start, end):
+        return pd.DataFrame(index=pd.DatetimeIndex(["2025-06-12", "2025-06-13"])), "NMS"
+
+    monkeypatch.setattr(yahoo, "_ask", answer)
+    told = json.loads(run("doctor --json").stdout)
+    assert told["Yahoo"] == "answers: 2 sessions of MSFT, the newest of 2025-06-13"
+    assert {"trendlstm", "Python", "numba", "numpy", "vectors", "threads", "GPU"} <= set(told)
+    bits, lanes, doubles = map(
+        int, re.match(r"(\d+) bits: (\d+) lanes of float32, (\d+) of", told["vectors"]).groups()
+    )
+    assert bits == 32 * lanes == 64 * doubles >= 128
+    assert str(cache) in told["price cache"] and "0 tickers" in told["price cache"]
+    assert run("doctor").stdout.startswith("What ")
+
+
+def test_doctor_says_honestly_that_yahoo_does_not_answer(monkeypatch, cache):
+    def refuse(*_):
+        raise yahoo._FaultError("DNSError: could not resolve host")
+
+    monkeypatch.setattr(yahoo, "_ask", refuse)
+    assert doctor.examine()["Yahoo"] == "no prices: DNSError: could not resolve host"
+    end = threading.Event()
+    monkeypatch.setattr(yahoo, "_ask", lambda *_: end.wait())
+    monkeypatch.setattr(doctor, "YAHOO_SECONDS", 0.01)
+    assert doctor.examine()["Yahoo"] == "no answer within 0.01 s"
+    end.set()
+
+
+def test_doctor_sees_a_gpu_only_through_numba_cuda(monkeypatch):
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    assert doctor._gpu() == "not used: numba-cuda is not installed (pip install 'trendlstm[cuda]')"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "quiet", "shown"),
+    [(Terminal, False, True), (Terminal, True, False), (io.StringIO, False, False)],
+)
+def test_waiting_for_yahoo_counts_down_on_a_terminal(monkeypatch, logger, stream, quiet, shown):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(sys, "stderr", stream())
+    Console(quiet=quiet).configure_logging()
+    for left in (2, 1):
+        logger.info("Asking Yahoo again in %d s.", left, extra={"countdown": left})
+    logger.info("a detail")
+    text = re.sub(r"\x1b\[[0-9;]*m", "", sys.stderr.getvalue())
+    assert text == ("Asking Yahoo again in 2 s.\rAsking Yahoo again in 1 s.\r" if shown else "")
+
+
+def test_the_process_itself(tmp_path):
+    """`python -m trendlstm`, from start to exit code."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "trendlstm",
+        *shlex.split(f"train {SAMPLE} --json --out"),
+        "run",
+    ]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["run"] == "run" and (tmp_path / "run" / "predictions.png").exists()
+    done = subprocess.run(
+        [*command[:5], "train", "--lag", "0"], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and done.stdout == "" and "--lag" in done.stderr

@@ -1,0 +1,152 @@
+"""Forecasts: what is fed back, what the band holds, and when there is none."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from walks import random_walk, trained
+
+from trendlstm.data.windows import make_windows
+from trendlstm.errors import DataError, OptionError
+from trendlstm.forecasting import error_bands, forecast_table
+
+SCALINGS = ["window", "standard", "minmax", "none"]
+
+
+def one_step(forecaster, closes):
+    """The next close by hand: scale the last closes, run the network, scale back."""
+    scaler, network = forecaster.scaler, forecaster.networks[0]
+    if scaler.scaling == "window":
+        x = np.log(closes / closes[-1]) / scaler.sigma
+        return closes[-1] * np.exp(scaler.sigma * float(network.predict(x[None, :, None])[0, 0]))
+    x = (closes - scaler.centre[0]) / scaler.scale[0]
+    return scaler.target_centre + scaler.target_scale * float(network.predict(x[None, :, None])[0, 0])
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_recursive_forecast_is_the_one_step_prediction_fed_back_by_hand(scaling):
+    result = trained(scaling=scaling)
+    forecaster, close, lag = result.forecaster, result.windows.close, result.windows.lag
+    known = list(close[:100])
+    path = forecaster.recurse(close[None, 100 - lag : 100], 6)[0]
+    for forecast in path:
+        assert forecast == pytest.approx(one_step(forecaster, np.array(known[-lag:])), rel=1e-12)
+        known.append(forecast)
+    assert len(set(np.diff(path).round(9))) > 1  # a window that is reset at each step gives a straight line
+
+
+def test_first_recursive_step_is_the_one_step_prediction_to_the_bit():
+    result = trained()
+    test = result.windows.test
+    windows = np.stack([result.windows.close[t - 3 : t + 1] for t in test.origins])
+    recursive = result.forecaster.recurse(windows, 1)
+    assert recursive.tobytes() == result.forecaster.predict(test.x, test.anchors).tobytes()
+
+
+def test_recursive_path_of_a_run_starts_at_the_last_training_row_and_sees_no_later_price():
+    result = trained()
+    windows = result.windows
+    path = result.forecaster.recurse(windows.close[None, windows.train_rows - 4 : windows.train_rows], 200)[0]
+    table = result.predictions
+    first = windows.dates[windows.train_rows]
+    assert table.loc[table["date"] < first, "recursive"].isna().all()
+    later = table[table["date"] >= first]
+    np.testing.assert_array_equal(later["recursive"], path[: len(later)])
+
+
+@pytest.mark.parametrize(
+    "settings", [{"horizon": 2}, {"features": ("Close", "Volume")}, {"features": ("Open",)}]
+)
+def test_no_recursive_forecast_of_other_models(settings):
+    result = trained(**settings)
+    assert not result.forecaster.is_recursive and result.predictions["recursive"].isna().all()
+    with pytest.raises(OptionError, match="Close alone with horizon 1"):
+        result.forecaster.recurse(result.windows.close[None, :4], 2)
+
+
+def test_a_recursive_forecast_that_runs_down_to_zero_is_refused():
+    result = trained()
+    network = result.forecaster.networks[0]
+    values = network.state_dict()
+    values["dense.0.bias"][:] = -1e6
+    network.load_state_dict(values)
+    with pytest.raises(DataError, match="ran down to a price of 0"):
+        result.forecaster.recurse(result.windows.close[None, :4], 3)
+
+
+def test_an_ensemble_averages_outputs_in_target_units():
+    result = trained(seeds=3, scaling="window")
+    test, forecaster = result.windows.test, result.forecaster
+    outputs = [network.predict(test.x).astype(np.float64) for network in forecaster.networks]
+    expected = test.anchors[:, None] * np.exp(forecaster.scaler.sigma * np.mean(outputs, axis=0))
+    np.testing.assert_allclose(forecaster.predict(test.x, test.anchors), expected, rtol=1e-15)
+    singles = np.stack([one.predict(test.x, test.anchors) for one in forecaster.single()])
+    assert len(singles) == 3 and not np.array_equal(singles.mean(axis=0), expected)  # not of prices
+
+
+def test_recursive_band_holds_the_errors_of_forecasts_as_far_ahead():
+    result = trained()
+    windows, forecaster = result.windows, result.forecaster
+    bands = error_bands(forecaster, windows)
+    first, last = windows.train_rows, windows.train_rows + windows.validation_rows
+    assert len(bands) == windows.validation_rows - 20 + 1
+    for step in (1, 2, 9, len(bands)):
+        errors = []
+        for origin in range(first - 1, last - step):
+            known = list(windows.close[: origin + 1])
+            for _ in range(step):
+                known.append(one_step(forecaster, np.array(known[-4:])))
+            errors.append((windows.close[origin + step] - known[-1]) / windows.close[origin])
+        assert len(errors) >= 20
+        assert bands[step - 1] == pytest.approx(tuple(np.quantile(errors, [0.1, 0.9])), rel=1e-9)
+
+
+def test_direct_band_holds_the_errors_of_each_step():
+    result = trained(horizon=3)
+    validation = result.windows.validation
+    predicted = result.forecaster.predict(validation.x, validation.anchors)
+    errors = (validation.actual - predicted) / validation.anchors[:, None]
+    assert [pytest.approx(band) for band in result.bands] == [
+        tuple(np.quantile(error, [0.1, 0.9])) for error in errors.T
+    ]
+
+
+def test_too_few_validation_errors_give_no_band():
+    result = trained(random_walk(180), split=(0.8, 0.1, 0.1))
+    assert result.windows.validation_rows == 18 and result.bands == []
+    assert result.forecast[["low", "high"]].isna().all().all() and len(result.forecast) == 10
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"horizon": 3}, {"features": ("Open", "Close", "Volume"), "horizon": 3}]
+)
+def test_forecast_table_starts_from_the_newest_row(settings):
+    result = trained(**settings)
+    prices = random_walk(300, seed=8)
+    dates = pd.bdate_range(prices.index[-1] + pd.Timedelta(days=1), periods=3)
+    bands = [(-0.1, 0.2), (-0.3, 0.4)]
+    table = forecast_table(result.forecaster, prices, dates, bands)
+    last = prices["Close"].iloc[-1]
+    if result.forecaster.is_recursive:
+        expected = result.forecaster.recurse(prices["Close"].to_numpy()[None, -4:], 3)[0]
+    else:
+        config = result.config.window
+        raw, anchor = prices[list(config.features)].to_numpy()[None, -4:], np.array([last])
+        expected = result.forecaster.predict(result.forecaster.scaler.inputs(raw, anchor), anchor)[0]
+    np.testing.assert_array_equal(table["price"], expected)
+    np.testing.assert_allclose(table["low"], [*(expected[:2] + last * np.array([-0.1, -0.3])), np.nan])
+    np.testing.assert_allclose(table["high"], [*(expected[:2] + last * np.array([0.2, 0.4])), np.nan])
+    assert list(table["direction"]) == ["up" if price > last else "down" for price in expected]
+    assert set(table["naive"]) == {last} and set(table["origin"]) == {prices.index[-1]}
+    assert list(table["date"]) == list(dates) and list(table["step"]) == [1, 2, 3]
+
+
+def test_forecast_of_the_evaluated_windows_last_row_agrees_with_windows_latest():
+    result = trained(features=("Close", "Volume"))
+    windows = make_windows(result.windows.prices, 4, 1, ("Close", "Volume"), "window", (0.6, 0.2, 0.2))
+    assert result.forecast["price"][0] == result.forecaster.predict(*windows.latest())[0, 0]
+
+
+def test_fewer_prices_than_the_lag_are_refused():
+    result = trained()
+    with pytest.raises(DataError, match=r"looks back 4 sessions, but there are only 3 prices"):
+        forecast_table(result.forecaster, random_walk(3), pd.bdate_range("2020-01-01", periods=1), [])

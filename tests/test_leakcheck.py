@@ -1,0 +1,192 @@
+"""The leak check: quiet about the package as it is, loud about every way to look ahead."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from walks import random_walk, small_config
+
+from trendlstm import pipeline
+from trendlstm.data.windows import Scaler, make_windows
+from trendlstm.errors import OptionError
+from trendlstm.evaluation import leakcheck
+from trendlstm.evaluation.leakcheck import MOST_OBSERVATIONS, check_for_leaks
+from trendlstm.evaluation.metrics import lag_check
+
+
+def checks_of(prices=None, **settings):
+    result = pipeline.prepare(small_config(**settings), random_walk(160) if prices is None else prices)
+    return pipeline.leak_check(result)
+
+
+def leaks(checks):
+    return {check.what for check in checks if check.changed}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"scaling": "standard", "cell": "rnn"},
+        {"scaling": "minmax", "cell": "lstm1997"},
+        {"scaling": "none", "cell": "ann", "dtype": "float64"},
+        {"features": ("Open", "High", "Low", "Close", "Volume"), "horizon": 3, "seeds": 2},
+        {"features": ("Volume", "Close"), "scaling": "standard", "patience": 1},
+    ],
+    ids=str,
+)
+def test_no_prediction_depends_on_later_prices(settings):
+    """Bit for bit, with networks trained anew on every change of the future."""
+    checks = checks_of(**settings)
+    assert leaks(checks) == set()
+    expected = {"scaler", "drift", "ridge", "model"} | (
+        {"recursive"} if settings.get("horizon", 1) == 1 else set()
+    )
+    if "Volume" in settings.get("features", ()):
+        expected -= {"recursive"}
+    assert {check.what for check in checks} == expected
+    for change in ("perturbed", "truncated", "shuffled"):
+        assert {check.what for check in checks if check.change == change and check.compared} == expected
+
+
+def test_the_days_are_the_last_training_day_the_first_closed_forecast_and_the_middle_of_the_test():
+    prices = random_walk(160)
+    days = [f"{prices.index[row]:%Y-%m-%d}" for row in (95, 130, 144)]  # 96, 32 and 32 rows, horizon 3
+    checks = checks_of(prices, horizon=3)
+    assert list(dict.fromkeys(check.after for check in checks)) == days
+    model = [check for check in checks if check.what == "model" and check.change == "perturbed"]
+    # origins 127 ... 130 and 127 ... 144, three steps each
+    assert [(check.after, check.compared) for check in model] == [(days[1], 4 * 3), (days[2], 18 * 3)]
+
+
+def leaky_make_windows(prices, lag, horizon, features, scaling, split):
+    """Windows whose scaler has seen all rows."""
+    honest = Scaler.fit
+    try:
+        Scaler.fit = classmethod(lambda cls, rows, names, kind: honest(prices, names, kind))
+        return make_windows(prices, lag, horizon, features, scaling, split)
+    finally:
+        Scaler.fit = honest
+
+
+@pytest.mark.parametrize("scaling", ["window", "standard", "minmax"])
+def test_a_scaler_that_saw_all_rows_is_found(monkeypatch, scaling):
+    monkeypatch.setattr(pipeline, "make_windows", leaky_make_windows)
+    checks = checks_of(scaling=scaling)
+    assert {"scaler", "model"} <= leaks(checks)
+    found = next(check for check in checks if check.what == "scaler")
+    assert (found.change, found.after, found.first_changed) == ("perturbed", "2015-05-18", "2015-05-18")
+
+
+def tomorrows_windows(prices, lag, horizon, features, scaling, split):
+    """Windows that end one day late: each input holds the close that it is to predict."""
+    windows = make_windows(prices, lag, horizon, features, scaling, split)
+    closes = np.append(windows.close, windows.close[-1])
+
+    def late(part):
+        rows = part.origins[:, None] + 1 + np.arange(1 - lag, 1)
+        return replace(part, x=windows.scaler.inputs(closes[rows][:, :, None], part.anchors))
+
+    return replace(windows, **{part.name: late(part) for part in windows.splits})
+
+
+def test_a_model_that_sees_tomorrow_is_found_by_the_lag_check_and_by_the_leak_check(monkeypatch):
+    prices, settings = random_walk(600, seed=3), {"epochs": 60, "learning_rate": 0.02}
+
+    def shift():
+        result = pipeline.prepare(small_config(**settings), prices)
+        pipeline.train(result)
+        test = result.windows.test
+        return lag_check(test.actual[:, 0], result.forecaster.predict(test.x, test.anchors)[:, 0]).shift
+
+    assert shift() == 1  # an honest model of a random walk echoes the last close
+    monkeypatch.setattr(pipeline, "make_windows", tomorrows_windows)
+    assert shift() == 0
+    checks = checks_of()
+    assert leaks(checks) == {"ridge", "model"}
+    assert all(check.changed for check in checks if check.what == "ridge" and check.change != "truncated")
+
+
+def test_a_validation_loss_that_saw_the_test_rows_is_found(monkeypatch):
+    """The epoch is chosen by the test rows."""
+    honest = pipeline.train
+
+    def peeking(result, progress):
+        windows = replace(result.windows, validation=result.windows.test)
+        honest(replace(result, windows=windows), progress)  # trains the same networks
+
+    monkeypatch.setattr(pipeline, "train", peeking)
+    assert leaks(checks_of(epochs=30, learning_rate=0.05)) == {"model", "recursive"}
+
+
+def test_a_baseline_fitted_on_all_rows_is_found(monkeypatch):
+    def drift_of_all_rows(windows):
+        growth = (windows.close[-1] / windows.close[0]) ** (1 / len(windows.close))
+        return {split.name: split.anchors[:, None] * growth for split in windows.splits}
+
+    monkeypatch.setitem(pipeline.BASELINES, "drift", drift_of_all_rows)
+    assert leaks(checks_of()) == {"drift"}
+
+
+def test_what_is_done_to_the_future():
+    prices = random_walk(160)
+    seen = []
+
+    def observe(frame):
+        seen.append(frame)
+        return {"close": frame[["Close"]]}
+
+    windows = make_windows(prices, 4, 1, ("Close",), "window", (0.6, 0.2, 0.2))
+    before = prices.copy()
+    checks = check_for_leaks(windows, observe)
+    pd.testing.assert_frame_equal(prices, before)
+    assert len(seen) == MOST_OBSERVATIONS and seen[0] is prices
+    assert leaks(checks) == set()  # what is compared ends with the day
+    for row, perturbed, shuffled in ((95, 1, 2), (128, 3, 5), (143, 6, 8)):
+        for index in (perturbed, shuffled):
+            frame = seen[index]
+            pd.testing.assert_frame_equal(frame.iloc[: row + 1], prices.iloc[: row + 1])
+            assert (frame.iloc[row + 1 :] != prices.iloc[row + 1 :]).to_numpy().all()
+            assert (frame["High"] >= frame["Close"]).all() and (frame["Low"] <= frame["Open"]).all()
+        closes = (seen[shuffled]["Close"], prices["Close"])
+        assert sorted(closes[0]) == sorted(closes[1])
+        if index > 2:
+            pd.testing.assert_frame_equal(seen[index - 1], prices.iloc[: row + 1])
+
+
+def test_one_bit_counts():
+    prices = random_walk(160)
+    windows = make_windows(prices, 4, 1, ("Close",), "window", (0.6, 0.2, 0.2))
+    day = prices.index[100]
+
+    def observe(frame):
+        table = prices[["Close", "Open"]].copy()
+        if len(frame) == len(prices) and frame is not prices:
+            table.loc[day, "Close"] = np.nextafter(table.loc[day, "Close"], 0)
+        return {"table": table}
+
+    checks = check_for_leaks(windows, observe)
+    changed = [check for check in checks if check.changed]
+    assert {check.change for check in changed} == {"perturbed", "shuffled"}
+    assert {(check.changed, check.first_changed) for check in changed} == {(1, f"{day:%Y-%m-%d}")}
+    assert changed[0].to_dict() == {
+        "change": "perturbed", "after": f"{prices.index[128]:%Y-%m-%d}", "what": "table", "compared": 258,
+        "changed": 1, "first_changed": f"{day:%Y-%m-%d}",
+    }  # fmt: skip
+
+
+def test_without_a_future_there_is_nothing_to_check():
+    windows = make_windows(random_walk(160), 4, 31, ("Close",), "window", (0.6, 0.2, 0.2))
+    with pytest.raises(OptionError, match="too soon to change what follows a test day"):
+        check_for_leaks(windows, lambda prices: pytest.fail("must not be called"))
+
+
+def test_progress_covers_all_fits():
+    result = pipeline.prepare(small_config(seeds=2), random_walk(160))
+    told = []
+    pipeline.leak_check(result, told.append)
+    epochs = [progress.epoch for progress in told]
+    assert epochs == sorted(epochs) and epochs[-1] == MOST_OBSERVATIONS * 2 * 4
+    assert {progress.epochs for progress in told} == {MOST_OBSERVATIONS * 2 * 4}
+    assert leakcheck.MOST_OBSERVATIONS == 9

@@ -1,0 +1,293 @@
+"""A run's folder: whole or not at all, and read back to the bit."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from walks import random_walk, trained
+
+from trendlstm import pipeline
+from trendlstm.atomic import replace_file
+from trendlstm.errors import OptionError, RunError
+from trendlstm.runs import RunFolder, load_run, write_run
+
+ROOT = Path(__file__).parents[1]
+KINDS = [
+    {},
+    {"scaling": "none", "dtype": "float64", "seeds": 3, "cell": "rnn"},
+    {"horizon": 3, "features": ("Close", "Volume"), "final_fit": True, "scaling": "standard"},
+    {"seeds": 2, "final_fit": True, "cell": "ann", "patience": 1},
+]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=str)
+def written(request, tmp_path_factory):
+    result = trained(**request.param)
+    folder = tmp_path_factory.mktemp("run")
+    return result, folder, write_run(folder, result)
+
+
+def test_a_run_read_back_forecasts_to_the_bit(written):
+    result, folder, _ = written
+    run = load_run(folder)
+    assert run.config == result.config and run.status == "finished"
+    assert run.is_final_fit == result.config.final_fit
+    used = result.final or result.forecaster
+    assert run.forecaster.scaler == used.scaler and run.forecaster.learned_until == used.learned_until
+    assert run.bands == result.bands
+    for prices in (result.windows.prices, random_walk(50, seed=9)):
+        again, expected = (
+            pipeline.forecast_next(forecaster, prices, result.provenance, result.bands, len(result.forecast))
+            for forecaster in (run.forecaster, used)
+        )
+        pd.testing.assert_frame_equal(again, expected, check_exact=True)
+
+
+def test_every_file_says_what_the_result_holds(written):
+    result, folder, document = written
+    weights = {
+        f"{stem}{end}.safetensors"
+        for stem in ["model", *["final"] * result.config.final_fit]
+        for end in ([""] if result.config.seeds == 1 else [f"-{k}" for k in range(result.config.seeds)])
+    }
+    assert {path.name for path in folder.iterdir()} == weights | {
+        "run.json", "history.csv", "predictions.csv", "forecast.csv",
+    }  # fmt: skip
+    assert json.loads((folder / "run.json").read_text()) == document
+
+    predictions = pd.read_csv(folder / "predictions.csv", parse_dates=["origin", "date"])
+    pd.testing.assert_frame_equal(predictions, result.predictions, check_dtype=False, rtol=1e-14)
+    forecast = pd.read_csv(folder / "forecast.csv", parse_dates=["origin", "date"])
+    pd.testing.assert_frame_equal(forecast, result.forecast, check_dtype=False, rtol=1e-14)
+    history = pd.read_csv(folder / "history.csv")
+    assert list(history.columns) == ["network", "epoch", "loss", "validation_loss"]
+    for k, one in enumerate(result.histories):
+        rows = history[history["network"] == k]
+        assert list(rows["epoch"]) == list(range(1, one.epochs_run + 1))
+        np.testing.assert_allclose(
+            rows[["loss", "validation_loss"]].T, [one.loss, one.validation_loss], rtol=1e-14
+        )
+
+    assert document["settings"] == json.loads(json.dumps(result.config.to_dict()))
+    assert document["provenance"] == result.provenance
+    assert document["verdict"] == result.verdict
+    assert document["metrics"]["test"]["model"][0]["rmse"] == result.metrics["test"]["model"][0].rmse
+    assert [fit["best_epoch"] for fit in document["fits"]] == [one.best_epoch + 1 for one in result.histories]
+    assert [fit["seed"] for fit in document["fits"]] == list(range(result.config.seeds))
+    assert set(document["rmse_spread"]) == (
+        {"train", "validation", "test"} if result.config.seeds > 1 else set()
+    )
+    assert {"prepare", "fit", "assess"} <= set(document["seconds"])
+    assert {"python", "numpy", "numba", "pandas"} <= set(document["versions"])
+
+
+def test_weights_carry_settings_and_scaler(written):
+    from safetensors import safe_open
+
+    result, folder, _ = written
+    stem = "model" if result.config.seeds == 1 else "model-0"
+    with safe_open(folder / f"{stem}.safetensors", framework="numpy") as file:
+        header = json.loads(file.metadata()["trendlstm"])
+    assert header["settings"] == json.loads(json.dumps(result.config.to_dict()))
+    assert header["scaler"] == json.loads(json.dumps(result.forecaster.scaler.to_dict()))
+    assert header["learned_until"] == f"{result.windows.dates[result.windows.train_rows - 1]:%Y-%m-%d}"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    result = trained(seeds=2, final_fit=True)
+    (tmp_path / "run").mkdir()
+    write_run(tmp_path / "run", result)
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("name", ["run.json", "final-1.safetensors"])
+@pytest.mark.parametrize("harm", ["missing", "truncated", "empty", "noise"])
+def test_a_missing_or_damaged_file_is_named(folder, name, harm):
+    path = folder / name
+    content = path.read_bytes()
+    if harm == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(
+            {"truncated": content[: len(content) // 2], "empty": b"", "noise": b"\xff\0" * 300}[harm]
+        )
+    with pytest.raises(RunError) as raised:
+        load_run(folder)
+    assert str(path) in str(raised.value) and str(raised.value).endswith(".")
+
+
+def test_final_weights_that_are_all_missing_are_not_replaced_by_others(folder):
+    for path in folder.glob("final-*"):
+        path.unlink()
+    with pytest.raises(RunError, match=r"final-0\.safetensors"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize("change", [{"status": None}, {"settings": None}, {"forecast_bands": [1]}])
+def test_settings_that_make_no_sense_are_named(folder, change):
+    document = json.loads((folder / "run.json").read_text()) | change
+    (folder / "run.json").write_text(json.dumps({k: v for k, v in document.items() if v is not None}))
+    with pytest.raises(RunError, match=r"run\.json is damaged"):
+        load_run(folder)
+
+
+def test_what_is_no_run(tmp_path):
+    for path in (tmp_path / "absent", tmp_path):
+        with pytest.raises(RunError, match=str(path)):
+            load_run(path)
+
+
+def test_an_interrupted_run_has_its_weights_and_says_so(tmp_path):
+    result = pipeline.prepare(trained(final_fit=True).config, random_walk())
+    document = write_run(tmp_path, result, "interrupted")
+    assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "run.json"}
+    run = load_run(tmp_path)
+    assert (document["status"], run.status, run.is_final_fit, run.bands) == (
+        "interrupted",
+        "interrupted",
+        False,
+        [],
+    )
+    table = pipeline.forecast_next(run.forecaster, result.windows.prices, result.provenance, run.bands, 2)
+    assert table["price"].notna().all() and table["low"].isna().all()
+
+
+# ------------------------------------------------------------------------------------------------ whole or not
+
+
+def test_the_folder_appears_when_it_is_published(tmp_path):
+    with RunFolder(tmp_path / "a" / "run", "MSFT") as folder:
+        (folder.stage / "file").write_text("x")
+        assert not (tmp_path / "a" / "run").exists()
+        assert folder.publish() == tmp_path / "a" / "run"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["run"]
+    assert (tmp_path / "a" / "run" / "file").read_text() == "x"
+    umask = os.umask(0)
+    os.umask(umask)
+    assert (tmp_path / "a" / "run").stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+def test_an_exception_leaves_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt), RunFolder(tmp_path / "run", "MSFT") as folder:
+        (folder.stage / "file").write_text("x")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "dangling link"])
+def test_whatever_has_the_name_is_never_overwritten(tmp_path, kind):
+    path = tmp_path / "run"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "file":
+        path.write_text("mine")
+    else:
+        path.symlink_to("gone")
+    with pytest.raises(OptionError, match=f"{path} exists already"):
+        RunFolder(path, "MSFT")
+
+
+def test_a_name_that_was_taken_meanwhile_gets_a_number(tmp_path):
+    with RunFolder(tmp_path / "run", "MSFT") as first, RunFolder(tmp_path / "run", "MSFT") as second:
+        (first.stage / "file").write_text("first")
+        (second.stage / "file").write_text("second")
+        assert [first.publish().name, second.publish().name] == ["run", "run-2"]
+    assert (tmp_path / "run" / "file").read_text() == "first"
+    assert (tmp_path / "run-2" / "file").read_text() == "second"
+
+
+def test_default_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with RunFolder(None, "BRK-B") as folder:
+        path = folder.publish()
+    assert path.is_dir() and path.parent == Path("runs")
+    assert re.fullmatch(r"BRK-B-\d{8}-\d{6}", path.name)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=f"{tmp_path / 'file' / 'run'} cannot be made.*--out"):
+        RunFolder(tmp_path / "file" / "run", "MSFT").__enter__()
+
+
+def test_replace_file_leaves_the_old_file_when_writing_fails(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail(file):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        replace_file(path, fail)
+    assert path.read_text() == "old" and [found.name for found in tmp_path.iterdir()] == ["file"]
+    replace_file(path, lambda file: file.write(b"new"))
+    assert path.read_text() == "new"
+
+
+def killed_after_saying_half(code, *arguments):
+    """Run Python code that prints "half" and then waits; SIGKILL it there."""
+    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
+        assert process.stdout.readline() == "half\n"
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("old", ["old", None])
+def test_sigkill_during_a_save_leaves_the_old_file_or_none(tmp_path, old):
+    path = tmp_path / "file"
+    if old:
+        path.write_text(old)
+    killed_after_saying_half(
+        """
+        import sys
+        from trendlstm.atomic import replace_file
+        def write(file):
+            file.write(b"ne")
+            file.flush()
+            print("half", flush=True)
+            sys.stdin.read()
+        replace_file(sys.argv[1], write)
+        """,
+        path,
+    )
+    assert (path.read_text() if path.exists() else None) == old
+    assert [found.name for found in tmp_path.iterdir() if not found.name.startswith(".")] == ["file"] * bool(
+        old
+    )
+
+
+def test_sigkill_while_a_run_is_written_leaves_no_run(tmp_path):
+    killed_after_saying_half(
+        """
+        import sys
+        from walks import trained
+        from trendlstm import runs
+        def stop(*_):
+            print("half", flush=True)
+            sys.stdin.read()
+        runs._history_table = stop
+        with runs.RunFolder(sys.argv[1], "MSFT") as folder:
+            runs.write_run(folder.stage, trained(epochs=1))
+        """,
+        tmp_path / "run",
+    )
+    (stage,) = tmp_path.iterdir()
+    assert stage.name.startswith(".run.")  # what was written so far is hidden, and `run` can be made again
+    with RunFolder(tmp_path / "run", "MSFT") as folder:
+        folder.publish()
+    shutil.rmtree(stage)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -1,0 +1,64 @@
+"""Random walks as prices, and settings small enough to train in a moment."""
+
+import numpy as np
+import pandas as pd
+
+from trendlstm import pipeline
+from trendlstm.config import DataConfig, FitConfig, NetworkConfig, TrainConfig, WindowConfig
+
+
+def random_walk(rows=240, seed=0, start=50.0, sigma=0.015, drift=0.0003):
+    """Open High Low Close Volume on weekdays, with the provenance that `load_prices` would give."""
+    random = np.random.default_rng(seed)
+    close = start * np.exp(np.cumsum(random.normal(drift, sigma, rows)))
+    open_ = close * np.exp(random.normal(0, sigma / 2, rows))
+    frame = pd.DataFrame(
+        {
+            "Open": open_,
+            "High": np.maximum(open_, close) * 1.01,
+            "Low": np.minimum(open_, close) * 0.99,
+            "Close": close,
+            "Volume": random.integers(1, 10**8, rows).astype(float),
+        },
+        index=pd.DatetimeIndex(pd.bdate_range("2015-01-05", periods=rows), name="Date"),
+    )
+    frame.attrs["provenance"] = {
+        "ticker": "WALK",
+        "source": "csv",
+        "csv": "walk.csv",
+        "calendar": "XNYS",
+        "adjusted": False,
+        "start": f"{frame.index[0]:%Y-%m-%d}",
+        "end": f"{frame.index[-1]:%Y-%m-%d}",
+        "rows": rows,
+    }
+    return frame
+
+
+def small_config(
+    lag=4, horizon=1, features=("Close",), scaling="window", cell="lstm", seeds=1, final_fit=False,
+    seed=0, split=(0.6, 0.2, 0.2), dtype="float32", **fit,
+):  # fmt: skip
+    """A network of 3 hidden units and 4 epochs."""
+    return TrainConfig(
+        data=DataConfig("WALK"),
+        window=WindowConfig(lag, horizon, features, scaling, split),
+        network=NetworkConfig(
+            len(features), 3, (), output_size=horizon, cell=cell, lag=lag, seed=seed, dtype=dtype
+        ),
+        fit=FitConfig(**{"epochs": 4, "learning_rate": 0.01} | fit),
+        seeds=seeds,
+        threads=2,
+        final_fit=final_fit,
+    )
+
+
+def trained(prices=None, **settings):
+    """A result after training, everything measured and forecast."""
+    result = pipeline.prepare(small_config(**settings), random_walk() if prices is None else prices)
+    pipeline.train(result)
+    pipeline.assess(result)
+    if result.config.final_fit:
+        pipeline.final_fit(result)
+    pipeline.forecast(result)
+    return result

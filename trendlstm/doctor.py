@@ -1,0 +1,126 @@
+"""`trendlstm doctor`: what this installation is made of and what it can reach."""
+
+import os
+import platform
+import threading
+from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from . import __version__
+
+YAHOO_SECONDS = 10.0
+_GPU_PACKAGE = "numba-cuda"
+
+
+def examine() -> dict[str, str]:
+    """Look at versions, processor, threads, GPU, cache folders and Yahoo.
+
+    Returns
+    -------
+    dict of str to str
+        What was looked at, and what was found; never raises for what is missing.
+    """
+    return {
+        "trendlstm": __version__,
+        "Python": f"{platform.python_version()} ({platform.platform()})",
+        **_versions(),
+        "vectors": _vectors(),
+        "threads": _threads(),
+        "GPU": _gpu(),
+        **_caches(),
+        "Yahoo": _yahoo(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    try:
+        needed = [text for text in requires("trendlstm") or () if "extra ==" not in text]
+    except PackageNotFoundError:  # a source tree that was not installed
+        needed = ["numba", "numpy", "pandas", "yfinance"]
+    names = sorted({text.replace("=", ">").split(">")[0].strip() for text in needed})
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _vectors() -> str:
+    from numba.core.registry import cpu_target
+
+    from .kernels.simd import TILE_ROWS, VECTOR_BYTES
+
+    _, processor, features = cpu_target.target_context.codegen().magic_tuple()
+    present = [name for name in ("avx512f", "avx2", "fma", "neon") if f"+{name}" in features.split(",")]
+    return (
+        f"{8 * VECTOR_BYTES} bits: {VECTOR_BYTES // 4} lanes of float32, {VECTOR_BYTES // 8} of float64, tiles of "
+        f"{TILE_ROWS} rows; compiled for {processor} with {', '.join(present) or 'its basic instructions'}"
+    )
+
+
+def _threads() -> str:
+    from .threads import available_threads
+
+    asked = os.environ.get("TRENDLSTM_NUM_THREADS")
+    limit = f", of which TRENDLSTM_NUM_THREADS asks for {asked}" if asked else ""
+    return f"{available_threads()} of the machine's {os.cpu_count()} cores may be used{limit}"
+
+
+def _gpu() -> str:
+    if find_spec("numba_cuda") is None:
+        return f"not used: {_GPU_PACKAGE} is not installed (pip install 'trendlstm[cuda]')"
+    from numba import cuda
+
+    try:
+        device = cuda.get_current_device()
+    except Exception as error:  # the driver's own errors, of which numba has many kinds
+        return f"none found by {_GPU_PACKAGE} {version(_GPU_PACKAGE)} ({type(error).__name__})"
+    name = device.name.decode() if isinstance(device.name, bytes) else device.name
+    return f"{name}, found by {_GPU_PACKAGE} {version(_GPU_PACKAGE)}"
+
+
+def _caches() -> dict[str, str]:
+    from .data.cache import cache_root, list_cache
+    from .kernels.compile import cache_folder, has_compiled
+
+    entries = list_cache()
+    compiled = (
+        "compiled"
+        if has_compiled()
+        else "not compiled yet: the first training takes some 10 to 20 seconds more"
+    )
+    return {
+        "price cache": f"{cache_root() / 'prices'}: {len(entries)} tickers{_unwritable(cache_root())}",
+        "kernel cache": f"{cache_folder()}: {compiled}",
+    }
+
+
+def _unwritable(folder: Path) -> str:
+    """A remark if the folder, or the first that exists above it, cannot be written."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return "" if os.access(existing, os.W_OK) else "; it cannot be written, so nothing is kept"
+
+
+def _yahoo() -> str:
+    """Ask for a week of prices once, and wait a short time for the answer."""
+    import pandas as pd
+
+    from .data import yahoo
+
+    answer = [f"no answer within {YAHOO_SECONDS:g} s"]
+
+    def ask() -> None:
+        today = pd.Timestamp.now("UTC").tz_localize(None).normalize()
+        try:
+            rows, _ = yahoo._ask("MSFT", today - pd.Timedelta(days=7), today)
+            answer[0] = f"answers: {len(rows)} sessions of MSFT, the newest of {rows.index[-1]:%Y-%m-%d}"
+        except Exception as error:
+            answer[0] = f"no prices: {error}"
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(YAHOO_SECONDS)
+    return answer[0]

@@ -1,0 +1,243 @@
+"""What the commands say: sentences and tables of results."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .console import Console
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .evaluation.leakcheck import LeakCheck
+    from .evaluation.metrics import HitRate
+    from .pipeline import Result
+    from .training import Progress
+
+_PLACES = {"yahoo": "from Yahoo", "cache": "from the price cache", "sample": "from the packaged sample"}
+_STANDING = {
+    "train": ("train", "in-sample"),
+    "validation": ("validation", "used for", "selection"),
+    "test": ("test",),
+}
+
+
+def prices_sentence(provenance: Mapping[str, Any]) -> str:
+    """Which prices these are, and where they came from."""
+    place = _PLACES.get(provenance["source"]) or f"from {provenance['csv']}"
+    adjusted = "adjusted for splits and dividends" if provenance["adjusted"] else "as given, not adjusted"
+    return (
+        f"{provenance['ticker']}: {provenance['rows']:,} sessions, {provenance['start']} to {provenance['end']}, "
+        f"{place}, {adjusted}."
+    )
+
+
+def windows_sentence(result: "Result") -> str:
+    """What the samples are and how many each part has; and why there is no recursive forecast, if so."""
+    windows = result.windows
+    train, validation, test = (f"{len(split.anchors):,}" for split in windows.splits)
+    text = (
+        f"{_count(windows.lag, 'session')} of {', '.join(windows.features)} predict the next "
+        f"{'close' if windows.horizon == 1 else f'{windows.horizon} closes'}: {train} windows to train, {validation} "
+        f"to validate, {test} to test."
+    )
+    if not result.forecaster.is_recursive:
+        text += "\nThere is no recursive forecast: that needs --features Close and --horizon 1."
+    return text
+
+
+def fits_sentences(result: "Result") -> str:
+    """How training ended, one line per network, and how long it took."""
+    from .pipeline import kept_loss
+
+    lines = []
+    for number, history in enumerate(result.histories, start=1):
+        name = f"Network {number}: trained" if len(result.histories) > 1 else "Trained"
+        stopped = " (stopped early)" if history.stopped == "patience" else ""
+        lines.append(
+            f"{name} {_count(history.epochs_run, 'epoch')}{stopped}; kept the weights of epoch "
+            f"{history.best_epoch + 1}, which has the lowest validation loss, {kept_loss(history):.4g}."
+        )
+    return "\n".join([*lines, f"Training took {result.seconds['fit']:.1f} s."])
+
+
+def progress_text(progress: "Progress") -> str:
+    """The losses beside a progress bar."""
+    text = f"epoch {progress.epoch}/{progress.epochs}"
+    if math.isfinite(progress.loss):
+        text += f" · loss {progress.loss:.4g}"
+    if math.isfinite(progress.validation_loss):
+        text += f" · validation {progress.validation_loss:.4g}"
+    return text
+
+
+def show_metrics(console: Console, result: "Result") -> None:
+    """The table of all errors, of the first and the last step, with what its columns mean."""
+    horizon = result.windows.horizon
+    digits = _decimals(result.metrics["test"]["persistence"][0].rmse, 4)
+    rows = []
+    for split, models in result.metrics.items():
+        names = [*_STANDING[split], *[""] * 2 * len(models)]
+        for step in sorted({1, horizon}):
+            for model, steps in models.items():
+                measured = steps[step - 1]
+                error = f"{measured.rmse:,.{digits}f}"
+                if model == "model" and step == 1 and result.spread:
+                    error += f" ± {result.spread[split]:,.{digits}f}"
+                rows.append([
+                    names.pop(0),
+                    *([step] if horizon > 1 else []),
+                    result.config.network.cell if model == "model" else model,
+                    error,
+                    f"{measured.mae:,.{digits}f}",
+                    f"{measured.mape:,.2f}",
+                    _figure(measured.skill, "+.3f"),
+                    _hit_rate(measured.hit_rate),
+                    _figure(measured.diebold_mariano.p_value, ".3f"),
+                    _figure(measured.pesaran_timmermann.p_value, ".3f"),
+                    measured.lag_check.shift,
+                ])  # fmt: skip
+    step_column = ["Step"] if horizon > 1 else []
+    columns = [
+        "Rows",
+        *step_column,
+        "Forecast",
+        "RMSE",
+        "MAE",
+        "MAPE %",
+        "Skill",
+        "Hit rate % [95 %]",
+        "DM p",
+        "PT p",
+        "Lag",
+    ]
+    console.table("How far the predictions were off; only test rows can support a claim", columns, rows)
+    echo = "the step" if horizon > 1 else "1"
+    legend = [
+        "RMSE, MAE: in the price's currency. Skill: 1 - RMSE / RMSE of persistence (tomorrow = today).",
+        "Hit rate: days whose direction was right, with Wilson's interval. DM p, PT p: p-values of the",
+        "Diebold-Mariano test (smaller errors than persistence) and the Pesaran-Timmermann test (directions).",
+        f"Lag: days by which predictions trail prices; {echo} is an echo of the last close.",
+    ]
+    if result.spread:
+        legend.append("±: standard deviation over the single networks; all other figures are of their mean.")
+    console.print("\n".join(legend))
+
+
+def forecast_title(result: "Result") -> str:
+    """What made a training run's forecast."""
+    used = result.final or result.forecaster
+    which = "the final fit on all rows" if result.final else "the evaluated model"
+    return f"Forecast of {result.config.data.ticker} by {which}, which learned from prices until {used.learned_until}"
+
+
+def show_forecast(console: Console, table: "pd.DataFrame", title: str) -> None:
+    """The forecast of the next sessions, with the band and the naive forecast beside it."""
+    from .forecasting import LEAST_ERRORS
+
+    digits = _decimals(float(table["naive"].iloc[0]), 5)
+
+    def price(value: float) -> str | None:
+        return None if math.isnan(value) else f"{value:,.{digits}f}"
+
+    rows = [
+        [
+            f"{row.date:%a %Y-%m-%d}",
+            price(row.price),
+            row.direction,
+            price(row.low),
+            price(row.high),
+            price(row.naive),
+        ]
+        for row in table.itertuples()
+    ]
+    console.table(title, ["Session", "Close", "Direction", "80 % from", "to", "Naive"], rows)
+    console.print("80 % band: from the validation errors as many sessions ahead. Naive: the last close.")
+    if table["low"].isna().any():
+        console.print(f"A dash: fewer than {LEAST_ERRORS} validation errors as many sessions ahead.")
+
+
+def show_leak_checks(console: Console, checks: Sequence["LeakCheck"], cell: str) -> None:
+    """One row for each day and change, one column for each table that was compared."""
+    names = list(dict.fromkeys(check.what for check in checks))
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for check in checks:
+        verdict = (
+            f"CHANGED {check.changed:,} of {check.compared:,}"
+            if check.changed
+            else f"same ({check.compared:,})"
+        )
+        rows.setdefault((check.after, check.change), {})[check.what] = verdict
+    headings = {"scaler": "Scaler", "model": cell, "recursive": "Recursive"}
+    console.table(
+        "Fitted numbers and predictions from before a day, compared bit by bit",
+        ["Prices after", "were", *(headings.get(name, name) for name in names)],
+        [[*key, *(found.get(name) for name in names)] for key, found in rows.items()],
+    )
+
+
+def leak_sentence(checks: Sequence["LeakCheck"], cell: str) -> str:
+    """Whether anything saw its future."""
+    leaks = [check for check in checks if check.changed]
+    if not leaks:
+        return "No leak: whatever was done to later prices, nothing before them changed by a single bit."
+    names = {"model": cell, "recursive": "recursive forecast"}
+    who = ", ".join(dict.fromkeys(names.get(check.what, check.what) for check in leaks))
+    first = leaks[0]
+    return (
+        f"A leak: {who} changed; the first was {names.get(first.what, first.what)} of {first.first_changed}, when the "
+        f"prices after {first.after} were {first.change}."
+    )
+
+
+def show_cache(console: Console, entries: Sequence[Mapping[str, Any]]) -> None:
+    """What the price cache holds, one line a ticker."""
+    rows = [
+        [entry["path"], None, None, None, f"damaged: {entry['error']}", None]
+        if "error" in entry
+        else [entry["ticker"], entry["rows"], entry["start"], entry["end"], _minutes(entry["fetched_at"]),
+              _minutes(entry["fresh_until"])]
+        for entry in entries
+    ]  # fmt: skip
+    console.table(
+        "Cached prices", ["Ticker", "Sessions", "From", "To", "Fetched (UTC)", "Fresh until (UTC)"], rows
+    )
+
+
+def show_rows(console: Console, prices: "pd.DataFrame", count: int = 5) -> None:
+    """The newest rows of some prices."""
+    newest = prices.tail(count)
+    digits = _decimals(float(newest["Close"].iloc[-1]), 5)
+    rows = [
+        [
+            f"{date:%a %Y-%m-%d}",
+            *(f"{value:,.{0 if name == 'Volume' else digits}f}" for name, value in row.items()),
+        ]
+        for date, row in newest.iterrows()
+    ]
+    console.table(f"The last {len(rows)} sessions", ["Session", *newest.columns], rows)
+
+
+def _hit_rate(rate: "HitRate") -> str | None:
+    if rate.rate is None or rate.low is None or rate.high is None:
+        return None
+    return f"{100 * rate.rate:.1f} [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+
+
+def _figure(value: float | None, style: str) -> str | None:
+    return None if value is None else format(value, style)
+
+
+def _decimals(value: float, significant: int) -> int:
+    """Decimal places that show this many significant digits of `value`, at least 2."""
+    if not (value > 0 and math.isfinite(value)):
+        return 2
+    return max(2, significant - 1 - math.floor(math.log10(value)))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _minutes(iso: str | None) -> str | None:
+    return None if iso is None else iso[:16].replace("T", " ")
