@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: train test test-parity lint bench clean
+.PHONY: train test test-parity lint bench bench-self clean
 
 train: $(VENV)/core
 	$(BIN)/trendlstm train MSFT --years 4
@@ -20,9 +20,13 @@ lint: $(VENV)/lint
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Times trendlstm beside PyTorch, JAX and Keras on this machine.
+# Times trendlstm beside PyTorch, JAX, Keras and ONNX Runtime on this machine, and puts the tables into the README.
 bench: $(VENV)/peers
 	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/update_readme.py
+
+bench-self: $(VENV)/core
+	$(BIN)/python scripts/bench.py --self
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

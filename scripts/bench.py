@@ -1,7 +1,9 @@
-"""Time one fit of the reference model beside PyTorch, JAX and Keras: `make bench`.
+"""Measure trendlstm beside PyTorch, JAX, Keras and ONNX Runtime on this machine: `make bench`.
 
-800 random windows, batch 32, so 25 Adam steps an epoch; each peer in a process of its own on the same cores, the median
-of several repeats after a warm-up. First it checks that all compute the same losses from the same weights.
+Everything is timed in one run on the same cores and data, each peer in a process of its own (scripts/peers.py), as the
+median of several repeats after a warm-up; the peers are measured with one thread and with all, and their faster one
+counts. Before any timing all must compute the same losses from the same weights for three Adam steps, and the same
+predictions. Writes bench/results.json and docs/growth.png; scripts/update_readme.py copies the tables into the README.
 """
 
 import json
@@ -10,75 +12,296 @@ import platform
 import subprocess
 import sys
 import tempfile
+import time
+from importlib.metadata import distribution, version
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import click
+import numba
 import numpy as np
+from peers import FIT, MANY, PREDICT, timed
 
 import trendlstm as tl
+from trendlstm.kernels.buffers import aligned_zeros
+from trendlstm.kernels.simd import TILE_ROWS, VECTOR_BYTES, full_tile
 
-SAMPLES, REPEATS, TOLERANCE = 800, 7, 1e-4
-PEERS = ("PyTorch", "JAX", "Keras/TensorFlow", "Keras/JAX")
-RESULTS = Path(__file__).parents[1] / "bench" / "results.json"
+ROOT = Path(__file__).parents[1]
+SAMPLES, BATCH_SIZE, HIDDEN, REPEATS = 800, 32, 64, 7
+STEPS = (3, 20, 60)
+MANY_FITS = 64
+TOLERANCE = 1e-4
+CORES = len(os.sched_getaffinity(0))
 
 
-def measure(name: str, case: Path, cores: int) -> dict:
+def run_peer(job: str, name: str, case: Path, cores: int = CORES) -> dict[str, Any]:
     """What scripts/peers.py prints, run on the first `cores` cores of this process."""
     allowed = sorted(os.sched_getaffinity(0))[:cores]
     result = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("peers.py")), name, str(case)],
+        [sys.executable, str(Path(__file__).with_name("peers.py")), job, name, str(case)],
         capture_output=True,
         text=True,
         preexec_fn=lambda: os.sched_setaffinity(0, allowed),
     )
     if result.returncode:
-        raise click.ClickException(f"{name} failed:\n{result.stderr}")
+        raise click.ClickException(f"{name} failed at {job}:\n{result.stderr}")
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def write_case(path: Path, steps: int) -> None:
-    """Windows, targets and initial weights for scripts/peers.py."""
+def write_case(folder: Path, steps: int, epochs: int, samples: int = SAMPLES) -> Path:
+    """Random windows and targets and the initial weights, for scripts/peers.py."""
     generator = np.random.default_rng(0)
-    x = generator.standard_normal((SAMPLES, steps, 1)).astype(np.float32)
-    y = generator.standard_normal((SAMPLES, 1)).astype(np.float32)
-    epochs = max(2, 60 // steps)
-    np.savez(path, x=x, y=y, epochs=epochs, repeats=REPEATS, **tl.Network().state_dict())
+    path = folder / f"case-{steps}-{epochs}-{samples}.npz"
+    np.savez(
+        path,
+        x=generator.standard_normal((samples, steps, 1)).astype(np.float32),
+        y=generator.standard_normal((samples, 1)).astype(np.float32),
+        epochs=epochs,
+        repeats=REPEATS,
+        fits=MANY_FITS,
+        **tl.Network().state_dict(),
+    )
+    return path
+
+
+def require_equal(name: str, values: list[float], reference: list[float]) -> None:
+    """Refuse to time what computes something else."""
+    if not np.allclose(values, reference, rtol=TOLERANCE, atol=TOLERANCE * np.max(np.abs(reference))):
+        raise click.ClickException(f"{name} computes {values}, trendlstm {reference}: nothing was timed")
+
+
+def flops_per_epoch(steps: int) -> float:
+    """Multiplications and additions of an epoch's matrix products; activations and Adam are not counted."""
+    gates, head = 4 * HIDDEN, 32 * HIDDEN + 32 * 32 + 32
+    forward = steps * gates * (HIDDEN + 2)
+    backward = forward + (steps - 1) * gates * HIDDEN  # the gradients of the weights and of h; h_0 needs none
+    return 2.0 * SAMPLES * (forward + backward + 3 * head)
+
+
+@numba.njit(nogil=True)
+def _multiply_add_loop(out, a, b, times):
+    for _ in range(times):
+        full_tile(out, a, b, 0, 0, 0, b.shape[0], False, True)
+
+
+def peak_flops() -> float:
+    """Multiplications and additions a second of one core, from a tile of a product that stays in registers."""
+    depth, times, columns = 128, 20_000, 2 * VECTOR_BYTES // 4
+    out, a = aligned_zeros((TILE_ROWS, columns), np.float32), aligned_zeros((TILE_ROWS, depth), np.float32)
+    b = aligned_zeros((depth, columns), np.float32)
+    _multiply_add_loop(out, a, b, 1)
+    seconds = timed(lambda: _multiply_add_loop(out, a, b, times), REPEATS)
+    return 2.0 * TILE_ROWS * columns * depth * times / min(seconds)
+
+
+def bench_fit(folder: Path, peers: list[str]) -> list[dict[str, Any]]:
+    """One fit: ms per epoch for one thread and for all."""
+    rows = []
+    peak = peak_flops()
+    for steps in STEPS:
+        case = write_case(folder, steps, max(2, 60 // steps))
+        reference: list[float] = []
+        for name in ["trendlstm", *peers]:
+            for threads in sorted({1, CORES}):
+                measured = run_peer("fit", name, case, threads)
+                reference = reference or measured["losses"]
+                require_equal(name, measured["losses"], reference)
+                row = {"T": steps, "name": name, "threads": threads, "ms": measured["ms"]}
+                row["peak_mib"], row["grown_mib"] = measured["peak_mib"], measured["grown_mib"]
+                if name == "trendlstm":
+                    row["gflops"] = flops_per_epoch(steps) / measured["ms"] / 1e6
+                    row["percent_of_peak"] = 1e11 * row["gflops"] / (peak * threads)
+                rows.append(row)
+                say("one fit", row)
+    return rows
+
+
+def bench_many(folder: Path, peers: list[str]) -> list[dict[str, Any]]:
+    """Many fits at once: fits a second, each of one epoch."""
+    rows = []
+    for steps in STEPS:
+        case = write_case(folder, steps, 1)
+        for name in ["trendlstm", *peers]:
+            rows.append({"T": steps, "name": name, **run_peer("many", name, case)})
+            say(f"{MANY_FITS} fits", rows[-1])
+    return rows
+
+
+def bench_predict(folder: Path, peers: list[str]) -> list[dict[str, Any]]:
+    """Latency of one window and time of 10,000, T = 20."""
+    rows: list[dict[str, Any]] = []
+    case = write_case(folder, 20, 1)
+    reference: list[float] = []
+    for name in ["trendlstm", *peers]:
+        for threads in sorted({1, CORES}):
+            measured = run_peer("predict", name, case, threads)
+            reference = reference or measured["outputs"]
+            require_equal(name, measured.pop("outputs"), reference)
+            rows.append({"name": name, "threads": threads, **measured})
+            say("inference", rows[-1])
+    return rows
+
+
+def bench_process(folder: Path, with_peers: bool) -> list[dict[str, Any]]:
+    """The main job as a whole process: first run with an empty cache, later runs, and Keras' equivalent."""
+    rows = []
+    train = [sys.executable, "-m", "trendlstm", "train", "MSFT", "--source", "sample", "--quiet", "--out"]
+    keras = [sys.executable, str(Path(__file__).with_name("keras_job.py"))]
+    caches = {"TRENDLSTM_CACHE_DIR": str(folder / "cache")}
+
+    def wall(command: list[str]) -> float:
+        start = time.perf_counter()
+        subprocess.run(command, env=os.environ | caches, check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    rows.append({"name": "trendlstm, first run", "seconds": wall([*train, str(folder / "first")])})
+    later = [wall([*train, str(folder / f"later-{k}")]) for k in range(REPEATS)]
+    rows.append({"name": "trendlstm, later runs", "seconds": median(later)})
+    if with_peers:
+        others = [wall([*keras, str(folder / f"keras-{k}")]) for k in range(3)]
+        rows.append({"name": "Keras/TensorFlow script", "seconds": median(others[1:])})
+    for row in rows:
+        say("whole process", row)
+    return rows
+
+
+def bench_growth() -> dict[str, list[dict[str, float]]]:
+    """How the time of a fit grows with each size, the others as in the reference model with T = 20."""
+    generator = np.random.default_rng(0)
+
+    def seconds(samples=SAMPLES, steps=20, hidden=HIDDEN, batch=BATCH_SIZE, threads=CORES, fits=1) -> float:
+        x = generator.standard_normal((samples, steps, 1)).astype(np.float32)
+        y = generator.standard_normal((samples, 1)).astype(np.float32)
+        networks = [tl.Network(hidden_size=hidden, seed=seed) for seed in range(fits)]
+        settings = {"epochs": 1, "batch_size": batch, "n_threads": threads}
+        if fits == 1:
+            return median(timed(lambda: networks[0].fit(x, y, **settings), 5))
+        return median(timed(lambda: tl.fit_many(networks, x, y, **settings), 5))
+
+    sizes = {
+        "steps": (3, 10, 30, 100, 300, 1000),
+        "hidden": (16, 32, 64, 128, 256, 512),
+        "samples": (200, 600, 2000, 6000, 20000),
+        "batch": (8, 16, 32, 64, 128, 256, 512),
+        "threads": tuple(range(1, CORES + 1)),
+        "fits": (1, 4, 16, 64, 256),
+    }
+    seconds()
+    return {
+        name: [{"size": size, "seconds": seconds(**{name: size})} for size in values]
+        for name, values in sizes.items()
+    }
+
+
+def exponent(points: list[dict[str, float]]) -> float:
+    """The slope of log(seconds) against log(size) over the larger half of the sizes."""
+    half = points[len(points) // 2 - 1 :] if len(points) > 3 else points
+    if len(half) < 2:
+        return float("nan")
+    return float(np.polyfit(*np.log([[p["size"] for p in half], [p["seconds"] for p in half]]), 1)[0])
+
+
+def draw_growth(growth: dict[str, list[dict[str, float]]], path: Path) -> None:
+    """Six log-log panels of seconds per epoch, each with the exponent of its larger sizes."""
+    from matplotlib.figure import Figure
+
+    names = {
+        "steps": "time steps T",
+        "hidden": "hidden units H",
+        "samples": "samples N",
+        "batch": "minibatch",
+        "threads": "threads",
+        "fits": "fits at once",
+    }
+    figure = Figure(figsize=(11, 6.5), dpi=110, layout="constrained")
+    figure.suptitle(
+        "Seconds per epoch as one size grows; the others: T 20, H 64, N 800, minibatch 32, all threads"
+    )
+    for axes, (name, label) in zip(figure.subplots(2, 3).flat, names.items(), strict=True):
+        points = growth[name]
+        axes.loglog([p["size"] for p in points], [p["seconds"] for p in points], "o-", color="#0072B2")
+        axes.set_xlabel(label)
+        axes.set_ylabel("seconds")
+        axes.set_title(f"time ~ size^{exponent(points):.2f}")
+        axes.grid(color="#DDDDDD")
+    figure.savefig(path)
+
+
+def installed_mib(name: str = "trendlstm") -> float:
+    """Size of a distribution and all that it needs, without extras."""
+    seen: set[str] = set()
+    waiting = [name]
+    total = 0
+    while waiting:
+        found = distribution(waiting.pop())
+        if found.name.lower() in seen:
+            continue
+        seen.add(found.name.lower())
+        total += sum(size for file in found.files or [] if (size := _size(Path(str(file.locate())))))
+        for requirement in found.requires or []:
+            if "extra ==" not in requirement:
+                needed = requirement.split(";")[0].split("[")[0].strip(" ()")
+                needed = "".join(c if c.isalnum() or c in "-_." else " " for c in needed).split()[0]
+                try:
+                    distribution(needed)
+                except ModuleNotFoundError:  # not on this platform or Python
+                    continue
+                waiting.append(needed)
+    return total / 2**20
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def say(section: str, row: dict[str, Any]) -> None:
+    """One line for one measurement."""
+    parts = [
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()
+    ]
+    click.echo(f"{section}: {', '.join(parts)}")
 
 
 @click.command()
-@click.option("--no-peers", is_flag=True, help="Time trendlstm alone.")
-@click.option("--steps", default="3,20,60", show_default=True, help="Values of T.")
-def main(no_peers: bool, steps: str) -> None:
-    """Time one fit of the reference model beside its peers."""
-    names = ("trendlstm",) if no_peers else ("trendlstm", *PEERS)
-    cores = len(os.sched_getaffinity(0))
-    results = []
-    with tempfile.TemporaryDirectory() as folder:
-        for count in map(int, steps.split(",")):
-            case = Path(folder) / "case.npz"
-            write_case(case, count)
-            for name in names:
-                measured = {threads: measure(name, case, threads) for threads in sorted({1, cores})}
-                losses = measured[1]["losses"]
-                if name == "trendlstm":
-                    reference, own = losses, measured
-                if not np.allclose(losses, reference, rtol=TOLERANCE, atol=0):
-                    raise click.ClickException(f"{name} computes other losses: {losses}, not {reference}")
-                for threads, values in measured.items():
-                    ratio = values["ms"] / own[threads]["ms"]
-                    results.append(
-                        {"T": count, "peer": name, "threads": threads, "ms": values["ms"], "ratio": ratio}
-                    )
-                    click.echo(
-                        f"T={count:<3} {name:<17} {threads} thread{'s' if threads > 1 else ' '} "
-                        f"{values['ms']:8.2f} ms/epoch  {ratio:6.1f}x"
-                    )
-    machine = {"processor": platform.processor() or platform.machine(), "cores": cores}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"machine": machine, "one_fit": results}, indent=2) + "\n")
-    click.echo(
-        f"written to {RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS}"
+@click.option("--self", "alone", is_flag=True, help="Without peers.")
+def main(alone: bool) -> None:
+    """Measure trendlstm beside its peers and write bench/results.json."""
+    kinds = {"fit": FIT, "many": MANY, "predict": PREDICT}
+    peers = {
+        job: [] if alone else [name for name in names if name != "trendlstm"] for job, names in kinds.items()
+    }
+    libraries = ("trendlstm", "numba", "numpy") + (
+        () if alone else ("torch", "jax", "keras", "tensorflow", "onnxruntime")
     )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        results = {
+            "machine": {"processor": _processor(), "cores": CORES, "python": platform.python_version()},
+            "versions": {library: version(library) for library in libraries},
+            "peak_gflops": peak_flops() / 1e9,
+            "one_fit": bench_fit(folder, peers["fit"]),
+            "many_fits": bench_many(folder, peers["many"]),
+            "inference": bench_predict(folder, peers["predict"]),
+            "process": bench_process(folder, not alone),
+            "growth": bench_growth(),
+            "installed_mib": installed_mib(),
+        }
+    for size, points in results["growth"].items():
+        click.echo(f"growth: {size} exponent {exponent(points):.2f}")
+    path = ROOT / "bench" / ("self.json" if alone else "results.json")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(results, indent=2) + "\n")
+    draw_growth(results["growth"], ROOT / "docs" / "growth.png")
+    click.echo(f"written to {path.relative_to(ROOT)} and docs/growth.png")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
 
 
 if __name__ == "__main__":

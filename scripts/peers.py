@@ -1,8 +1,8 @@
 """The benchmark's jobs in trendlstm and in other frameworks, each with its best settings for the job.
 
-`python scripts/peers.py JOB NAME CASE` does one job in one framework and prints one JSON object; `bench.py` calls it so,
-one process each, for their thread pools and memory must not meet. CASE is an .npz file with the reference model's initial
-parameters in the names of `Network.state_dict`, the samples x and y, and how often to repeat.
+`python scripts/peers.py JOB NAME CASE` does one job in one framework and prints one JSON object; `bench.py` calls it
+so, one process each, for their thread pools and memory must not meet. CASE is an .npz file with the reference model's
+initial parameters in the names of `Network.state_dict`, the samples x and y, and how often to repeat.
 """
 
 import json

@@ -112,6 +112,7 @@ class Network:
             forget_bias,
         )
         self.dtype = np.dtype(dtype)
+        self._last_plan: tuple[int, buffers.Plan] | None = None
         self._theta = buffers.aligned_zeros(buffers.parameter_size(self._plan(lag or 1)), self.dtype)
         self.load_state_dict(_initial_values(self.config))
 
@@ -309,17 +310,21 @@ class Network:
         return fit(self, x, y, **options)
 
     def _plan(self, steps: int) -> buffers.Plan:
-        config = self.config
-        return buffers.make_plan(
-            _CELL_CODES[config.cell],
-            steps,
-            config.input_size,
-            config.hidden_size,
-            config.dense,
-            config.output_size,
-            config.bias,
-            config.squash_output,
-        )
+        """The network as the kernels see it, for windows of `steps`; the last one is kept."""
+        if self._last_plan is None or self._last_plan[0] != steps:
+            config = self.config
+            plan = buffers.make_plan(
+                _CELL_CODES[config.cell],
+                steps,
+                config.input_size,
+                config.hidden_size,
+                config.dense,
+                config.output_size,
+                config.bias,
+                config.squash_output,
+            )
+            self._last_plan = steps, plan
+        return self._last_plan[1]
 
     def _named_values(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """Copies out of a flat buffer like theta, by parameter name, in their public shapes."""
@@ -361,13 +366,15 @@ class Network:
     def _check_inputs(
         self, x: np.ndarray, lengths: np.ndarray | None, prefix: str = ""
     ) -> tuple[np.ndarray, np.ndarray]:
-        steps = self.config.lag if self.config.cell == "ann" else "T"
-        expected = f"(N, {steps}, {self.config.input_size})"
+        config = self.config
+        steps = config.lag if config.cell == "ann" else None
+        expected = (None, steps, config.input_size)
         array = _finite_array(f"{prefix}x", x, expected, self.dtype)
-        wrong = array.ndim != 3 or 0 in array.shape or array.shape[2] != self.config.input_size
-        if wrong or (self.config.cell == "ann" and array.shape[1] != steps):
+        right = array.ndim == 3 and array.size > 0 and array.shape[2] == config.input_size
+        if not right or (steps is not None and array.shape[1] != steps):
             raise DataError(
-                f"{prefix}x must have shape {expected} with at least one sample and step, but has {array.shape}."
+                f"{prefix}x must have shape {_shape_text(expected)} with at least one sample and step, "
+                f"but has {array.shape}."
             )
         n, steps = array.shape[:2]
         if lengths is None or self.config.cell == "ann":
@@ -391,21 +398,20 @@ class Network:
     ) -> tuple[buffers.Plan, Data]:
         """Checked samples as the kernels see them; `prefix` goes before the names in error messages."""
         array, counts = self._check_inputs(x, lengths, prefix)
-        expected = f"({array.shape[0]}, {self.config.output_size})"
+        expected = (array.shape[0], self.config.output_size)
         targets = _finite_array(f"{prefix}y", y, expected, self.dtype)
-        if targets.shape != (array.shape[0], self.config.output_size):
+        if targets.shape != expected:
             raise DataError(f"{prefix}y must have shape {expected}, but has {targets.shape}.")
         return self._plan(array.shape[1]), Data(self._flatten(array), targets, counts)
 
 
 def _one_row_workspace(plan: buffers.Plan, dtype: np.dtype) -> buffers.Workspace:
-    """A work space for one window; this thread's last one if it fits, for making one takes longer than using it."""
-    key = (*plan[:-1], plan.widths.tobytes(), dtype)
-    if getattr(_last_workspace, "key", None) == key:
+    """A work space for one window: this thread's last one if it fits, for making one takes longer than using it."""
+    if getattr(_last_workspace, "plan", None) is plan:
         return _last_workspace.value
     work = buffers.make_workspace(plan, dtype, rows=1)
     if sum(array.nbytes for array in work) <= _LARGEST_KEPT_BYTES:
-        _last_workspace.key, _last_workspace.value = key, work
+        _last_workspace.plan, _last_workspace.value = plan, work
     return work
 
 
@@ -503,19 +509,30 @@ def _orthonormal_columns(matrix: np.ndarray) -> np.ndarray:
     return rows.T
 
 
-def _finite_array(name: str, value: np.ndarray, expected: str, dtype: np.dtype) -> np.ndarray:
+def _finite_array(
+    name: str, value: np.ndarray, expected: tuple[int | None, ...], dtype: np.dtype
+) -> np.ndarray:
     """`value` as a C-contiguous array of `dtype`; DataError if it holds text, gaps or infinities."""
-    try:
-        with np.errstate(over="ignore"):  # a value beyond float32 becomes inf, which is refused below
-            # writeable, although nothing writes to it: the kernels are compiled for one kind of array
-            array = np.require(value, dtype, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{name} must be an array of numbers of shape {expected}: {error}.") from error
+    if isinstance(value, np.ndarray) and value.dtype == dtype and value.flags.carray:
+        array = value
+    else:
+        try:
+            with np.errstate(over="ignore"):  # a value beyond float32 becomes inf, which is refused below
+                # writeable, although nothing writes to it: the kernels are compiled for one kind of array
+                array = np.require(value, dtype, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
+        except (TypeError, ValueError) as error:
+            shape = _shape_text(expected)
+            raise DataError(f"{name} must be an array of numbers of shape {shape}: {error}.") from error
     finite = np.isfinite(array)
     if not finite.all():
         where = tuple(int(index) for index in np.argwhere(~finite)[0])
         raise DataError(
-            f"{name} must be finite as {dtype.name}, expected shape {expected} and given {array.shape}, "
-            f"but {name}{list(where)} is {np.asarray(value)[where]}."
+            f"{name} must be finite as {dtype.name}, expected shape {_shape_text(expected)} and given "
+            f"{array.shape}, but {name}{list(where)} is {np.asarray(value)[where]}."
         )
     return array
+
+
+def _shape_text(shape: tuple[int | None, ...]) -> str:
+    """A shape for a message, its free sizes as N and T."""
+    return f"({', '.join(str(size or letter) for size, letter in zip(shape, 'NTF', strict=False))})"

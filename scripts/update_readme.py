@@ -1,0 +1,101 @@
+"""Copy the figures of bench/results.json into the README, between its two `<!-- speed -->` marks."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+MARK = "<!-- speed -->"
+
+
+def table(columns: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table, numbers to the right."""
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def best(rows: list[dict[str, Any]], name: str, key: str, **where: Any) -> float:
+    """The smallest of `key` among a peer's rows (its faster number of threads)."""
+    return min(row[key] for row in rows if row["name"] == name and all(row[k] == v for k, v in where.items()))
+
+
+def names(rows: list[dict[str, Any]]) -> list[str]:
+    """Everyone measured, in the order of measurement."""
+    return list(dict.fromkeys(row["name"] for row in rows))
+
+
+def one_fit(rows: list[dict[str, Any]]) -> str:
+    """Milliseconds per epoch."""
+    steps = sorted({row["T"] for row in rows})
+    body = []
+    for threads, label in ((1, "one thread"), (None, "all threads, or one if faster")):
+        where = {} if threads is None else {"threads": threads}
+        for name in names(rows):
+            cells = []
+            for count in steps:
+                own, ms = (best(rows, who, "ms", T=count, **where) for who in ("trendlstm", name))
+                cells.append(f"{ms:.2f}" if name == "trendlstm" else f"{ms:.1f} ({ms / own:.1f}x)")
+            body.append([f"{name}, {label}", *cells])
+    return table(["ms per epoch (25 Adam steps)", *(f"T = {count}" for count in steps)], body)
+
+
+def many_fits(rows: list[dict[str, Any]]) -> str:
+    """Fits a second."""
+    steps = sorted({row["T"] for row in rows})
+    body = []
+    for name in names(rows):
+        values = {row["T"]: row["fits_per_second"] for row in rows if row["name"] == name}
+        own = {row["T"]: row["fits_per_second"] for row in rows if row["name"] == "trendlstm"}
+        cells = [
+            f"{values[t]:.0f}" + ("" if name == "trendlstm" else f" ({own[t] / values[t]:.1f}x)")
+            for t in steps
+        ]
+        label = {"PyTorch": "PyTorch, a process a core", "JAX": "JAX, vmap"}.get(name, name)
+        body.append([label, *cells])
+    return table(["64 fits at once: fits of one epoch a second", *(f"T = {count}" for count in steps)], body)
+
+
+def inference(rows: list[dict[str, Any]]) -> str:
+    """Latency and throughput."""
+    keys = ("p50_us", "p99_us", "ms_10000")
+    body = [[name, *(f"{best(rows, name, key):.1f}" for key in keys)] for name in names(rows)]
+    return table(
+        ["Prediction, T = 20", "one window, median µs", "99th percentile µs", "10,000 windows, ms"], body
+    )
+
+
+def main() -> None:
+    """Rewrite the README's tables."""
+    results = json.loads((ROOT / "bench" / "results.json").read_text())
+    fit = results["one_fit"]
+    own = [row for row in fit if row["name"] == "trendlstm"]
+    shares = ", ".join(
+        f"{row['percent_of_peak']:.0f} % at T = {row['T']}" for row in own if row["threads"] == 1
+    )
+    process = table(
+        ["The main job as a whole process", "seconds"],
+        [[row["name"], f"{row['seconds']:.1f}"] for row in results["process"]],
+    )
+    machine, versions = results["machine"], results["versions"]
+    used = ", ".join(f"{name} {number}" for name, number in versions.items())
+    memory = max(row["grown_mib"] for row in own if row["T"] == 60)
+    text = "\n\n".join(
+        [
+            f"Measured by `make bench` on {machine['cores']} cores ({machine['processor']}), Python "
+            f"{machine['python']}, {used}. In brackets: how many times slower than trendlstm in the same run.",
+            one_fit(fit),
+            f"One thread does {shares} of the {results['peak_gflops']:.0f} GFLOP/s that the same core reaches in a "
+            f"loop of multiply-adds alone. Training adds {memory:.0f} MiB to the process at T = 60.",
+            many_fits(results["many_fits"]),
+            inference(results["inference"]),
+            process,
+            "The first run compiles the kernels. `docs/growth.png` shows how the time grows with each size.",
+        ]
+    )
+    readme = ROOT / "README.md"
+    before, _, after = readme.read_text().split(MARK)
+    readme.write_text(f"{before}{MARK}\n\n{text}\n\n{MARK}{after}")
+
+
+if __name__ == "__main__":
+    main()
