@@ -11,16 +11,17 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from walks import random_walk
+from walks import random_walk, trained
 from yahoo_server import redirect_yfinance, serve
 
-from trendlstm import cli, doctor, pipeline
+from trendlstm import cli, doctor, pipeline, plots, report
 from trendlstm.config import TrainConfig
 from trendlstm.console import Console
 from trendlstm.data import cache as price_cache
@@ -57,7 +58,7 @@ def error_of(command, expect):
     result = run(command, expect)
     lines = [line for line in result.stderr.splitlines() if not line.startswith(("Warning: ", "Compiling "))]
     assert len(lines) == 1 and lines[0].startswith("Error: "), result.stderr
-    assert lines[0].endswith((".", "?")) or "its first line is: " in lines[0]
+    assert lines[0].endswith((".", "?"))
     return lines[0].removeprefix("Error: ")
 
 
@@ -143,8 +144,19 @@ def test_what_train_prints(runs, name):
     assert len(forecast) == (5 if is_direct else 10)
     for row in forecast.itertuples():
         assert re.search(rf"{row.date}\s+{row.price:,.3f}\s+{row.direction}\s", shown)
-    which = "the final fit on all rows" if name == "ensemble" else "the evaluated model"
-    assert f"by {which}, which learned from prices until {document['learned_until']}" in shown
+    until, rows = document["learned_until"], document["rows"]
+    if name == "ensemble":
+        assert f"the final fit on all rows, until {until}, for the epochs that validation chose" in shown
+    else:
+        days = sorted(set(pd.read_csv(folder / "predictions.csv")["date"]))
+        assert days[-rows["test"] - rows["validation"] - 1] == until
+        validated = days[-rows["test"] - 1]
+        assert (
+            f"by the evaluated model: trained until {until}, epoch chosen on prices until {validated}"
+            in shown
+        )
+    assert ("the interval counts one k-th of the days" in shown) == is_direct
+    assert "80 % band: half-width that held 80 % of the evaluated model's validation errors" in shown
     assert ("±" in shown) == (name == "ensemble")
 
 
@@ -242,7 +254,9 @@ def test_forecast_repeats_what_its_run_forecast_to_the_bit(runs, name, tmp_path,
     assert told["learned_until"] == document["learned_until"]
     assert told["final_fit"] == (name == "ensemble") and told["status"] == "finished"
     shown = run(f"forecast {folder} --days 3").stdout
-    assert f"The model learned from prices until {document['learned_until']}" in shown
+    ending = "for the epochs that validation chose." if name == "ensemble" else "chose its epoch."
+    said = rf"^The model was trained on prices until {document['learned_until']}[,;] .*{re.escape(ending)}$"
+    assert re.search(said, shown, re.MULTILINE)
     for row in document["forecast"][:3]:
         assert re.search(
             rf"{row['date']} +{row['price']:,.3f} +{row['direction']} +{row['low']:,.3f} ", shown
@@ -256,7 +270,9 @@ def test_forecast_goes_on_without_a_band_where_no_errors_were_measured(runs):
     result = run(f"forecast {folder} --days 30")
     rows = [line for line in result.stdout.splitlines() if re.match(r"[A-Z][a-z]{2} 2013", line)]
     assert len(rows) == 30 and sum(DASH in row for row in rows) == 30 - len(bands) > 0
-    assert "fewer than 20 validation errors" in result.stdout
+    assert (
+        "it needs 20 validation errors that many sessions ahead, and 5 that do not overlap" in result.stdout
+    )
 
 
 def test_forecast_of_other_prices(runs, tmp_path):
@@ -292,7 +308,7 @@ def test_forecast_names_what_is_missing(runs, tmp_path):
 # --------------------------------------------------------------------------------------------------- bad input
 
 NUMBERS = {
-    "--years": ["0", "-1", "200", "nan", "inf", "four"],
+    "--years": ["0", "-1", "nan", "inf", "four"],
     **{
         f"--{name}": ["0", "-1", "2.5", "1000001", "x", ""]
         for name in ("lag", "horizon", "hidden", "epochs", "batch-size", "patience", "seeds", "threads")
@@ -337,6 +353,12 @@ def test_what_is_no_ticker_is_refused(command, ticker):
         ("MSFT --source sample --horizon 5000", 2, "horizon 5000"),
         ("MSFT --source sample --lag 1", 2, "identically 0"),
         ("MSFT --source sample --lag 2 --forget-bias chrono", 2, "chrono"),
+        ("MSFT --source sample --years 200", 2, "years must be a number above 0 and at most 100"),
+        ("MSFT --source sample --epochs 2.5", 2, "'2.5' is not a whole number."),
+        ("MSFT --source sample --epochs 0", 2, "0 is not in the range 1 to 1000000."),
+        ("MSFT --source sample --lr x", 2, "'x' is not a number."),
+        ("MSFT --source sample --lr nan", 2, "nan is not a number above 0."),
+        ("MSFT --source sample --weight-decay -1", 2, "-1 is not a number from 0 up."),
         ("MSFT --source sample --calendar XXXX", 2, "no trading calendar 'XXXX'"),
         ("MSFT --source nowhere", 2, "Invalid value for '--source'"),
         ("MSFT --source sample --csv walk.csv", 2, "walk.csv or from the source sample"),
@@ -396,15 +418,20 @@ def test_a_folder_that_cannot_be_written_is_named_before_training(tmp_path, monk
     assert f"the folder {out} cannot be made" in error_of(f"train {SAMPLE} --out {out}", 1)
 
 
+def test_a_loss_that_is_not_finite_in_the_first_epoch_leaves_nothing(tmp_path):
+    message = error_of(f"train MSFT --source sample --years 1 --lr 1e12 --out {tmp_path / 'run'}", 1)
+    assert re.search(r"no longer finite in epoch 1: use a smaller learning rate than 1e\+12", message)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_loss_that_is_no_longer_finite_keeps_the_last_good_weights(tmp_path):
     out = tmp_path / "run"
-    message = error_of(f"train MSFT --source sample --years 1 --lr 1e12 --out {out}", 1)
-    assert re.search(r"no longer finite in epoch \d+: use a smaller learning rate than 1e\+12", message)
-    assert message.endswith(f"They are in {out}.")
-    assert {path.name for path in out.iterdir()} == {"model.safetensors", "run.json"}
+    command = f"train MSFT --source sample --years 1 --lr 5e5 --batch-size 512 --out {out}"
+    message = error_of(command, 1)
+    assert re.search(r"no longer finite in epoch [2-9]: use a smaller learning rate than 500000", message)
+    assert message.endswith(f"The weights are in {out}.")
+    assert {path.name for path in out.iterdir()} == {"model.safetensors", "run.json", "history.csv"}
     assert json.loads((out / "run.json").read_text())["status"] == "diverged"
-    forecast = run(f"forecast {out} --days 2")
-    assert f"Warning: The training of {out} did not finish (diverged)" in forecast.stderr
 
 
 def test_a_failure_after_training_leaves_no_half_a_run(tmp_path, monkeypatch):
@@ -416,6 +443,34 @@ def test_a_failure_after_training_leaves_no_half_a_run(tmp_path, monkeypatch):
         error_of(f"train {SAMPLE} --out {tmp_path / 'run'}", 1) == "No space left on device: predictions.png."
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        message = error_of(f"train {SAMPLE} --out {tmp_path / 'run'}", 1)
+    assert re.fullmatch(r"No space left on device: \S+\.(safetensors|csv|png|json)\.", message)
+    monkeypatch.setattr(Console, "table", full)
+    assert error_of("doctor", 1) == "No space left on device: standard output."
+
+
+@pytest.mark.parametrize(
+    ("options", "title"),
+    [
+        ("", "closing price, one-step predictions and the recursive forecast"),
+        ("--features Close,Volume", "closing price and one-step predictions"),
+        ("--horizon 3", "closing price and predictions (step 1 of 3)"),
+    ],
+)
+def test_the_picture_says_what_it_shows(tmp_path, monkeypatch, options, title):
+    told = {}
+    monkeypatch.setattr(plots, "plot_predictions", lambda *_, **words: told.update(words))
+    run(f"train {SAMPLE} {options} --out {tmp_path / 'run'}")
+    assert told["title"] == f"MSFT: {title}"
+    assert "epoch chosen by validation" in told["subtitle"] and "2012-03-01 to 2013-03-01" in told["subtitle"]
 
 
 def test_unknown_commands_and_options():
@@ -462,8 +517,10 @@ def test_ctrl_c_during_training_keeps_the_best_weights_so_far(tmp_path):
     done = interrupted(tmp_path, 1, 3, "--epochs", "1000000")
     assert done.stderr.endswith(f"Error: Interrupted; the best weights so far are in {tmp_path / 'run'}.\n")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"model.safetensors", "run.json"}
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
+    found = {path.name for path in (tmp_path / "run").iterdir()}
+    assert found == {"model.safetensors", "run.json", "history.csv"}
+    document = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert document["status"] == "interrupted" and document["fits"][0]["epochs_run"] >= 1
     from trendlstm import runs
 
     trained, untrained = (
@@ -539,8 +596,12 @@ def test_help_of_every_command_has_examples_that_parse_and_real_defaults(path, c
     flat = " ".join(shown.split())
     for option in command.params:
         if isinstance(option, click.Option) and option.default is not None and not option.is_flag:
-            assert f"[default: {option.default}" in flat or f"default: {option.default}" in flat
+            default = option.get_default(click.Context(command, **command.context_settings))
+            default = ", ".join(default) if option.multiple else default
+            assert f"[default: {default}" in flat or f"default: {default}" in flat
     assert max(map(len, shown.splitlines())) <= 80
+    assert "..." not in shown.partition("\nCommands:")[2]  # no summary is cut
+    assert "x<=" not in shown
 
 
 def test_version():
@@ -593,8 +654,15 @@ def test_leakcheck_finds_nothing_in_the_package_as_it_is():
     told = json.loads(result.stdout)
     assert told["leaks"] is False and told["settings"]["window"]["lag"] == 4
     assert len(told["checks"]) == 2 * 2 + 6 * 5 and not any(check["changed"] for check in told["checks"])
-    assert "No leak: " in result.stderr and "CHANGED" not in result.stderr
-    assert "Scaler" in result.stderr and "lstm" in result.stderr
+    numbers = sum(check["compared"] for check in told["checks"])
+    sentence = f"No leak found: in 8 changes of later prices all {numbers:,} compared numbers kept every bit."
+    assert sentence in result.stderr and "CHANGED" not in result.stderr
+    first, *later = re.findall(r"^ +(20\d\d-\d\d-\d\d +perturbed .*)$", result.stderr, re.MULTILINE)
+    assert [first.count(DASH), *(row.count(DASH) for row in later)] == [3, 0, 0]
+    assert "A dash: nothing to compare, for validation, which comes after that day" in result.stderr
+    assert "those of ridge and lstm from test days, each up to the day, and the recursive" in result.stderr
+    several = run(f"leakcheck {SAMPLE} --epochs 1 --horizon 2").stdout
+    assert "each up to the day.\n" in several and "recursive" not in several
 
 
 def test_leakcheck_finds_a_scaler_that_saw_all_rows(monkeypatch):
@@ -679,7 +747,7 @@ def test_doctor(monkeypatch, cache):
     def answer(ticker, start, end):
         return pd.DataFrame(index=pd.DatetimeIndex(["2025-06-12", "2025-06-13"])), "NMS"
 
-    monkeypatch.setattr(yahoo, "_ask", answer)
+    monkeypatch.setattr(yahoo, "ask_once", answer)
     told = json.loads(run("doctor --json").stdout)
     assert told["Yahoo"] == "answers: 2 sessions of MSFT, the newest of 2025-06-13"
     assert {"trendlstm", "Python", "numba", "numpy", "vectors", "threads", "GPU"} <= set(told)
@@ -693,20 +761,44 @@ def test_doctor(monkeypatch, cache):
 
 def test_doctor_says_honestly_that_yahoo_does_not_answer(monkeypatch, cache):
     def refuse(*_):
-        raise yahoo._FaultError("DNSError: could not resolve host")
+        raise yahoo.FaultError("DNSError: could not resolve host")
 
-    monkeypatch.setattr(yahoo, "_ask", refuse)
+    monkeypatch.setattr(yahoo, "ask_once", refuse)
     assert doctor.examine()["Yahoo"] == "no prices: DNSError: could not resolve host"
     end = threading.Event()
-    monkeypatch.setattr(yahoo, "_ask", lambda *_: end.wait())
+    monkeypatch.setattr(yahoo, "ask_once", lambda *_: end.wait())
     monkeypatch.setattr(doctor, "YAHOO_SECONDS", 0.01)
     assert doctor.examine()["Yahoo"] == "no answer within 0.01 s"
     end.set()
 
 
-def test_doctor_sees_a_gpu_only_through_numba_cuda(monkeypatch):
+def test_doctor_says_that_no_gpu_is_used_whatever_is_installed(monkeypatch):
     monkeypatch.setattr(doctor, "find_spec", lambda name: None)
-    assert doctor._gpu() == "not used: numba-cuda is not installed (pip install 'trendlstm[cuda]')"
+    assert doctor._gpu() == "not used: this version computes on the processor alone"
+    monkeypatch.setattr(doctor, "find_spec", lambda name: name)
+    monkeypatch.setattr(doctor, "version", lambda name: "1.0")
+    device = SimpleNamespace(name=b"H100")
+    monkeypatch.setitem(sys.modules, "numba.cuda", SimpleNamespace(get_current_device=lambda: device))
+    monkeypatch.setattr("numba.cuda", sys.modules["numba.cuda"], raising=False)
+    assert doctor._gpu().startswith("not used: ") and doctor._gpu().endswith("(numba-cuda 1.0 finds H100)")
+    monkeypatch.delattr(sys.modules["numba.cuda"], "get_current_device")
+    assert doctor._gpu().startswith("not used: ") and "finds none: AttributeError" in doctor._gpu()
+
+
+def test_doctor_says_which_settings_are_no_good(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "_yahoo", lambda: "")
+    monkeypatch.setenv("TRENDLSTM_NUM_THREADS", "3")
+    monkeypatch.setenv("TRENDLSTM_CACHE_DIR", str(tmp_path / "cache"))
+    found = doctor.examine()
+    assert found["threads"].endswith("TRENDLSTM_NUM_THREADS asks for 3")
+    assert not any("cannot be written" in found[name] for name in ("price cache", "kernel cache"))
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TRENDLSTM_NUM_THREADS", "abc")
+    monkeypatch.setenv("TRENDLSTM_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    found = doctor.examine()
+    assert "invalid: TRENDLSTM_NUM_THREADS" in found["threads"] and "asks for" not in found["threads"]
+    assert found["price cache"].endswith("it cannot be written, so nothing is kept")
+    assert found["kernel cache"].endswith("it cannot be written, so every process compiles anew")
 
 
 class Terminal(io.StringIO):
@@ -748,3 +840,17 @@ def test_the_process_itself(tmp_path):
         [*command[:5], "train", "--lag", "0"], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 2 and done.stdout == "" and "--lag" in done.stderr
+
+
+def test_no_p_value_is_shown_as_zero(capsys):
+    prices = random_walk(1008)
+    returns = np.random.default_rng(5).normal(0, 0.015, 1008)
+    for t in range(1, len(returns)):
+        returns[t] += 0.9 * returns[t - 1]
+    prices["Close"] = 50 * np.exp(np.cumsum(returns))
+    result = trained(prices, epochs=20)
+    figures = [step.diebold_mariano.p_value for (step,) in result.metrics["train"].values()]
+    assert any(p is not None and 0 < p < 0.0005 for p in figures)
+    report.show_metrics(Console(), result)
+    shown = capsys.readouterr().out
+    assert " <0.001 " in shown and " 0.000 " not in shown

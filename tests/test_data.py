@@ -97,6 +97,11 @@ EXPECTED = pd.DataFrame(
         # thousands separators, quotes, blanks, a byte-order mark, Windows line ends, a blank line, times after dates
         '\ufeffdate, OPEN ,high,low,close,volume\r\n2024-02-12 00:00:00-05:00,"1,020.25", 1200 ,"1,010","$1,060.50",89'
         '\r\n\r\n2024-02-01T00:00:00Z,"1,010.50","1,100","1,000","1,050","1,234,567"\r\n',
+        # yfinance's table of one ticker, and grouped by ticker
+        "Price,Close,High,Low,Open,Volume\nTicker,X,X,X,X,X\nDate,,,,,\n2024-02-01,1050,1100,1000,1010.5,1234567\n"
+        "2024-02-12,1060.5,1200,1010,1020.25,89\n",
+        "Ticker,X,X,X,X,X\nPrice,Open,High,Low,Close,Volume\nDate,,,,,\n2024-02-01,1010.5,1100,1000,1050,1234567\n"
+        "2024-02-12,1020.25,1200,1010,1060.5,89\n",
     ],
 )
 def test_formats(tmp_path, text):
@@ -165,8 +170,18 @@ OK = "2024-01-02,10,12,9,11,100"
         (b"\n  <HTML lang='en'>", ["web page (HTML)"]),
         (b"Date,Open,High\n2024-01-02,1,2\n", ["no column Close", "Date, Open, High"]),
         (b"Close\n10\n", ["no column Date"]),
-        (b"Date;Close\n2024-01-02;10\n", ["no column Date and no column Close", "Date;Close"]),
-        (b"Exceeded the daily hits limit\nx", ["no column Date", "Exceeded the daily hits limit"]),
+        (b"Date;Close\n2024-01-02;10\n", ["has semicolons between its columns", "commas between them"]),
+        (b"Date;Close\n2024-01-02;10,5\n", ["has semicolons between its columns", "points, not commas"]),
+        (b"Date\tClose\n2024-01-02\t10\n", ["has tabs between its columns"]),
+        (
+            b"Exceeded the daily hits limit\nx",
+            ["no column Date", "'Exceeded the daily hits limit'", "name the columns"],
+        ),
+        (
+            b"Price,Close,Close\nTicker,MSFT,AAPL\nDate,,\n2024-01-02,1,2\n",
+            ["several tickers (AAPL, MSFT)", "save one of them alone"],
+        ),
+        (b"Price,Close\nTicker,MSFT\nDate,\n", ["no rows"]),
         (b"Date,Close,Close/Last\n2024-01-02,1,1\n", ["two columns for Close"]),
     ],
 )
@@ -176,7 +191,7 @@ def test_files_that_are_no_price_table(tmp_path, content, words):
         load_csv(path)
     message = str(caught.value)
     assert str(path) in message and all(word in message for word in words), message
-    assert caught.value.exit_code == 1
+    assert caught.value.exit_code == 1 and message.endswith(".")
 
 
 @pytest.mark.parametrize("name", ["missing.csv", "."])
@@ -192,6 +207,11 @@ def test_missing_file_and_folder(tmp_path, name):
         ([OK, "", "2024-13-01,10,12,9,11,100"], ["row 4", "column Date", "2024-13-01"]),
         ([OK, "01/03/2024,10,12,9,11,100"], ["row 3", "column Date", "01/03/2024", "YYYY-MM-DD"]),
         (["01/12/2024,10,12,9,11,100", "13/12/2024,10,12,9,11,100"], ["row 3", "column Date", "13/12/2024"]),
+        (
+            ["01/12/2024,10,12,9,11,100", "13/12/2024,10,12,9,11,100"],
+            ["row 3", "day first (DD/MM/YYYY)", "YYYY-MM-DD"],
+        ),
+        (["12/01/2024,10,12,9,11,100", "13/13/2024,10,12,9,11,100"], ["row 3", "correct or remove the row"]),
         (["20240112,10,12,9,11,100", "2024113,10,12,9,11,100"], ["row 3", "column Date", "2024113"]),
         (["Monday,10,12,9,11,100"], ["row 2", "column Date", "Monday"]),
         ([OK, "2024-01-03,10,12,9,abc,100"], ["row 3", "column Close", "'abc'"]),
@@ -261,6 +281,42 @@ def test_gaps_of_more_than_seven_days_are_reported(tmp_path):
     assert "2 gaps" in several and "the longest 12 days, 2001-09-18 to 2001-09-30" in several
 
 
+def days_csv(folder, dates):
+    return csv_file(
+        folder, "Date,Close\n" + "".join(f"{day:%Y-%m-%d},{10 + i}\n" for i, day in enumerate(dates))
+    )
+
+
+@pytest.mark.parametrize(
+    ("calendar", "days", "said"),
+    [
+        (None, "D", "calendar XNYS, but 8 of 30 rows are of such days, the last of 2024-01-28"),
+        ("24/5", "D", "calendar 24/5, but 8 of 30"),
+        ("24/7", "D", ""),
+        (None, "B", ""),
+        ("XSAU", "C", ""),  # Riyadh trades from Sunday to Thursday
+    ],
+)
+def test_rows_of_weekends_under_an_exchanges_calendar_are_said(tmp_path, calendar, days, said):
+    weekmask = {"weekmask": "Sun Mon Tue Wed Thu"} if days == "C" else {}
+    dates = pd.date_range("2024-01-01", periods=30, freq=pd.offsets.CDay(**weekmask) if weekmask else days)
+    found = [notice for notice in notices(load_csv(days_csv(tmp_path, dates), calendar=calendar))
+             if notice.startswith("Saturdays")]  # fmt: skip
+    assert len(found) == bool(said)
+    assert all(said in notice and "(--calendar 24/7)" in notice for notice in found)
+
+
+@pytest.mark.parametrize(
+    ("freq", "said"), [("W-WED", "7 days apart"), ("MS", "31 days apart"), ("B", ""), ("4D", "")]
+)
+def test_rows_rarer_than_daily_are_said(tmp_path, freq, said):
+    dates = pd.date_range("2024-01-01", periods=30, freq=freq)
+    found = [notice for notice in notices(load_csv(days_csv(tmp_path, dates), calendar="24/7"))
+             if "rarer than daily" in notice]  # fmt: skip
+    assert len(found) == bool(said)
+    assert all(said in notice and "daily sessions of the calendar 24/7" in notice for notice in found)
+
+
 def test_last_row_of_an_unfinished_session_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(calendars, "utc_now", lambda: pd.Timestamp("2024-01-03 18:00", tz="UTC"))
     finished = load_csv(csv_file(tmp_path, "Date,Close\n2024-01-02,10\n"))
@@ -271,7 +327,7 @@ def test_last_row_of_an_unfinished_session_is_said(tmp_path, monkeypatch):
 
 def test_every_notice_is_logged_once(tmp_path, caplog):
     frame = load_csv(csv_file(tmp_path, "Date,Close\n2024-03-02,10\n2024-01-03,11\n2024-01-03,11\n"))
-    assert len(notices(frame)) == 4  # order, repeated, gap, fewer years
+    assert len(notices(frame)) == 6  # order, repeated, a Saturday, few rows, gap, fewer years
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == notices(frame)
 
 
@@ -550,7 +606,11 @@ def test_next_days_of_every_day_prices():
        calendar=st.sampled_from(["XNYS", "XLON", "XTKS", "24/5", "24/7"]))  # fmt: skip
 def test_next_sessions_are_consecutive_and_in_the_future(day, count, calendar):
     dates = calendars.next_sessions(pd.Timestamp(day), count, calendar)
-    assert len(dates) == count and dates[0] > pd.Timestamp(day) and (np.diff(dates) > np.timedelta64(0, "ns")).all()
+    assert (
+        len(dates) == count
+        and dates[0] > pd.Timestamp(day)
+        and (np.diff(dates) > np.timedelta64(0, "ns")).all()
+    )
     # One at a time gives the same days.
     assert calendars.next_sessions(dates[0], 1, calendar)[0] == (dates[1] if count > 1 else
            calendars.next_sessions(pd.Timestamp(day), 2, calendar)[1])  # fmt: skip

@@ -59,7 +59,9 @@ def test_recursive_path_of_a_run_starts_at_the_last_training_row_and_sees_no_lat
 def test_no_recursive_forecast_of_other_models(settings):
     result = trained(**settings)
     assert not result.forecaster.is_recursive and result.predictions["recursive"].isna().all()
-    with pytest.raises(OptionError, match="Close alone with horizon 1"):
+    with pytest.raises(
+        OptionError, match=r"^A recursive forecast needs a model of Close alone with horizon 1"
+    ):
         result.forecaster.recurse(result.windows.close[None, :4], 2)
 
 
@@ -69,7 +71,7 @@ def test_a_recursive_forecast_that_runs_down_to_zero_is_refused():
     values = network.state_dict()
     values["dense.0.bias"][:] = -1e6
     network.load_state_dict(values)
-    with pytest.raises(DataError, match="ran down to a price of 0"):
+    with pytest.raises(DataError, match=r"^The recursive forecast ran down to a price of 0"):
         result.forecaster.recurse(result.windows.close[None, :4], 3)
 
 
@@ -83,13 +85,21 @@ def test_an_ensemble_averages_outputs_in_target_units():
     assert len(singles) == 3 and not np.array_equal(singles.mean(axis=0), expected)  # not of prices
 
 
+def half_width(errors):
+    """The symmetric band around a forecast that holds 80 % of these errors."""
+    half = np.quantile(np.abs(errors), 0.8)
+    return pytest.approx((-half, half), rel=1e-9)
+
+
 def test_recursive_band_holds_the_errors_of_forecasts_as_far_ahead():
     result = trained()
     windows, forecaster = result.windows, result.forecaster
     bands = error_bands(forecaster, windows)
     first, last = windows.train_rows, windows.train_rows + windows.validation_rows
-    assert len(bands) == windows.validation_rows - 20 + 1
-    for step in (1, 2, 9, len(bands)):
+    assert (
+        windows.validation_rows == 48 and len(bands) == 9
+    )  # five spans of nine rows, or of ten, but for two rows
+    for step in (1, 2, 9):
         errors = []
         for origin in range(first - 1, last - step):
             known = list(windows.close[: origin + 1])
@@ -97,7 +107,7 @@ def test_recursive_band_holds_the_errors_of_forecasts_as_far_ahead():
                 known.append(one_step(forecaster, np.array(known[-4:])))
             errors.append((windows.close[origin + step] - known[-1]) / windows.close[origin])
         assert len(errors) >= 20
-        assert bands[step - 1] == pytest.approx(tuple(np.quantile(errors, [0.1, 0.9])), rel=1e-9)
+        assert bands[step - 1] == half_width(errors)
 
 
 def test_direct_band_holds_the_errors_of_each_step():
@@ -105,9 +115,33 @@ def test_direct_band_holds_the_errors_of_each_step():
     validation = result.windows.validation
     predicted = result.forecaster.predict(validation.x, validation.anchors)
     errors = (validation.actual - predicted) / validation.anchors[:, None]
-    assert [pytest.approx(band) for band in result.bands] == [
-        tuple(np.quantile(error, [0.1, 0.9])) for error in errors.T
-    ]
+    assert result.bands == [half_width(error) for error in errors.T]
+
+
+def test_a_forecast_lies_within_its_band_also_where_all_errors_have_one_sign():
+    falling = random_walk()
+    falling["Close"] = (
+        50 * np.exp(-0.01 * np.arange(240)) * np.exp(np.random.default_rng(3).normal(0, 1e-3, 240))
+    )
+    table = trained(falling, scaling="none", epochs=1).forecast.dropna()
+    assert len(table) == 9
+    assert ((table["low"] < table["price"]) & (table["price"] < table["high"])).all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "steps"), [(180, 0), (200, 1), (210, 2), (220, 3), (230, 4), (240, 4), (250, 5)]
+)
+def test_bands_reach_as_far_as_there_are_errors_and_spans_to_judge_by(rows, steps):
+    """20 errors, of which step k leaves n - k + 1, and five spans of k rows among the n validation rows."""
+    result = trained(random_walk(rows), split=(0.8, 0.1, 0.1))
+    n = result.windows.validation_rows
+    assert n == rows // 10 and steps == max(0, min(n // 5, n - 19)) == len(result.bands)
+
+
+def test_bands_of_a_direct_model_end_where_five_spans_no_longer_fit():
+    result = trained(horizon=12)
+    assert len(result.windows.validation.anchors) == 37 and len(result.bands) == 7
+    assert result.forecast["low"].notna().sum() == 7 and len(result.forecast) == 12
 
 
 def test_too_few_validation_errors_give_no_band():
@@ -123,7 +157,7 @@ def test_forecast_table_starts_from_the_newest_row(settings):
     result = trained(**settings)
     prices = random_walk(300, seed=8)
     dates = pd.bdate_range(prices.index[-1] + pd.Timedelta(days=1), periods=3)
-    bands = [(-0.1, 0.2), (-0.3, 0.4)]
+    bands = [(-0.1, 0.1), (-0.3, 0.3)]
     table = forecast_table(result.forecaster, prices, dates, bands)
     last = prices["Close"].iloc[-1]
     if result.forecaster.is_recursive:
@@ -134,7 +168,7 @@ def test_forecast_table_starts_from_the_newest_row(settings):
         expected = result.forecaster.predict(result.forecaster.scaler.inputs(raw, anchor), anchor)[0]
     np.testing.assert_array_equal(table["price"], expected)
     np.testing.assert_allclose(table["low"], [*(expected[:2] + last * np.array([-0.1, -0.3])), np.nan])
-    np.testing.assert_allclose(table["high"], [*(expected[:2] + last * np.array([0.2, 0.4])), np.nan])
+    np.testing.assert_allclose(table["high"], [*(expected[:2] + last * np.array([0.1, 0.3])), np.nan])
     assert list(table["direction"]) == ["up" if price > last else "down" for price in expected]
     assert set(table["naive"]) == {last} and set(table["origin"]) == {prices.index[-1]}
     assert list(table["date"]) == list(dates) and list(table["step"]) == [1, 2, 3]
@@ -148,5 +182,5 @@ def test_forecast_of_the_evaluated_windows_last_row_agrees_with_windows_latest()
 
 def test_fewer_prices_than_the_lag_are_refused():
     result = trained()
-    with pytest.raises(DataError, match=r"looks back 4 sessions, but there are only 3 prices"):
+    with pytest.raises(DataError, match=r"^The model looks back 4 sessions, but there are only 3 prices"):
         forecast_table(result.forecaster, random_walk(3), pd.bdate_range("2020-01-01", periods=1), [])

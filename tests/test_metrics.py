@@ -73,6 +73,20 @@ def test_hit_rate_by_hand():
     assert (result.low, result.high) == wilson_interval(2, 4)
 
 
+@given(st.integers(1, 10), st.integers(1, 50), st.data())
+@settings(deadline=None)
+def test_forecasts_that_overlap_count_as_one(step, independent, data):
+    """The interval is that of as many days as do not overlap, with the same rate."""
+    hits = data.draw(st.integers(0, independent))
+    up = np.repeat(np.arange(independent) < hits, step)
+    origin = np.full(len(up), 10.0)
+    result = hit_rate(origin, origin + 1, origin + np.where(up, 1, -1), step)
+    assert (result.hits, result.counted) == (hits * step, independent * step)
+    assert result.rate == pytest.approx(hits / independent)
+    expected = proportion_confint(hits, independent, method="wilson")
+    assert (result.low, result.high) == pytest.approx(expected, abs=1e-12)
+
+
 def test_a_forecast_without_any_direction_has_no_hit_rate():
     persistence = hit_rate(ORIGIN, ACTUAL, ORIGIN)
     assert (persistence.hits, persistence.counted, persistence.unchanged) == (0, 4, 1)
@@ -187,7 +201,7 @@ def test_evaluate_measures_every_step():
             (rmse(a, p), mae(a, p), mape(a, p)), rel=1e-14
         )
         assert step.skill == pytest.approx(skill(origin, a, p), rel=1e-12)
-        assert step.hit_rate == hit_rate(origin, a, p)
+        assert step.hit_rate == hit_rate(origin, a, p, k)
         assert step.diebold_mariano == diebold_mariano(a, p, origin, k)
         assert step.pesaran_timmermann == pesaran_timmermann(origin, a, p, k)
         assert step.lag_check == lag_check(a, p)

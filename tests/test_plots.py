@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from trendlstm import plots
+from trendlstm.evaluation.metrics import rmse
+from trendlstm.report import decimals
 from trendlstm.training import History
 
 
@@ -128,7 +130,7 @@ def test_recursive_forecast_starts_at_the_last_price_it_saw_and_says_so():
     table = CASES["four years"]
     train = table[table["split"] == "train"]
     whole, _ = plots._predictions_figure(table, "", "").axes
-    shown = labelled(whole, f"recursive forecast: sees no price after {train['date'].iloc[-1]:%Y-%m-%d}")
+    shown = labelled(whole, f"recursive forecast: fed no price after {train['date'].iloc[-1]:%Y-%m-%d}")
     np.testing.assert_array_equal(shown, [train["actual"].iloc[-1], *table["recursive"].dropna()])
 
 
@@ -154,27 +156,29 @@ def test_runaway_recursion_leaves_the_prices_readable():
     assert labelled(whole, "recursive", "off the chart").max() > high
 
 
-def test_test_rows_stand_beside_the_previous_close():
-    table = CASES["four years"]
+@pytest.mark.parametrize("case", ["four years", "dear", "cheap"])
+def test_test_rows_stand_beside_the_previous_close_with_the_digits_of_the_table(case):
+    table = CASES[case]
     _, enlarged = plots._predictions_figure(table, "", "").axes
     test = table[table["split"] == "test"]
     close = table["actual"].to_numpy()
     previous = close[-len(test) - 1 : -1]
+    digits = decimals(rmse(previous, test["actual"]), 4)
     for words, expected in (("one-step prediction", test["prediction"]), ("persistence", previous)):
-        error = np.sqrt(np.mean((expected - test["actual"]) ** 2))
-        np.testing.assert_array_equal(labelled(enlarged, words, f"RMSE {error:.4g}"), expected)
-    assert f"The {len(test)} test rows" in enlarged.get_title(loc="left")
+        error = f"RMSE {rmse(expected, test['actual']):,.{digits}f}"
+        np.testing.assert_array_equal(labelled(enlarged, words, error), expected)
+    assert f"The {len(test)} test forecasts" in enlarged.get_title(loc="left")
 
 
 def test_only_the_last_of_many_test_rows_are_enlarged_but_all_count():
     table = CASES["fifty years"]
     _, enlarged = plots._predictions_figure(table, "", "").axes
     test = table[table["split"] == "test"]
-    error = np.sqrt(np.mean((test["prediction"] - test["actual"]) ** 2))
+    error = rmse(test["prediction"], test["actual"])
     np.testing.assert_array_equal(
         labelled(enlarged, "one-step prediction", f"RMSE {error:.4g}"), test["prediction"].iloc[-250:]
     )
-    assert f"last 250 of {len(test)} test rows" in enlarged.get_title(loc="left")
+    assert f"last 250 of {len(test)} test forecasts" in enlarged.get_title(loc="left")
 
 
 def test_dates_read_back_from_a_file_and_any_order_of_rows_draw_the_same():

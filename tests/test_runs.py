@@ -149,8 +149,9 @@ def test_what_is_no_run(tmp_path):
 
 def test_an_interrupted_run_has_its_weights_and_says_so(tmp_path):
     result = pipeline.prepare(trained(final_fit=True).config, random_walk())
+    pipeline.train(result)
     document = write_run(tmp_path, result, "interrupted")
-    assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "run.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "run.json", "history.csv"}
     run = load_run(tmp_path)
     assert (document["status"], run.status, run.is_final_fit, run.bands) == (
         "interrupted",
@@ -160,6 +161,12 @@ def test_an_interrupted_run_has_its_weights_and_says_so(tmp_path):
     )
     table = pipeline.forecast_next(run.forecaster, result.windows.prices, result.provenance, run.bands, 2)
     assert table["price"].notna().all() and table["low"].isna().all()
+
+
+def test_a_run_without_a_trained_network_is_refused(tmp_path):
+    write_run(tmp_path, pipeline.prepare(trained().config, random_walk()), "interrupted")
+    with pytest.raises(RunError, match="no trained network"):
+        load_run(tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------ whole or not

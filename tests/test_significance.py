@@ -43,7 +43,9 @@ def forecasts(n, seed, step=1):
 def test_diebold_mariano_by_hand():
     # squared errors 1 4 0 1 4 and 4 9 1 1 4: d = 3 5 1 0 0, mean 9/5, variance (35 - 81/5) / 5
     actual = np.full(5, 10.0)
-    result = diebold_mariano(actual, actual + [1, -2, 0, 1, 2], actual + [2, 3, -1, 1, -2])
+    result = diebold_mariano(
+        actual, actual + np.array([1, -2, 0, 1, 2]), actual + np.array([2, 3, -1, 1, -2])
+    )
     statistic = math.sqrt(4 / 5) * 1.8 / math.sqrt((35 - 81 / 5) / 5 / 5)
     assert result.statistic == pytest.approx(statistic, rel=1e-14)
     assert result.p_value == pytest.approx(student_t.sf(statistic, 4), rel=1e-12)
@@ -283,7 +285,8 @@ def test_evidence_needs_skill_and_significance(skill, p_value, claimed):
             2.0,
             2.0,
             TestResult(None, None, 101, "the difference of the squared errors does not vary"),
-            "Persistence (tomorrow = today) was not beaten by the LSTM: on 101 test days its one-step RMSE is the same.",
+            "Persistence (tomorrow = today) was not beaten by the LSTM: on 101 test days its one-step RMSE is the "
+            "same.",
         ),
         (
             1.0,

@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .data.sources import load_prices
     from .data.windows import make_windows
+    from .gradients import gradient_flow
     from .network import Network, load
     from .training import fit_many
 
 _MODULES = {
     "Network": "network",
     "fit_many": "training",
+    "gradient_flow": "gradients",
     "load": "network",
     "load_prices": "data.sources",
     "make_windows": "data.windows",
 }
 
-__all__ = ["Network", "__version__", "fit_many", "load", "load_prices", "make_windows"]
+__all__ = ["Network", "__version__", "fit_many", "gradient_flow", "load", "load_prices", "make_windows"]
 
 try:
     __version__ = version("trendlstm")

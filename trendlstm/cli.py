@@ -2,6 +2,9 @@
 
 import errno
 import math
+import signal
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -9,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import __version__, report
+from . import __version__, experiments, report
 from .config import (
     CELLS,
+    COMPARED,
     DTYPES,
     FEATURES,
     FORGET_BIASES,
     INITS,
+    MATCHES,
     SCALINGS,
     SOURCES,
     DataConfig,
@@ -25,7 +30,7 @@ from .config import (
     WindowConfig,
 )
 from .console import Console
-from .errors import OptionError, SourceError, TrainingError, TrendLSTMError
+from .errors import DataError, OptionError, SourceError, TrainingError, TrendLSTMError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +45,8 @@ class _Commands(click.Group):
     """Turns every expected failure into one sentence on stderr and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: cleanly
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
@@ -61,33 +68,48 @@ class _Commands(click.Group):
         except OSError as error:
             if error.errno == errno.EPIPE:  # `trendlstm ... | head`: click ends quietly
                 raise
-            Console().error(f"{error.strerror}: {error.filename}." if error.filename else f"{error}.")
+            # files are named (`replace_file`), so that what has no name is the output
+            where = error.filename or ("standard output" if error.errno == errno.ENOSPC else None)
+            Console().error(f"{error.strerror}: {where}." if where else f"{error}.")
             ctx.exit(1)
         except KeyboardInterrupt:
             Console().error("Interrupted.")
             ctx.exit(_INTERRUPTED)
 
 
-class _Count(click.IntRange):
+class _Count(click.ParamType):
     """A whole number of things; more than a million of anything is a slip."""
 
+    name = "n"
+
     def __init__(self, min: int = 1, max: int = 1_000_000) -> None:
-        super().__init__(min, max)
+        self._min, self._max = min, max
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return "N"
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number.", param, ctx)
+        if not self._min <= number <= self._max:
+            self.fail(f"{number} is not in the range {self._min} to {self._max}.", param, ctx)
+        return number
 
 
-class _Number(click.FloatRange):
-    """A finite number in a range."""
+class _Number(click.ParamType):
+    """A finite number above 0, or from 0 up."""
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return "X"
+    name = "x"
+
+    def __init__(self, zero: bool = False) -> None:
+        self._zero = zero
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        if not math.isfinite(number) or number < 0 or (number == 0 and not self._zero):
+            self.fail(f"{value} is not a number {'from 0 up' if self._zero else 'above 0'}.", param, ctx)
         return number
 
 
@@ -161,7 +183,7 @@ def _examples(*lines: str) -> str:
 
 
 _years_option = _option(
-    "--years", type=_Number(min=0, min_open=True, max=100), default=DataConfig.years,
+    "--years", type=_Number(), default=DataConfig.years,
     help="Years of prices, back from the last complete session.",
 )  # fmt: skip
 _data_options = _options(
@@ -185,9 +207,11 @@ _window_options = _options(
     _option("--split", type=_SPLIT, default=_listed(WindowConfig.split),
             help="Shares of the rows for training, validation and test."),
 )  # fmt: skip
-_network_options = _options(
-    _option("--cell", type=click.Choice(CELLS), default=NetworkConfig.cell,
-            help="LSTM, LSTM without forget gate (1997), vanilla RNN, or feed-forward network."),
+_cell_option = _option(
+    "--cell", type=click.Choice(CELLS), default=NetworkConfig.cell,
+    help="LSTM, LSTM without forget gate (1997), vanilla RNN, or feed-forward network.",
+)  # fmt: skip
+_layer_options = _options(
     _option("--hidden", "hidden_size", type=_Count(), default=NetworkConfig.hidden_size, help="Hidden units, H."),
     _option("--dense", type=_LAYERS, default=_listed(NetworkConfig.dense),
             help="Sizes of the ReLU layers after the cell, comma-separated, or none."),
@@ -201,22 +225,45 @@ _network_options = _options(
             default=str(NetworkConfig.forget_bias), help="Initial bias of the forget gate."),
     _option("--seed", type=_Count(0, 2**32 - 1), default=NetworkConfig.seed, help="Of initial weights and shuffling."),
 )  # fmt: skip
+_network_options = _options(_cell_option, _layer_options)
+_threads_option = _option(
+    "--threads", type=_Count(), default=None, show_default="all cores of this process",
+    help="Threads; the result does not depend on it.",
+)  # fmt: skip
 _fit_options = _options(
     _option("--epochs", type=_Count(), default=FitConfig.epochs, help="Passes over the training windows."),
     _option("--batch-size", type=_Count(), default=FitConfig.batch_size, help="Windows per Adam step."),
-    _option("--lr", "learning_rate", type=_Number(min=0, min_open=True), default=FitConfig.learning_rate,
+    _option("--lr", "learning_rate", type=_Number(), default=FitConfig.learning_rate,
             help="Adam's learning rate."),
     _option("--patience", type=_Count(), default=None, show_default="off",
             help="Stop after this many epochs without a better validation loss."),
-    _option("--clip-norm", type=_Number(min=0, min_open=True), default=None, show_default="off",
+    _option("--clip-norm", type=_Number(), default=None, show_default="off",
             help="Largest norm of a minibatch's gradient."),
-    _option("--weight-decay", type=_Number(min=0), default=FitConfig.weight_decay,
+    _option("--weight-decay", type=_Number(zero=True), default=FitConfig.weight_decay,
             help="Decoupled decay of the weights (not the biases)."),
     _option("--shuffle/--no-shuffle", default=FitConfig.shuffle, help="New order of the windows in every epoch."),
     _option("--seeds", type=_Count(), default=TrainConfig.seeds,
             help="Networks in an ensemble, with seeds SEED, SEED + 1, ...; their outputs are averaged."),
-    _option("--threads", type=_Count(), default=None, show_default="all cores of this process",
-            help="Threads; the result does not depend on it."),
+    _threads_option,
+)  # fmt: skip
+_reproduce_options = _options(
+    _option("--length", type=_Count(), default=None, show_default="100",
+            help=f"Of adding: {_listed(experiments.ADDING_LENGTHS)}; of long-lag: {_listed(experiments.LONG_LAGS)}."),
+    _option("--variant", type=click.Choice(experiments.TEMPORAL_ORDERS), default=None, show_default="6a",
+            help="Of temporal-order: two or three symbols to remember."),
+    _option("--cell", "cells", type=click.Choice(experiments.CELLS), multiple=True, default=experiments.CELLS,
+            help="May be given several times."),
+    _option("--forget-bias", "forget_biases", type=click.Choice([str(value) for value in FORGET_BIASES]),
+            multiple=True, default=("chrono", "1"),
+            help="Initial bias of the forget gate; may be given several times."),
+    _option("--init", type=click.Choice(INITS), default=NetworkConfig.init, help="Initial weights."),
+    _option("--trials", type=_Count(), default=experiments.TRIALS, help="Networks of each kind."),
+    _option("--max-sequences", type=_Count(max=100_000_000), default=experiments.MAX_SEQUENCES,
+            help="Training sequences after which a trial ends unsolved."),
+    _option("--seed", type=_Count(0, 2**32 - 1), default=0, help="Of the first trial; the next has SEED + 1."),
+    _threads_option,
+    _option("--out", type=click.Path(), default=None, show_default="runs/TASK-LENGTH-YYYYMMDD-HHMMSS",
+            help="The folder for the figure and the tables; must not exist."),
 )  # fmt: skip
 _json_option = _flag("--json", "as_json", help="One JSON object on stdout, everything else on stderr.")
 _output_options = _options(
@@ -239,12 +286,13 @@ def main() -> None:
 
 
 @main.command(
+    short_help="Train on a ticker's prices, measure the model, and forecast.",
     epilog=_examples(
         "trendlstm train MSFT --years 4",
         "trendlstm train AAPL --lag 60 --seeds 5 --final-fit",
         "trendlstm train MSFT --features Close,Volume --horizon 5",
         "trendlstm train --csv prices.csv --out runs/mine",
-    )
+    ),
 )
 @click.argument("ticker", required=False)
 @_data_options
@@ -284,7 +332,7 @@ def train(
     console.print()
     status, failure = "finished", ""
     with folder:
-        _announce_compiling(console)
+        _compile(console, config.network.dtype)
         try:
             with console.progress("Training", config.fit.epochs * config.seeds) as bar:
                 pipeline.train(result, _show_on(bar))
@@ -299,9 +347,13 @@ def train(
             if not no_plot:
                 _draw(result, folder.stage)
         except KeyboardInterrupt:
+            if not result.histories:  # no network has finished an epoch: there is nothing to keep
+                raise
             status, failure = "interrupted", "Interrupted; the best weights so far are"
-        except TrainingError as error:
-            status, failure = "diverged", f"{error} They are"
+        except (TrainingError, DataError) as error:
+            if not result.histories:
+                raise
+            status, failure = "diverged", f"{error} The weights are"
         document = runs.write_run(folder.stage, result, status)
         path = folder.publish()
     if failure:
@@ -319,7 +371,10 @@ def train(
         console.json({"run": path, **document})
 
 
-@main.command(epilog=_examples("trendlstm forecast runs/MSFT-20261121-093000 --days 5"))
+@main.command(
+    short_help="Forecast the next sessions with a trained model.",
+    epilog=_examples("trendlstm forecast runs/MSFT-20261121-093000 --days 5"),
+)
 @click.argument("run", type=click.Path())
 @_option(
     "--days",
@@ -368,8 +423,12 @@ def forecast(
         )
     console.print(report.prices_sentence(provenance))
     console.print(
-        f"The model learned from prices until {forecaster.learned_until}"
-        + (", in a final fit on all rows of its run." if loaded.is_final_fit else ".")
+        f"The model was trained on prices until {forecaster.learned_until}"
+        + (
+            ", in a final fit on all rows of its run, for the epochs that validation chose."
+            if loaded.is_final_fit
+            else "; the validation rows after them chose its epoch."
+        )
     )
     console.print()
     report.show_forecast(console, table, f"Forecast of {data.ticker}")
@@ -409,10 +468,11 @@ def summary(input_size: int, lag: int, horizon: int, as_json: bool, **options: A
 
 
 @main.command(
+    short_help="Check whether predictions depend on later prices.",
     epilog=_examples(
         "trendlstm leakcheck MSFT --epochs 10",
         "trendlstm leakcheck AAPL --features Close,Volume --scaling standard",
-    )
+    ),
 )
 @click.argument("ticker", required=False)
 @_data_options
@@ -423,9 +483,11 @@ def summary(input_size: int, lag: int, horizon: int, as_json: bool, **options: A
 def leakcheck(ticker: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Change the future of TICKER's prices and see whether anything before it changes.
 
-    After each of three days the prices are perturbed, truncated and shuffled; each time everything is fitted and
-    predicted again, and what came before that day is compared bit by bit: the scaler, drift, ridge, the network's
-    predictions and its recursive forecast. Exit code 1 if anything changed. TICKER is MSFT unless given.
+    The prices after the last training day, the first test day that closes a forecast and the middle of the test days
+    are perturbed, shuffled and (except after the first of these days) truncated. Each time all is fitted and predicted
+    again, and what must not depend on those prices is compared bit by bit: the scaler and the predictions of drift;
+    after the two test days also the test predictions of ridge and of the network, and its recursive forecast. Exit
+    code 1 if anything changed. TICKER is MSFT unless given.
     """
     console = _console(as_json, quiet)
     config = _train_config(ticker, options)
@@ -435,7 +497,7 @@ def leakcheck(ticker: str | None, as_json: bool, quiet: bool, **options: Any) ->
     result = pipeline.prepare(config, _load_prices(config.data))
     console.print(report.prices_sentence(result.provenance))
     console.print()
-    _announce_compiling(console)
+    _compile(console, config.network.dtype)
     with console.progress("Training", MOST_OBSERVATIONS * config.fit.epochs * config.seeds) as bar:
         checks = pipeline.leak_check(result, _show_on(bar))
     report.show_leak_checks(console, checks, config.network.cell)
@@ -454,7 +516,169 @@ def leakcheck(ticker: str | None, as_json: bool, quiet: bool, **options: Any) ->
     click.get_current_context().exit(int(leaks))
 
 
-@main.command(epilog=_examples("trendlstm doctor"))
+@main.command(
+    short_help="Compare the LSTM with other models on the same prices.",
+    epilog=_examples(
+        "trendlstm compare --baseline rnn",
+        "trendlstm compare AAPL --baseline ann --baseline ridge --match params",
+    ),
+    context_settings={"default_map": {"lag": 60, "seeds": 5}},
+)
+@click.argument("ticker", required=False)
+@_option(
+    "--baseline",
+    "baselines",
+    type=click.Choice(COMPARED),
+    multiple=True,
+    default=("rnn",),
+    help="What the LSTM is compared with; may be given several times. Persistence is always shown.",
+)
+@_option(
+    "--match",
+    type=click.Choice(MATCHES),
+    default="hidden",
+    help="What all networks share: hidden units, or as nearly as can be the number of parameters.",
+)
+@_data_options
+@_window_options
+@_layer_options
+@_fit_options
+@_option(
+    "--out",
+    type=click.Path(),
+    default=None,
+    show_default="runs/compare-TICKER-YYYYMMDD-HHMMSS",
+    help="The folder for the figures and tables; must not exist.",
+)
+@_flag("--no-plot", help="Draw no pictures.")
+@_output_options
+def compare(
+    ticker: str | None,
+    baselines: tuple[str, ...],
+    match: str,
+    out: str | None,
+    no_plot: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Compare the LSTM with other models on TICKER's prices, and see which networks forget.
+
+    Errors on the test rows, then how much of the gradient reaches the past in RNNs and LSTMs of different initial
+    weights, before and after training. TICKER is MSFT unless given; with --csv it is only a label.
+    """
+    console = _console(as_json, quiet)
+    config = _train_config(ticker, {**options, "cell": "lstm"})
+    from . import runs
+    from .evaluation import compare as comparing
+    from .gradients import is_compiled
+
+    folder = runs.RunFolder(out, f"compare-{config.data.ticker}")
+    comparison = comparing.prepare(config, baselines, match, _load_prices(config.data))
+    console.print(report.prices_sentence(comparison.provenance))
+    console.print(report.comparison_sentence(comparison))
+    console.print()
+    if not is_compiled():
+        console.notice("Compiling the kernels for this machine: once, some 10 to 30 seconds.")
+    with folder:
+        with console.progress("Gradients before training", 1) as bar:
+            comparing.measure_gradients(comparison, "initial", bar.update)
+        with console.progress("Training", config.fit.epochs * config.seeds * len(comparison.variants)) as bar:
+            comparing.train(comparison, _show_on(bar))
+        with console.progress("Gradients after training", 1) as bar:
+            comparing.measure_gradients(comparison, "trained", bar.update)
+        comparing.assess(comparison)
+        document = comparing.write_comparison(folder.stage, comparison)
+        if not no_plot:
+            from .plots import plot_comparison
+
+            plot_comparison(comparison, folder.stage)
+        path = folder.publish()
+    report.show_comparison(console, comparison)
+    console.print()
+    report.show_gradients(console, comparison)
+    console.print()
+    console.print("\n".join(comparison.conclusions))
+    console.print()
+    console.print(f"The comparison is in {path}.")
+    if as_json:
+        console.json({"run": path, **document})
+
+
+@main.command(
+    short_help="Repeat a long-lag experiment of the first LSTM paper.",
+    epilog=_examples(
+        "trendlstm reproduce adding --length 100",
+        "trendlstm reproduce temporal-order --variant 6b",
+        "trendlstm reproduce long-lag --cell lstm --cell rnn --trials 5",
+    ),
+)
+@click.argument("task", type=click.Choice(experiments.TASKS))
+@_reproduce_options
+@_flag("--no-plot", help="Draw no picture.")
+@_output_options
+def reproduce(
+    task: str, length: int | None, variant: str | None, cells: tuple[str, ...], forget_biases: tuple[str, ...],
+    init: str, trials: int, max_sequences: int, seed: int, threads: int | None, out: str | None, no_plot: bool,
+    as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Repeat a long-lag experiment of the paper that introduced the LSTM, beside the paper's own figures.
+
+    adding: add two marked numbers of a long random sequence. temporal-order: in which order two or three symbols
+    came. long-lag: a symbol comes again after many random others.
+    """
+    console = _console(as_json, quiet)
+    from . import runs
+    from .experiments import report as say
+    from .experiments import tasks
+    from .experiments import trials as learning
+
+    chosen = tasks.make_task(task, length, variant)
+    biases = [bias if bias == "chrono" else int(bias) for bias in forget_biases]
+    models = learning.make_models(cells, biases, init)
+    folder = runs.RunFolder(out, chosen.name)
+    console.print(say.task_sentences(chosen))
+    console.print()
+    if not learning.is_compiled():
+        console.notice("Compiling the kernels for this machine: once, some 10 seconds.")
+    start = time.perf_counter()
+    with folder:
+        with console.progress("Training", 1) as bar:
+            results = learning.run_trials(
+                chosen, models, trials=trials, max_sequences=max_sequences, seed=seed, n_threads=threads,
+                progress=lambda progress: bar.update(progress.share, say.progress_text(progress)),
+            )  # fmt: skip
+        document = say.describe(chosen, results, max_sequences, seed, time.perf_counter() - start)
+        say.write_files(folder.stage, document, results)
+        if not no_plot:
+            from .plots import plot_trials
+
+            plot_trials(results, chosen, folder.stage / "errors.png")
+        path = folder.publish()
+    say.show_trials(console, chosen, results)
+    console.print()
+    say.show_findings(console, document)
+    console.print(f"All {len(results)} trials took {document['seconds']:.1f} s. The results are in {path}.")
+    if as_json:
+        console.json({"run": path, **document})
+
+
+@main.command(short_help="Compile the kernels now.", epilog=_examples("trendlstm warmup"))
+@_option("--dtype", type=click.Choice(DTYPES), default=NetworkConfig.dtype, help="Of the arithmetic.")
+@_flag("--quiet", help="Say nothing.")
+def warmup(dtype: str, quiet: bool) -> None:
+    """Compile the kernels now, so that the first training starts at once."""
+    console = _console(as_json=False, quiet=quiet)
+    _compile(console, dtype)
+    from .kernels.compile import cache_folder
+
+    console.notice(f"The {dtype} kernels are in {cache_folder()}.")
+
+
+@main.command(
+    short_help="Show versions, threads, caches, and whether Yahoo answers.",
+    epilog=_examples("trendlstm doctor"),
+)
 @_json_option
 def doctor(as_json: bool) -> None:
     """Show versions, vector width, threads, GPU, cache folders, and whether Yahoo answers."""
@@ -472,7 +696,10 @@ def data() -> None:
     """Fetch, show or clear cached prices."""
 
 
-@data.command(epilog=_examples("trendlstm data fetch MSFT AAPL --years 10"))
+@data.command(
+    short_help="Fetch prices from Yahoo now and keep them in the cache.",
+    epilog=_examples("trendlstm data fetch MSFT AAPL --years 10"),
+)
 @click.argument("tickers", nargs=-1, required=True)
 @_years_option
 @_json_option
@@ -554,11 +781,18 @@ def _console(as_json: bool, quiet: bool = False) -> Console:
     return console
 
 
-def _announce_compiling(console: Console) -> None:
+def _compile(console: Console, dtype: str) -> None:
+    """Compile the kernels if this machine has not yet, on this thread, where Ctrl-C is heard at once."""
     from .kernels.compile import has_compiled
 
-    if not has_compiled():
-        console.notice("Compiling the kernels for this machine: once, some 10 to 20 seconds.")
+    if has_compiled(dtype):
+        return
+    from .training import compile_kernels
+
+    console.notice(f"Compiling the {dtype} kernels for this machine: once, some 10 to 20 seconds.")
+    start = time.perf_counter()
+    compile_kernels(dtype)
+    console.notice(f"Compiled in {time.perf_counter() - start:.1f} s.")
 
 
 def _network_config(options: dict[str, Any], input_size: int, output_size: int, lag: int) -> NetworkConfig:
@@ -618,11 +852,16 @@ def _draw(result: "Result", folder: Path) -> None:
     config, provenance = result.config, result.provenance
     ticker, network = config.data.ticker, config.network
     plot_losses(result.histories, folder / "losses.png", title=f"{ticker}: training of the network")
-    recursive = " and the recursive forecast" if result.forecaster.is_recursive else ""
+    horizon = config.window.horizon
+    predictions = "one-step predictions" if horizon == 1 else f"predictions (step 1 of {horizon})"
+    drawn = f"closing price and {predictions}"
+    if result.forecaster.is_recursive:
+        drawn = f"closing price, {predictions} and the recursive forecast"
     plot_predictions(
         result.predictions,
         folder / "predictions.png",
-        title=f"{ticker}: closing price, one-step predictions{recursive}",
+        title=f"{ticker}: {drawn}",
         subtitle=f"{network.cell}, {network.hidden_size} hidden units, lag {config.window.lag}, "
-        f"{config.window.scaling} scaling; prices {provenance['start']} to {provenance['end']}",
+        f"{config.window.scaling} scaling, epoch chosen by validation; "
+        f"prices {provenance['start']} to {provenance['end']}",
     )

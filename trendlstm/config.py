@@ -15,6 +15,8 @@ INITS = ("orthogonal", "glorot", "uniform")
 FORGET_BIASES = (0, 1, "chrono")
 SCALINGS = ("window", "standard", "minmax", "none")
 SOURCES = ("auto", "yahoo", "cache", "sample")
+COMPARED = ("rnn", "ann", "lstm1997", "persistence", "ridge")  # what the LSTM may be compared with
+MATCHES = ("hidden", "params")
 FEATURES = ("Open", "High", "Low", "Close", "Volume")
 
 
@@ -29,6 +31,13 @@ def _is_count(value: Any, least: int = 1) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _make_int(settings: object, name: str) -> None:
+    """Turn NumPy's whole numbers into Python's, which JSON knows; leave anything else to the checks."""
+    value = getattr(settings, name)
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        object.__setattr__(settings, name, int(value))
 
 
 class _Settings:
@@ -71,6 +80,10 @@ class NetworkConfig(_Settings):
     forget_bias: int | str = 1
 
     def __post_init__(self) -> None:
+        for name in ("input_size", "hidden_size", "output_size", "seed", "lag", "forget_bias"):
+            _make_int(self, name)
+        if isinstance(self.dense, tuple) and all(map(_is_count, self.dense)):
+            object.__setattr__(self, "dense", tuple(map(int, self.dense)))
         for name in ("input_size", "hidden_size", "output_size"):
             _require(_is_count(getattr(self, name)), name, getattr(self, name), "a whole number from 1 up")
         _require(
@@ -93,7 +106,12 @@ class NetworkConfig(_Settings):
         for name in ("bias", "squash_output"):
             _require(isinstance(getattr(self, name), bool), name, getattr(self, name), "True or False")
         _require(self.init in INITS, "init", self.init, f"one of {', '.join(INITS)}")
-        _require(self.forget_bias in FORGET_BIASES, "forget_bias", self.forget_bias, "0, 1 or 'chrono'")
+        _require(
+            not isinstance(self.forget_bias, bool) and self.forget_bias in FORGET_BIASES,
+            "forget_bias",
+            self.forget_bias,
+            "0, 1 or 'chrono'",
+        )
         if self.cell == "ann" and self.lag is None:
             raise OptionError("cell 'ann' needs lag=, the number of time steps in its flattened window.")
         if self.cell == "lstm" and self.forget_bias == "chrono":
@@ -162,6 +180,15 @@ class WindowConfig(_Settings):
     scaling: str = "window"
     split: tuple[float, float, float] = (0.8, 0.1, 0.1)
 
+    def __post_init__(self) -> None:
+        for name in ("lag", "horizon"):
+            _require(_is_count(getattr(self, name)), name, getattr(self, name), "a whole number from 1 up")
+        known = isinstance(self.features, tuple) and set(self.features) <= set(FEATURES)
+        _require(known, "features", self.features, f"a tuple of names among {', '.join(FEATURES)}")
+        _require(self.scaling in SCALINGS, "scaling", self.scaling, f"one of {', '.join(SCALINGS)}")
+        three = isinstance(self.split, tuple) and len(self.split) == 3 and all(map(_is_number, self.split))
+        _require(three, "split", self.split, "a tuple of three numbers")
+
 
 @dataclass(frozen=True)
 class DataConfig(_Settings):
@@ -172,6 +199,11 @@ class DataConfig(_Settings):
     source: str = "auto"
     csv: str | None = None
     calendar: str | None = None
+
+    def __post_init__(self) -> None:
+        _require(isinstance(self.ticker, str), "ticker", self.ticker, "a text")
+        _require(_is_number(self.years) and self.years > 0, "years", self.years, "a number above 0")
+        _require(self.source in SOURCES, "source", self.source, f"one of {', '.join(SOURCES)}")
 
 
 @dataclass(frozen=True)

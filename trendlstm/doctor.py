@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from . import __version__
+from .errors import OptionError
 
 YAHOO_SECONDS = 10.0
 _GPU_PACKAGE = "numba-cuda"
@@ -62,46 +63,52 @@ def _vectors() -> str:
 
 
 def _threads() -> str:
-    from .threads import available_threads
+    from .threads import available_threads, thread_count
 
-    asked = os.environ.get("TRENDLSTM_NUM_THREADS")
-    limit = f", of which TRENDLSTM_NUM_THREADS asks for {asked}" if asked else ""
-    return f"{available_threads()} of the machine's {os.cpu_count()} cores may be used{limit}"
+    cores = f"{available_threads()} of the machine's {os.cpu_count()} cores may be used"
+    if not os.environ.get("TRENDLSTM_NUM_THREADS"):
+        return cores
+    try:
+        return f"{cores}, of which TRENDLSTM_NUM_THREADS asks for {thread_count(None)}"
+    except OptionError as error:
+        return f"{cores}; invalid: {error}"
 
 
 def _gpu() -> str:
+    unused = "not used: this version computes on the processor alone"
     if find_spec("numba_cuda") is None:
-        return f"not used: {_GPU_PACKAGE} is not installed (pip install 'trendlstm[cuda]')"
+        return unused
     from numba import cuda
 
     try:
         device = cuda.get_current_device()
     except Exception as error:  # the driver's own errors, of which numba has many kinds
-        return f"none found by {_GPU_PACKAGE} {version(_GPU_PACKAGE)} ({type(error).__name__})"
+        return f"{unused} (and {_GPU_PACKAGE} finds none: {type(error).__name__})"
     name = device.name.decode() if isinstance(device.name, bytes) else device.name
-    return f"{name}, found by {_GPU_PACKAGE} {version(_GPU_PACKAGE)}"
+    return f"{unused} ({_GPU_PACKAGE} {version(_GPU_PACKAGE)} finds {name})"
 
 
 def _caches() -> dict[str, str]:
     from .data.cache import cache_root, list_cache
     from .kernels.compile import cache_folder, has_compiled
 
-    entries = list_cache()
+    entries, prices, kernels = list_cache(), cache_root() / "prices", cache_folder()
     compiled = (
         "compiled"
-        if has_compiled()
+        if has_compiled("float32")
         else "not compiled yet: the first training takes some 10 to 20 seconds more"
     )
     return {
-        "price cache": f"{cache_root() / 'prices'}: {len(entries)} tickers{_unwritable(cache_root())}",
-        "kernel cache": f"{cache_folder()}: {compiled}",
+        "price cache": f"{prices}: {len(entries)} tickers{_unwritable(prices, 'nothing is kept')}",
+        "kernel cache": f"{kernels}: {compiled}{_unwritable(kernels, 'every process compiles anew')}",
     }
 
 
-def _unwritable(folder: Path) -> str:
+def _unwritable(folder: Path, consequence: str) -> str:
     """A remark if the folder, or the first that exists above it, cannot be written."""
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return "" if os.access(existing, os.W_OK) else "; it cannot be written, so nothing is kept"
+    writable = existing.is_dir() and os.access(existing, os.W_OK)
+    return "" if writable else f"; it cannot be written, so {consequence}"
 
 
 def _yahoo() -> str:
@@ -115,7 +122,7 @@ def _yahoo() -> str:
     def ask() -> None:
         today = pd.Timestamp.now("UTC").tz_localize(None).normalize()
         try:
-            rows, _ = yahoo._ask("MSFT", today - pd.Timedelta(days=7), today)
+            rows, _ = yahoo.ask_once("MSFT", today - pd.Timedelta(days=7), today)
             answer[0] = f"answers: {len(rows)} sessions of MSFT, the newest of {rows.index[-1]:%Y-%m-%d}"
         except Exception as error:
             answer[0] = f"no prices: {error}"

@@ -1,5 +1,11 @@
 """The errors that trendlstm raises on purpose; each message is one sentence that says what to do."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .training import History
+
 
 class TrendLSTMError(Exception):
     """Base of every error of this package. `exit_code` is what the command line returns for it."""
@@ -22,7 +28,31 @@ class SourceError(TrendLSTMError, RuntimeError):
 
 
 class TrainingError(TrendLSTMError, ArithmeticError):
-    """Training cannot go on, for example because the loss is no longer finite."""
+    """Training cannot go on, because a loss or weight is no longer finite.
+
+    Attributes
+    ----------
+    histories : list of History
+        How each fit went until then.
+    """
+
+    def __init__(self, message: str, histories: "Sequence[History]" = ()) -> None:
+        super().__init__(message)
+        self.histories = list(histories)
+
+
+class FitInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a fit; the networks have their best weights so far.
+
+    Attributes
+    ----------
+    histories : list of History
+        How each fit went until then.
+    """
+
+    def __init__(self, histories: "Sequence[History]") -> None:
+        super().__init__()
+        self.histories = list(histories)
 
 
 class RunError(TrendLSTMError, RuntimeError):

@@ -17,6 +17,9 @@ FloatArray = NDArray[np.float64]
 
 BAND = 0.8  # share of the validation errors that a forecast's band holds
 LEAST_ERRORS = 20  # fewer validation errors than this give no band
+LEAST_SPANS = (
+    5  # nor do fewer spans that do not overlap: the errors of long steps are nearly all the same ones
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,14 +94,14 @@ class Forecaster:
             A forecast ran away beyond all numbers, or to 0 where window scaling takes its logarithm.
         """
         if not self.is_recursive:
-            raise OptionError("a recursive forecast needs a model of Close alone with horizon 1.")
+            raise OptionError("A recursive forecast needs a model of Close alone with horizon 1.")
         path = np.concatenate([closes, np.empty((len(closes), steps))], axis=1)
         for step in range(steps):
             window = path[:, step : step + self.lag]
             anchors = window[:, -1]
             if self.scaler.scaling == "window" and not anchors.all():
                 raise DataError(
-                    "the recursive forecast ran down to a price of 0: train again with a lower learning rate or "
+                    "The recursive forecast ran down to a price of 0: train again with a lower learning rate or "
                     "clipped gradients."
                 )
             x = self.scaler.inputs(window[:, :, None], anchors)
@@ -111,7 +114,7 @@ class Forecaster:
 
 
 def error_bands(forecaster: Forecaster, windows: Windows) -> list[tuple[float, float]]:
-    """The range of the validation errors at each step ahead.
+    """How far off the forecasts of the validation rows were, at each step ahead.
 
     Parameters
     ----------
@@ -122,18 +125,20 @@ def error_bands(forecaster: Forecaster, windows: Windows) -> list[tuple[float, f
     Returns
     -------
     list of (low, high)
-        For step 1, 2, ...: quantiles (1 - BAND) / 2 and (1 + BAND) / 2 of (actual - forecast) / close at the origin.
-        A direct model has its m steps; a recursive one, started at every validation origin, as many as have
-        LEAST_ERRORS errors or more.
+        For step 1, 2, ...: -q and q, the BAND quantile of |actual - forecast| / close at the origin, so that a band
+        around a forecast holds it. A direct model has at most its m steps; a recursive one is started at every
+        validation origin. Neither has more steps than leave LEAST_ERRORS errors, and LEAST_SPANS spans of so many
+        steps among the n validation origins that do not overlap.
     """
     validation = windows.validation
     n = len(validation.anchors)
     if n < LEAST_ERRORS:
         return []
+    steps = n // LEAST_SPANS
     if not forecaster.is_recursive:
         errors = validation.actual - forecaster.predict(validation.x, validation.anchors)
-        return [_band(error / validation.anchors) for error in errors.T]
-    steps = n - LEAST_ERRORS + 1
+        return [_band(error / validation.anchors) for error in errors.T[:steps]]
+    steps = min(steps, n - LEAST_ERRORS + 1)
     histories = np.stack([windows.close[t - windows.lag + 1 : t + 1] for t in validation.origins])
     forecasts = forecaster.recurse(histories, steps)
     closes, anchors = validation.actual[:, 0], validation.anchors
@@ -172,7 +177,7 @@ def forecast_table(
     """
     if len(prices) < forecaster.lag:
         raise DataError(
-            f"the model looks back {forecaster.lag} sessions, but there are only {len(prices)} prices: "
+            f"The model looks back {forecaster.lag} sessions, but there are only {len(prices)} prices: "
             "give more of them."
         )
     close = prices["Close"].to_numpy(np.float64)
@@ -201,5 +206,5 @@ def forecast_table(
 
 
 def _band(errors: FloatArray) -> tuple[float, float]:
-    low, high = np.quantile(errors, [(1 - BAND) / 2, (1 + BAND) / 2])
-    return float(low), float(high)
+    half = float(np.quantile(np.abs(errors), BAND))
+    return -half, half

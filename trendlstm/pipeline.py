@@ -11,6 +11,7 @@ import pandas as pd
 from .config import NetworkConfig, TrainConfig
 from .data.calendar import next_sessions
 from .data.windows import Windows, all_samples, make_windows
+from .errors import FitInterrupted, TrainingError
 from .evaluation.baselines import BASELINES
 from .evaluation.leakcheck import MOST_OBSERVATIONS, LeakCheck, check_for_leaks
 from .evaluation.metrics import StepMetrics, evaluate, rmse
@@ -95,7 +96,7 @@ def train(result: Result, progress: Callable[[Progress], None] | None = None) ->
     Raises
     ------
     TrainingError, KeyboardInterrupt
-        As `training.fit`; the networks then hold their best weights so far.
+        As `training.fit`; `result` then holds the networks that finished an epoch, with their best weights so far.
     """
     start = time.perf_counter()
     networks, windows = result.forecaster.networks, result.windows
@@ -105,11 +106,18 @@ def train(result: Result, progress: Callable[[Progress], None] | None = None) ->
         progress=progress,
         **result.config.fit.to_dict(),
     )
-    if len(networks) == 1:
-        result.histories = [fit(networks[0], windows.train.x, windows.train.y, **settings)]
-    else:
-        result.histories = fit_many(networks, windows.train.x, windows.train.y, **settings)
-    result.seconds["fit"] = time.perf_counter() - start
+    try:
+        if len(networks) == 1:
+            result.histories = [fit(networks[0], windows.train.x, windows.train.y, **settings)]
+        else:
+            result.histories = fit_many(networks, windows.train.x, windows.train.y, **settings)
+    except (FitInterrupted, TrainingError) as error:
+        trained = [(n, h) for n, h in zip(networks, error.histories, strict=True) if h.best_epoch >= 0]
+        result.forecaster = replace(result.forecaster, networks=tuple(network for network, _ in trained))
+        result.histories = [history for _, history in trained]
+        raise
+    finally:
+        result.seconds["fit"] = time.perf_counter() - start
 
 
 def assess(result: Result) -> None:

@@ -4,6 +4,7 @@ Figures are built without pyplot: no window, no global state, safe in any thread
 and Ito (2008), which stay distinct in the common forms of colour blindness.
 """
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +17,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from trendlstm.atomic import replace_file
+from trendlstm.report import decimals
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from trendlstm.evaluation.compare import Comparison
+    from trendlstm.experiments.tasks import Task
+    from trendlstm.experiments.trials import Trial
     from trendlstm.training import History
 
 BLACK, ORANGE, GREEN, BLUE = "#000000", "#E69F00", "#009E73", "#0072B2"
 VERMILLION, GREY = "#D55E00", "#666666"
+PURPLE, SKY = "#CC79A7", "#56B4E9"
 DPI = 110
 ENLARGED_ROWS = 250  # more of them cannot be told apart
 LEGEND: dict[str, Any] = {
@@ -62,8 +68,8 @@ def plot_losses(history: "History | Sequence[History]", path: str | Path, *, tit
 def plot_predictions(predictions: pd.DataFrame, path: str | Path, *, title: str, subtitle: str = "") -> None:
     """Draw actual closing prices, one-step predictions per split and the recursive forecast.
 
-    The lower panel enlarges the test rows (the last 250 of them) and adds persistence, the previous close,
-    with the root mean squared error of both over all test rows, in the price's currency.
+    The lower panel enlarges the test forecasts (the last 250 of them) and adds persistence, the previous close,
+    with the root mean squared error of both over all test forecasts, in the price's currency.
 
     Parameters
     ----------
@@ -81,6 +87,52 @@ def plot_predictions(predictions: pd.DataFrame, path: str | Path, *, title: str,
         The file cannot be written; an earlier one stays as it was.
     """
     _save(_predictions_figure(predictions, title, subtitle), path)
+
+
+def plot_trials(trials: "Sequence[Trial]", task: "Task", path: str | Path) -> None:
+    """Draw the error of every trial against the training sequences that it has seen, and where it was solved.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+        From `run_trials`; one colour a model.
+    task : Task
+        Whose criterion and published figure are drawn too.
+    path : str or Path
+        The PNG file to create or replace.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; an earlier one stays as it was.
+    """
+    _save(_trials_figure(trials, task), path)
+
+
+def plot_comparison(comparison: "Comparison", folder: str | Path) -> None:
+    """Draw the four pictures of a comparison.
+
+    `learning.png`: losses of the compared networks against the epoch, with their spread over the seeds.
+    `predictions.png`: what every model says on the test rows. `gradients.png`: |dL/dh| against the lag, of every
+    network of the gradient table. `terms.png`: the terms of the sum that is dL/dW_hh, likewise.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Filled to its end.
+    folder : str or Path
+        Where the PNG files are created or replaced.
+
+    Raises
+    ------
+    OSError
+        A file cannot be written; an earlier one stays as it was.
+    """
+    folder = Path(folder)
+    _save(_learning_figure(comparison), folder / "learning.png")
+    _save(_models_figure(comparison), folder / "predictions.png")
+    _save(_gradients_figure(comparison), folder / "gradients.png")
+    _save(_terms_figure(comparison), folder / "terms.png")
 
 
 def _losses_figure(history: "History | Sequence[History]", title: str) -> Figure:
@@ -182,7 +234,7 @@ def _draw_whole(axes: Axes, actual: pd.Series, first: pd.DataFrame, kind: str) -
     if len(recursive):
         last_seen = actual.index[actual.index < recursive.index[0]][-1:]
         joined = pd.concat([actual[last_seen], recursive])
-        label = f"recursive forecast: sees no price after {last_seen[0]:%Y-%m-%d}"
+        label = f"recursive forecast: fed no price after {last_seen[0]:%Y-%m-%d}"
         # one that runs away must not press all prices into a flat line
         if recursive.min() < low - span or recursive.max() > high + span:
             label += " (off the chart)"
@@ -214,15 +266,327 @@ def _draw_test(axes: Axes, actual: pd.Series, test: pd.DataFrame, kind: str) -> 
         (test["prediction"], kind, {"color": GREEN, "linewidth": 1.9}),
         (previous, "previous close (persistence)", {"color": BLACK, "linewidth": 1, "dashes": (3, 2)}),
     ]
-    for prices, name, style in lines:
+    errors = [float(np.sqrt(np.mean((prices - close) ** 2))) for prices, _, _ in lines]
+    digits = decimals(errors[-1], 4)  # as in the table of `trendlstm train`
+    for (prices, name, style), error in zip(lines, errors, strict=True):
         if prices is not close:
-            name += f": RMSE {np.sqrt(np.mean((prices - close) ** 2)):,.4g}"
+            name += f": RMSE {error:,.{digits}f}"
         shown = prices[-ENLARGED_ROWS:]
         axes.plot(shown.index, shown, marker=_dot(shown), label=name, **style)
     which = f"{len(test)}" if len(test) <= ENLARGED_ROWS else f"last {ENLARGED_ROWS} of {len(test)}"
-    question = f"The {which} test rows enlarged: is the prediction nearer than the previous close?"
+    question = f"The {which} test forecasts enlarged: is the prediction nearer than the previous close?"
     axes.set_title(question, loc="left", fontsize=12, fontweight="bold", pad=27)
     axes.legend(**LEGEND, ncols=3)
+
+
+def _trials_figure(trials: "Sequence[Trial]", task: "Task") -> Figure:
+    from trendlstm.experiments.report import by_model
+    from trendlstm.experiments.trials import CURVE_STEP
+
+    groups = by_model(trials)
+    figure = Figure(figsize=(1200 / DPI, 700 / DPI), dpi=DPI)
+    figure.subplots_adjust(left=0.095, right=0.975, top=0.91 - 0.036 * ((len(groups) + 4) // 2), bottom=0.1)
+    axes = figure.add_subplot()
+    _title(figure, f"{task.title}: error against training sequences", y=0.955)
+    longest = max(trial.sequences for trial in trials)
+    colours = (BLUE, ORANGE, GREEN, PURPLE, SKY)
+    of_lstms = iter(colours)
+    for model, group in groups.items():
+        colour = VERMILLION if model.cell == "rnn" else next(of_lstms, GREY)
+        # dashed, so that other networks that learn nothing either show through
+        dashes: dict[str, Any] = {"dashes": (3, 3)} if model.cell == "rnn" else {}
+        solved = [trial for trial in group if trial.outcome == "solved"]
+        for trial in group:
+            seen = np.minimum(np.arange(1, len(trial.curve) + 1) * CURVE_STEP, trial.sequences)
+            marker = "." if len(seen) == 1 else ""
+            axes.plot(seen, trial.curve, color=colour, linewidth=1.1, alpha=0.75, marker=marker, **dashes)
+        axes.plot(
+            [trial.sequences for trial in solved], [trial.curve[-1] for trial in solved], linestyle="none",
+            marker="o", markersize=7, color=colour, markeredgecolor=BLACK, zorder=5,
+        )  # fmt: skip
+        axes.plot(
+            [], [], color=colour, linewidth=2.4, label=f"{model.label}: solved {len(solved)} of {len(group)}"
+        )
+    axes.plot([], [], linestyle="none", marker="o", markersize=7, color="white", markeredgecolor=BLACK,
+              label="solved: the criterion is met")  # fmt: skip
+    if task.criterion.mean < np.inf:
+        limit = task.criterion.mean
+        text = f"mean |error| must fall below {limit:g}"
+        axes.axhline(limit, color=BLACK, linewidth=1, dashes=(3, 2), label=text)
+    published = task.paper.sequences
+    text = f"the paper's LSTM: solved after {published:,} sequences"
+    if published <= longest:
+        axes.axvline(published, color=GREY, linewidth=1.6, linestyle=":", label=text)
+    else:
+        axes.plot([], [], linestyle="none", label=f"({text})")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.set_xlim(0, 1.02 * longest)
+    axes.set_ylabel(f"mean |error| of {CURVE_STEP:,} sequences, log scale", fontsize=12)
+    axes.set_xlabel("training sequences seen", fontsize=12)
+    axes.legend(**LEGEND, ncols=2)
+    _decorate(axes)
+    return figure
+
+
+# Of a comparison's models; ridge and persistence are no networks.
+_MODEL_COLOURS = {"lstm": BLUE, "rnn": VERMILLION, "ann": GREEN, "lstm1997": PURPLE, "ridge": ORANGE}
+# The two networks of the lecture notes' demonstration, and the others of the gradient table: colour and dashes.
+_HIGHLIGHTS = {"RNN, uniform": VERMILLION, "LSTM, chrono": BLUE}
+_OTHERS: dict[str, tuple[str, Any]] = {
+    "RNN, glorot": (ORANGE, (0, (1, 1.2))),
+    "RNN, orthogonal": (ORANGE, "-"),
+    "LSTM, forget bias 0": (SKY, (0, (1, 1.2))),
+    "LSTM, forget bias 1": (SKY, "-"),
+    "LSTM 1997": (PURPLE, "-"),
+}
+_FAINTEST = 1e-18  # what is smaller would press all other lines together
+
+
+def _learning_figure(comparison: "Comparison") -> Figure:
+    from trendlstm.evaluation.compare import display_name
+
+    figure = Figure(figsize=(1200 / DPI, 650 / DPI), dpi=DPI)
+    panels = figure.subplots(1, 2, sharey=True)
+    figure.subplots_adjust(left=0.095, right=0.975, top=0.79, bottom=0.165, wspace=0.08)
+    windows, seeds = comparison.windows, comparison.config.seeds
+    _title(figure, f"{comparison.config.data.ticker}: how the networks learn", y=0.955)
+    spread = f"mean of {seeds} seeds, band: lowest to highest" if seeds > 1 else "one seed"
+    _subtitle(figure, f"{spread}; circles: the epochs whose weights were kept, lowest validation loss", 0.912)
+    for axes, split, loss in zip(
+        panels, (windows.train, windows.validation), ("loss", "validation_loss"), strict=True
+    ):
+        for name, variant in comparison.models.items():
+            if variant is None:
+                continue
+            colour = _MODEL_COLOURS[name]
+            curves = [getattr(history, loss) for history in variant.histories]
+            shortest = min(map(len, curves))
+            together = np.stack([curve[:shortest] for curve in curves])
+            mean = together.mean(axis=0)
+            axes.fill_between(
+                _epochs(mean),
+                together.min(axis=0),
+                together.max(axis=0),
+                color=colour,
+                alpha=0.18,
+                linewidth=0,
+            )
+            axes.plot(
+                _epochs(mean), mean, color=colour, linewidth=2, marker=_dot(mean), label=display_name(name)
+            )
+            if loss == "validation_loss":
+                best = [history.best_epoch for history in variant.histories]
+                kept = [curve[epoch] for curve, epoch in zip(curves, best, strict=True)]
+                axes.plot(np.add(best, 1), kept, linestyle="none", marker="o", markersize=6, markerfacecolor="white",
+                          markeredgecolor=colour, markeredgewidth=1.5, zorder=5)  # fmt: skip
+        closes = np.repeat(split.anchors[:, None], windows.horizon, axis=1)
+        naive = np.mean((windows.scaler.targets(closes, split.anchors) - split.y) ** 2)
+        axes.axhline(naive, color=BLACK, linewidth=1.2, dashes=(3, 2), label="persistence (tomorrow = today)")
+        name, standing, _ = SPLITS[split.name]
+        axes.set_title(f"{name} loss ({standing})", loc="left", fontsize=12, fontweight="bold")
+        axes.set_xlabel("epoch", fontsize=12)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+        _decorate(axes)
+    low, high = panels[0].get_ylim()
+    if 0 < 10 * low < high:
+        panels[0].set_yscale("log")
+    panels[0].set_ylabel("mean squared error of the scaled target", fontsize=12)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0.089, 0.892), ncols=5,
+        frameon=False, fontsize=10.5, borderaxespad=0,
+    )  # fmt: skip
+    _caption(
+        figure, "A network whose validation loss stays above the dashed line has learned nothing that helps."
+    )
+    return figure
+
+
+def _models_figure(comparison: "Comparison") -> Figure:
+    from trendlstm.evaluation.compare import display_name
+
+    windows = comparison.windows
+    test, config = windows.test, comparison.config
+    shown = slice(-ENLARGED_ROWS, None)
+    dates = windows.dates[test.origins + 1][shown]
+    actual, previous = test.actual[:, 0], test.anchors
+
+    figure = Figure(figsize=(1200 / DPI, 900 / DPI), dpi=DPI)
+    prices, changes = figure.subplots(2, 1, sharex=True)
+    figure.subplots_adjust(left=0.095, right=0.955, top=0.845, bottom=0.095, hspace=0.2)
+    _title(figure, f"{config.data.ticker}: one-step predictions of all models on the test rows", y=0.968)
+    which = f"{len(actual)}" if len(actual) <= ENLARGED_ROWS else f"last {ENLARGED_ROWS} of {len(actual)}"
+    mean = f"networks: mean output of {config.seeds} seeds" if config.seeds > 1 else "networks: one seed"
+    _subtitle(figure, f"the {which} test rows, never trained on; {mean}", 0.935)
+    prices.plot(dates, actual[shown], color=BLACK, linewidth=2.4, label="actual close")
+    changes.vlines(
+        dates, 0, (actual - previous)[shown], color=GREY, alpha=0.45, linewidth=400 / (len(dates) + 20)
+    )
+    digits = decimals(comparison.assessments["persistence"].ensemble[0].rmse, 4)  # as in the table
+    lines = 1 + len(comparison.assessments)
+    for name, found in comparison.assessments.items():
+        predicted, error = found.predicted[:, 0], found.ensemble[0].rmse
+        style = {"color": _MODEL_COLOURS.get(name, BLACK), "linewidth": 1.5}
+        if name == "persistence":
+            style = {"color": BLACK, "linewidth": 1, "dashes": (3, 2)}
+        prices.plot(dates, predicted[shown], label=f"{display_name(name)}: RMSE {error:,.{digits}f}", **style)
+        changes.plot(dates, (predicted - previous)[shown], **style)
+    figure.legend(
+        *prices.get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0.089, 0.922),
+        ncols=lines if lines <= 4 else -(-lines // 2),
+        frameon=False, fontsize=10.5, borderaxespad=0,
+    )  # fmt: skip
+    prices.set_ylabel("closing price", fontsize=12)
+    prices.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}"))
+    changes.set_ylabel("change from the previous close", fontsize=12)
+    changes.set_title("The same as changes from the previous close: the bars were to be predicted", loc="left",
+                      fontsize=12, fontweight="bold")  # fmt: skip
+    changes.xaxis.set_major_locator(AutoDateLocator(minticks=4, maxticks=9))
+    if len(dates) <= 10:  # the locator would go on to hours
+        changes.set_xticks(dates)
+    changes.xaxis.set_major_formatter(DateFormatter("%Y-%m-%d" if np.ptp(dates).days < 370 else "%Y-%m"))
+    for axes in (prices, changes):
+        axes.margins(x=0.01)
+        _decorate(axes)
+    figure.align_ylabels()
+    _caption(
+        figure, "Above, every forecast looks good, for it follows yesterday's close. Below is what it adds."
+    )
+    return figure
+
+
+def _gradients_figure(comparison: "Comparison") -> Figure:
+    figure = _lags_figure(comparison, "dloss_dh", with_cell=True)
+    ticker = comparison.config.data.ticker
+    _title(figure, f"{ticker}: how much of the gradient is left, step by step into the past", 0.962)
+    _subtitle(figure, "|dL/dh| at k steps before the last, as a share of |dL/dh| at the last step", 0.92)
+    figure.axes[0].set_ylabel("share of the gradient that is left, log scale", fontsize=12)
+    _caption(
+        figure,
+        "Thick: the lecture notes' demonstration, the textbook RNN (uniform weights) against the LSTM with chrono "
+        "biases and its cell (dashed: |dL/dc|). Thin: the other networks of the table. Initial weights matter as well "
+        "as the cell: an RNN with orthogonal weights can forget less than an LSTM. What a network can remember is "
+        f"decided by the long-lag tasks (trendlstm reproduce). {_over_seeds(comparison)}",
+    )
+    return figure
+
+
+def _terms_figure(comparison: "Comparison") -> Figure:
+    figure = _lags_figure(comparison, "weight_terms", with_cell=False)
+    _title(
+        figure,
+        f"{comparison.config.data.ticker}: the sum that moves the recurrent weights, term by term",
+        0.962,
+    )
+    figure.text(
+        0.095, 0.912, r"$\frac{\partial L}{\partial W}=\sum_{k}\,\frac{\partial L}{\partial h_T}\,"
+        r"\frac{\partial h_T}{\partial h_{T-k}}\,\frac{\partial h_{T-k}}{\partial W}$",
+        fontsize=13, color=GREY, va="center",
+    )  # fmt: skip
+    figure.text(
+        0.26,
+        0.92,
+        "size of each term as a share of the last step's (k = 0)",
+        fontsize=11,
+        color=GREY,
+        va="center",
+    )
+    figure.axes[0].set_ylabel("size of the k-th term over that of k = 0, log scale", fontsize=12)
+    _caption(
+        figure,
+        "Where a line has fallen to 1e-6, a step that far back moves the weights by a millionth of what the last step "
+        "does: the network hardly learns from it. Thick: the lecture notes' demonstration. All terms together are the "
+        f"gradient that training uses; the term of the oldest step, k = {comparison.longest_lag}, is 0, for no state "
+        f"came before it. {_over_seeds(comparison)}",
+    )
+    return figure
+
+
+def _lags_figure(comparison: "Comparison", quantity: str, with_cell: bool) -> Figure:
+    """A quantity of every network against the lag, before and after training; lines are named at their ends."""
+    from trendlstm.evaluation.compare import STATES, profile
+
+    figure = Figure(figsize=(1400 / DPI, 720 / DPI), dpi=DPI)
+    panels = figure.subplots(1, 2, sharey=True)
+    figure.subplots_adjust(left=0.095, right=0.83, top=0.84, bottom=0.215, wspace=0.54)
+    lags = np.arange(comparison.windows.lag)
+    ends: list[list[tuple[float, str, str, bool]]] = []
+    for axes, state, name in zip(panels, STATES, ("before training", "after training"), strict=True):
+        ends.append([])
+        for variant in comparison.recurrent:
+            highlight = variant.name in _HIGHLIGHTS
+            colour, dashes = (_HIGHLIGHTS[variant.name], "-") if highlight else _OTHERS[variant.name]
+            curves = [(quantity, variant.name, dashes)]
+            if highlight and with_cell and variant.networks[0].config.cell == "lstm":
+                curves.append(("dloss_dc", "chrono LSTM's cell", (0, (4, 1.5))))
+            for what, label, dash in curves:
+                found = profile(variant, state, what)
+                if found is None:
+                    continue
+                relative, low, high = (
+                    np.where(values > _FAINTEST, values, np.nan)
+                    for values in (found.relative, found.low, found.high)
+                )
+                axes.plot(lags, relative, color=colour, linewidth=3 if highlight else 1.4, linestyle=dash,
+                          zorder=4 if highlight else 3, label=label)  # fmt: skip
+                if highlight:
+                    axes.fill_between(lags, low, high, color=colour, alpha=0.15, linewidth=0)
+                last = relative[np.isfinite(relative)][-1]
+                ends[-1].append((last, f"{label}: {_short(last)}", colour, highlight))
+        axes.set_title(name, loc="left", fontsize=12, fontweight="bold")
+        axes.set_xlabel("steps into the past, k", fontsize=12)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+        axes.set_xlim(0, max(1, lags[-1]))
+        axes.set_yscale("log")
+        _decorate(axes)
+    for axes, labels in zip(panels, ends, strict=True):
+        _name_ends(axes, labels)
+    return figure
+
+
+def _name_ends(axes: Axes, ends: list[tuple[float, str, str, bool]]) -> None:
+    """Write each line's name right of its last value, moved up or down until no two lie on one another."""
+    low, high = np.log10(axes.get_ylim())
+    spacing = 0.047
+    ends = sorted(ends)
+    wanted = [(np.log10(value) - low) / (high - low) for value, *_ in ends]
+    heights = np.array(wanted)
+    for _ in range(200):  # neighbours that are too near push each other away
+        for below in range(len(heights) - 1):
+            overlap = spacing - (heights[below + 1] - heights[below])
+            if overlap > 0:
+                heights[below] -= overlap / 2
+                heights[below + 1] += overlap / 2
+    for height, at, (_, label, colour, highlight) in zip(heights, wanted, ends, strict=True):
+        axes.annotate(
+            label, (1, at), (1.035, height), xycoords="axes fraction", textcoords="axes fraction", va="center",
+            fontsize=10, color=colour if highlight else BLACK, fontweight="bold" if highlight else "normal",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0,
+                        "relpos": (0, 0.5)},
+        )  # fmt: skip
+
+
+def _short(value: float) -> str:
+    return f"{value:.1g}" if value >= 0.01 else f"{value:.0e}".replace("e-0", "e-")
+
+
+def _over_seeds(comparison: "Comparison") -> str:
+    seeds = comparison.config.seeds
+    return f"Lines: medians over {seeds} seeds; bands: lowest to highest." if seeds > 1 else "One seed."
+
+
+def _subtitle(figure: Figure, text: str, y: float) -> None:
+    figure.text(figure.subplotpars.left, y, text, fontsize=11, color=GREY, va="center", parse_math=False)
+
+
+def _caption(figure: Figure, text: str) -> None:
+    text = textwrap.fill(text, int(13 * figure.get_figwidth()))
+    figure.text(figure.subplotpars.left, 0.02, text, fontsize=9.5, color=GREY, va="bottom", parse_math=False)
 
 
 def _title(figure: Figure, title: str, y: float) -> None:

@@ -186,17 +186,24 @@ def load_run(path: str | Path) -> Run:
         document = json.loads(document_path.read_text(encoding="utf-8"))
         status, config = document["status"], TrainConfig.from_dict(document["settings"])
         bands = [(float(low), float(high)) for low, high in document["forecast_bands"]]
+        count = len(document["fits"])
     except OSError as error:
         raise RunError(f"{document_path} cannot be read ({error.strerror}): train again.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{document_path} is damaged ({error}): train again.") from error
+    if count == 0:
+        raise RunError(f"{folder} holds no trained network, for its training ended before the first epoch did.")
     is_final_fit = config.final_fit and status == "finished"
-    names = _weight_files("final" if is_final_fit else "model", config.seeds)
+    names = _weight_files("final" if is_final_fit else "model", count)
     networks, extras = zip(*(load_with_extra(folder / name) for name in names), strict=True)
     try:
         scaler, learned_until = Scaler.from_dict(extras[0]["scaler"]), extras[0]["learned_until"]
     except (KeyError, TypeError) as error:
         raise RunError(f"{folder / names[0]} has no scaler in its header: train again.") from error
+    shape = len(config.window.features), config.window.horizon
+    for name, network in zip(names, networks, strict=True):
+        if (network.config.input_size, network.config.output_size) != shape:
+            raise RunError(f"{folder / name} does not fit the settings in {document_path}: train again.")
     forecaster = Forecaster(networks, scaler, config.window.lag, config.window.horizon, learned_until)
     return Run(folder, config, status, forecaster, is_final_fit, bands)
 

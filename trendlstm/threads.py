@@ -38,7 +38,7 @@ def thread_count(n_threads: int | None) -> int:
         if not text.isdecimal() or int(text) < 1:
             raise OptionError(f"TRENDLSTM_NUM_THREADS must be a whole number from 1 up, but is {text!r}.")
         return int(text)
-    if not isinstance(n_threads, numbers.Integral) or n_threads < 1:
+    if not isinstance(n_threads, numbers.Integral) or isinstance(n_threads, bool) or n_threads < 1:
         raise OptionError(f"n_threads must be a whole number from 1 up, but is {n_threads!r}.")
     return int(n_threads)
 

@@ -10,14 +10,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .config import FitConfig
-from .errors import DataError, OptionError, TrainingError
+from .errors import DataError, FitInterrupted, OptionError, TrainingError
 from .kernels import buffers
 from .kernels import fit as kernel
+from .kernels.compile import note_compiled
 from .kernels.gang import COUNTERS, STOP
 from .network import Network
 from .threads import run_together, thread_count
 
 Pair = tuple[np.ndarray, np.ndarray]
+
+_STOPPED = {
+    kernel.ALL_EPOCHS: "epochs",
+    kernel.PATIENCE: "patience",
+    kernel.STOPPED: "interrupted",
+    kernel.NOT_FINITE: "not finite",
+}
 
 
 class Progress(NamedTuple):
@@ -46,8 +54,8 @@ class History:
         Epochs finished.
     seconds : float
         Wall time.
-    stopped : {"epochs", "patience"}
-        Why it ended.
+    stopped : {"epochs", "patience", "interrupted", "not finite"}
+        Why it ended; the last two are found in the `histories` of `FitInterrupted` and `TrainingError`.
     """
 
     loss: np.ndarray
@@ -106,19 +114,21 @@ def fit(
     TrainingError
         A loss or weight became infinite or NaN. The network keeps the weights it would have had at the last good
         epoch (the initial ones if there was none).
-    KeyboardInterrupt
-        Ctrl-C; the network then has the best weights so far.
+    FitInterrupted
+        Ctrl-C (it is a KeyboardInterrupt); the network then has the best weights so far.
     """
     start = time.perf_counter()
     job = _Job(network, x, y, lengths, validation, _fit_config(settings))
     size = min(thread_count(n_threads), job.chunks)
     arguments = [(*job.arguments(), rank, size) for rank in range(size)]
-    try:
+
+    def train() -> None:
         run_together(kernel.fit_worker, arguments, _reporter([job], progress), job.stop)
-    finally:
-        job.finish()
+        job.seconds = time.perf_counter() - start
+
+    _run([job], train)
     _reporter([job], progress)()
-    return job.history(time.perf_counter() - start)
+    return job.history()
 
 
 def fit_many(
@@ -164,42 +174,59 @@ def fit_many(
         _Job(network, x, y, None, pair, config)
         for network, x, y, pair in zip(networks, inputs, targets, pairs, strict=True)
     ]
-    remaining = iter(range(count))
+    remaining = iter(jobs)
     lock = threading.Lock()
-    seconds = [0.0] * count
 
     def train_remaining() -> None:
         while True:
             with lock:
-                index = next(remaining, None)
-            if index is None or jobs[index].is_stopped():
+                job = next(remaining, None)
+            if job is None or job.is_stopped():
                 return
             start = time.perf_counter()
-            kernel.fit_worker(*jobs[index].arguments(), 0, 1)
-            jobs[index].release()
-            seconds[index] = time.perf_counter() - start
-            if jobs[index].outcome[0] == kernel.NOT_FINITE:
+            kernel.fit_worker(*job.arguments(), 0, 1)
+            job.release()
+            job.seconds = time.perf_counter() - start
+            if job.is_broken():
                 stop_all()
 
     def stop_all() -> None:
         for job in jobs:
             job.stop()
 
-    try:
-        run_together(
-            train_remaining, [()] * min(thread_count(n_threads), count), _reporter(jobs, progress), stop_all
-        )
-    finally:
-        errors = []
-        for index, job in enumerate(jobs):
-            try:
-                job.finish()
-            except TrainingError as error:
-                errors.append(TrainingError(f"Network {index}: {error}"))
-    if errors:
-        raise errors[0]
+    threads = min(thread_count(n_threads), count)
+    _run(jobs, lambda: run_together(train_remaining, [()] * threads, _reporter(jobs, progress), stop_all))
     _reporter(jobs, progress)()
-    return [job.history(duration) for job, duration in zip(jobs, seconds, strict=True)]
+    return [job.history() for job in jobs]
+
+
+def compile_kernels(dtype: str = "float32") -> None:
+    """Compile what `fit` and `Network.predict` need, or load it from the cache, on this thread.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+    """
+    network = Network(hidden_size=1, dense=(), dtype=dtype)
+    x, y = np.zeros((1, 1, 1)), np.zeros((1, 1))
+    kernel.fit_worker(*_Job(network, x, y, None, (x, y), FitConfig(epochs=1)).arguments(), 0, 1)
+    network.predict(x)
+    note_compiled(dtype)
+
+
+def _run(jobs: "list[_Job]", train: Callable[[], None]) -> None:
+    """Call `train` and give every network its kept weights, however it ends."""
+    try:
+        train()
+    except KeyboardInterrupt as error:
+        raise FitInterrupted([job.history() for job in jobs]) from error
+    finally:
+        for job in jobs:
+            job.finish()
+    for index, job in enumerate(jobs):
+        if job.is_broken():
+            which = f"Network {index}: " if len(jobs) > 1 else ""
+            raise TrainingError(which + job.complaint(), [job.history() for job in jobs])
 
 
 class _Job:
@@ -248,6 +275,7 @@ class _Job:
             shuffle=config.shuffle,
             seed=network.config.seed if config.seed is None else config.seed,
         )
+        self.seconds = 0.0
         self._state: kernel.FitState | None = None
 
     def arguments(self) -> tuple:
@@ -295,19 +323,24 @@ class _Job:
     def is_stopped(self) -> bool:
         return bool(self.counters[STOP])
 
+    def is_broken(self) -> bool:
+        return bool(self.outcome[0] == kernel.NOT_FINITE)
+
     def finish(self) -> None:
-        """Give the network the kept weights; raises TrainingError if a loss was not finite."""
+        """Give the network the kept weights."""
         self.release()
         self.network._theta[:] = self.kept
-        ended, epochs_run, best = self.outcome.tolist()
-        if ended == kernel.NOT_FINITE:
-            raise TrainingError(
-                f"the loss is no longer finite in epoch {epochs_run + 1}: use a smaller learning rate than "
-                f"{self.config.learning_rate:g} or clip the gradient's norm; the weights "
-                f"{f'of epoch {best + 1}' if best >= 0 else 'from before training'} are kept."
-            )
 
-    def history(self, seconds: float) -> History:
+    def complaint(self) -> str:
+        """Why the fit is broken, and what to do."""
+        _, epochs_run, best = self.outcome.tolist()
+        kept = f"of epoch {best + 1}" if best >= 0 else "from before training"
+        return (
+            f"the loss is no longer finite in epoch {epochs_run + 1}: use a smaller learning rate than "
+            f"{self.config.learning_rate:g} or clip the gradient's norm; the weights {kept} are kept."
+        )
+
+    def history(self) -> History:
         ended, epochs_run, best_epoch = self.outcome.tolist()
         validated = self.validation.x.shape[0] > 0
         return History(
@@ -315,8 +348,8 @@ class _Job:
             validation_loss=self.losses[1, :epochs_run].copy() if validated else None,
             best_epoch=best_epoch,
             epochs_run=epochs_run,
-            seconds=seconds,
-            stopped="patience" if ended == kernel.PATIENCE else "epochs",
+            seconds=self.seconds,
+            stopped=_STOPPED[ended],
         )
 
 

@@ -27,6 +27,7 @@ _DATE_FORMATS = (
 )
 _MISSING = {"", "null", "n/a", "nan", "none", "-", "--"}
 _NUMBER = re.compile(r"-?\$?-?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?(e[-+]?\d+)?", re.IGNORECASE)
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _HTML = ("<!doctype", "<html", "<head", "<body", "<?xml", "<div", "<script")
 
 
@@ -39,7 +40,7 @@ def read_csv_prices(path: str | Path, calendar: str) -> PriceSet:
         UTF-8 text with a header line. Columns Date and Close; Open, High, Low, Volume and Adj Close are used where
         they are, others ignored. Dates all as YYYY-MM-DD (a time after it is ignored), all as MM/DD/YYYY or all as
         YYYYMMDD. Numbers may have ``$`` and commas between thousands. With Adj Close all prices are scaled by
-        Adj Close / Close.
+        Adj Close / Close. A table that yfinance wrote for one ticker, with three header lines, is read too.
     calendar : str
         Trading calendar of the prices.
 
@@ -55,19 +56,8 @@ def read_csv_prices(path: str | Path, calendar: str) -> PriceSet:
         the message names file, row (the header is row 1) and column.
     """
     path = Path(path)
-    header, rows, numbers = _table(_text(path), path)
-    columns = {}
-    for position, title in enumerate(header):
-        name = _COLUMN_NAMES.get(title.strip().strip("<>").lower())
-        if name in columns:
-            raise DataError(f"{path} has two columns for {name}; remove one of them.")
-        if name is not None:
-            columns[name] = position
-    absent = [name for name in ("Date", "Close") if name not in columns]
-    if absent:
-        shown = ", ".join(title.strip() for title in header)[:100]
-        raise DataError(f"{path} has no column {' and no column '.join(absent)}; its first line is: {shown}")
-
+    header, rows, numbers = _without_yfinance_lines(*_table(_text(path), path), path)
+    columns = _columns(header, path)
     date = columns.pop("Date")
     dates = _dates([row[date].strip() for row in rows], numbers, path)
     frame = pd.DataFrame(
@@ -128,6 +118,49 @@ def _table(text: str, path: Path) -> tuple[list[str], list[list[str]], list[int]
     return header, rows, numbers
 
 
+def _without_yfinance_lines(
+    header: list[str], rows: list[list[str]], numbers: list[int], path: Path
+) -> tuple[list[str], list[list[str]], list[int]]:
+    """The same with one header line, for a table of yfinance's: it has three, for names, tickers and the index."""
+    lines = {line[0].strip(): line[1:] for line in (header, *rows[:2])}
+    if set(lines) != {"Price", "Ticker", "Date"} or any(map(str.strip, lines["Date"])):
+        return header, rows, numbers
+    tickers = sorted(set(lines["Ticker"]))
+    if len(tickers) > 1:
+        raise DataError(
+            f"{path} has prices of several tickers ({', '.join(tickers)[:100]}); save one of them alone."
+        )
+    if not rows[2:]:
+        raise DataError(f"{path} has a header but no rows of prices.")
+    return ["Date", *lines["Price"]], rows[2:], numbers[2:]
+
+
+def _columns(header: list[str], path: Path) -> dict[str, int]:
+    """Where each column that is used stands."""
+    columns: dict[str, int] = {}
+    for position, title in enumerate(header):
+        name = _COLUMN_NAMES.get(title.strip().strip("<>").lower())
+        if name in columns:
+            raise DataError(f"{path} has two columns for {name}; remove one of them.")
+        if name is not None:
+            columns[name] = position
+    absent = [name for name in ("Date", "Close") if name not in columns]
+    if absent:
+        first_line = ",".join(header)
+        for separator, name in _SEPARATORS.items():
+            if separator in first_line:
+                raise DataError(
+                    f"{path} has {name} between its columns; save it with commas between them, and points, not "
+                    "commas, in the numbers."
+                )
+        shown = ", ".join(title.strip() for title in header)[:100]
+        raise DataError(
+            f"{path} has no column {' and no column '.join(absent)}, for its first line is {shown!r}; name the columns "
+            "there as Yahoo, Stooq or Nasdaq do, at least Date and Close."
+        )
+    return columns
+
+
 def _dates(texts: list[str], numbers: list[int], path: Path) -> pd.DatetimeIndex:
     """Dates of all rows, in the form that the first row has: month and day never change places within a file."""
     form = next((form for form in _DATE_FORMATS if form[0].fullmatch(texts[0])), None)
@@ -141,6 +174,12 @@ def _dates(texts: list[str], numbers: list[int], path: Path) -> pd.DatetimeIndex
     bad = np.flatnonzero(dates.isna())
     if bad.size:
         i = int(bad[0])
+        day_first = pd.to_datetime(pd.Series(texts, dtype=object), format="%d/%m/%Y", errors="coerce")
+        if directive == "%m/%d/%Y" and day_first.notna().all():
+            raise DataError(
+                f"{path}, row {numbers[i]}, column Date: {texts[i]!r} is not a date in the form {name}; every date of "
+                "the file has its day first (DD/MM/YYYY), so write them all as YYYY-MM-DD."
+            )
         raise DataError(
             f"{path}, row {numbers[i]}, column Date: {texts[i]!r} is not a date in the form {name} that the file "
             "begins with; correct or remove the row."

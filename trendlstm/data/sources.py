@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from trendlstm.config import SOURCES
 from trendlstm.data import calendar as calendars
 from trendlstm.data.cache import is_fresh, read_cache, write_cache
 from trendlstm.data.csv_prices import read_csv_prices
@@ -16,8 +17,8 @@ from trendlstm.data.prices import PriceSet, clean_prices, gap_notice, rows_sha25
 from trendlstm.data.yahoo import fetch_yahoo
 from trendlstm.errors import DataError, OptionError, SourceError
 
-SOURCES = ("auto", "yahoo", "cache", "sample")
 MAX_YEARS = 100
+MOST_DAYS = 4  # between rows of daily prices, over a long weekend; the median is 1
 _TICKER = re.compile(r"[A-Z0-9^][A-Z0-9.^=&-]{0,31}")
 
 logger = logging.getLogger("trendlstm")
@@ -102,6 +103,7 @@ def load_prices(
         )
     elif found.source == "csv":
         notices += _unfinished(frame.index[-1], calendar)
+        notices += _other_days(pd.DatetimeIndex(frame.index), calendar)
     notices += [*found.notices, *filter(None, (short, gap_notice(pd.DatetimeIndex(frame.index))))]
     for notice in notices:
         logger.warning("%s", notice)
@@ -265,3 +267,24 @@ def _unfinished(last: pd.Timestamp, calendar: str) -> list[str]:
     return [
         f"The last row, of {last:%Y-%m-%d}, is later than the last complete session; it is used as it stands."
     ]
+
+
+def _other_days(dates: pd.DatetimeIndex, calendar: str) -> list[str]:
+    """Sentences if a file's rows are of other days than the sessions that forecasts will be dated with."""
+    notices = []
+    weekend = dates[dates.day_of_week >= 5]
+    if len(weekend):
+        newest = weekend[-1]  # on some exchanges a Sunday or a special Saturday is a session
+        if calendars.next_sessions(newest - pd.Timedelta(days=1), 1, calendar)[0] != newest:
+            notices.append(
+                f"Saturdays and Sundays are no sessions of the calendar {calendar}, but {len(weekend)} of {len(dates)} "
+                f"rows are of such days, the last of {newest:%Y-%m-%d}: if prices are of every day, give the calendar "
+                f"{calendars.EVERY_DAY} (--calendar {calendars.EVERY_DAY})."
+            )
+    days = float(dates.to_series().diff().dt.days.median()) if len(dates) > 1 else 1.0
+    if days > MOST_DAYS:
+        notices.append(
+            f"The rows lie {days:g} days apart (median), rarer than daily: one step of the model is one such row, but "
+            f"the dates of its forecast will be daily sessions of the calendar {calendar}."
+        )
+    return notices

@@ -30,7 +30,7 @@ clock = time.monotonic
 _yfinance_lock = threading.Lock()  # its settings are the process's
 
 
-class _FaultError(Exception):
+class FaultError(Exception):
     """Yahoo was not reached or answered with something else than prices; `lasting` if waiting is no use."""
 
     def __init__(self, reason: str, lasting: bool = False) -> None:
@@ -74,7 +74,7 @@ def fetch_yahoo(
     start = calendars.years_before(expected, years) - pd.Timedelta(days=7)
     start = start if since is None else min(start, since)
     end = expected + pd.Timedelta(days=1)  # exclusive
-    raw, exchange = _with_retries(lambda: _ask(ticker, start, end), ticker, patient)
+    raw, exchange = _with_retries(lambda: ask_once(ticker, start, end), ticker, patient)
 
     calendar = calendars.calendar_of(exchange, ticker)
     complete = calendars.last_complete_session(calendar, now - SETTLING)
@@ -114,7 +114,7 @@ def _with_retries(ask: Callable[[], Any], ticker: str, patient: bool) -> Any:
     while True:
         try:
             return ask()
-        except _FaultError as fault:
+        except FaultError as fault:
             seconds = pause * random.uniform(0.75, 1.25)
             if fault.lasting and not patient:
                 raise SourceError(f"Yahoo gave no prices of {ticker}: {fault}.") from fault
@@ -134,8 +134,30 @@ def _count_down(seconds: float, reason: str) -> None:
         sleep(min(1.0, seconds - (left - 1)))
 
 
-def _ask(ticker: str, start: pd.Timestamp, end: pd.Timestamp) -> tuple[pd.DataFrame, str | None]:
-    """One request: unadjusted rows from `start` up to but without `end`, tz-naive, and Yahoo's exchange code."""
+def ask_once(ticker: str, start: pd.Timestamp, end: pd.Timestamp) -> tuple[pd.DataFrame, str | None]:
+    """Make one request, without patience, checks or adjustment.
+
+    Parameters
+    ----------
+    ticker : str
+        Yahoo's ticker, in upper case.
+    start, end : pandas.Timestamp
+        tz-naive dates; the second is exclusive.
+
+    Returns
+    -------
+    frame : pandas.DataFrame
+        Unadjusted rows, tz-naive.
+    exchange : str or None
+        Yahoo's code of the exchange.
+
+    Raises
+    ------
+    SourceError
+        Yahoo has no prices of this ticker.
+    FaultError
+        Anything else that went wrong.
+    """
     import yfinance
     from yfinance.data import YfData
     from yfinance.exceptions import YFRateLimitError, YFTickerMissingError
@@ -154,7 +176,7 @@ def _ask(ticker: str, start: pd.Timestamp, end: pd.Timestamp) -> tuple[pd.DataFr
             )
             exchange = asked.get_history_metadata().get("exchangeName")
     except YFRateLimitError as error:
-        raise _FaultError("too many requests (HTTP 429)") from error
+        raise FaultError("too many requests (HTTP 429)") from error
     except YFTickerMissingError as error:
         raise SourceError(
             f"Yahoo has no prices of {ticker} ({error.rationale}); check the ticker."
@@ -171,7 +193,7 @@ def _ask(ticker: str, start: pd.Timestamp, end: pd.Timestamp) -> tuple[pd.DataFr
             ) from error
         text = re.sub(r"^Failed to perform, |\. See https?://.*", "", str(error))
         lasting = type(error).__name__ in _LASTING or "resolve" in text.lower()
-        raise _FaultError(f"{type(error).__name__}: {text}"[:300], lasting) from error
+        raise FaultError(f"{type(error).__name__}: {text}"[:300], lasting) from error
     frame.index = frame.index.tz_localize(None).normalize()
     return frame, exchange
 

@@ -1,6 +1,7 @@
 """Whether anything depends on prices that come after it: change the future, do everything again, compare the bits.
 
-What is compared are tables indexed by origin, the last day that the values of a row may depend on.
+What is compared are tables indexed by the last day that the values of a row may depend on: the origin of a
+prediction, the last training day for what is fitted, the last validation day for what validation chooses.
 """
 
 from __future__ import annotations
@@ -52,9 +53,12 @@ class LeakCheck:
 
 
 def check_for_leaks(windows: Windows, observe: Observe) -> list[LeakCheck]:
-    """Change the prices after three days and compare everything that came before.
+    """Change the prices after three days and compare the rows of all tables up to that day.
 
     The days are the last training day, the first test day that closes a forecast, and the middle of the test days.
+    After each the prices are perturbed and shuffled, after the test days also truncated: without validation rows
+    nothing can be fitted. A table whose rows all come after the day has nothing to compare; after the last training
+    day these are all tables that validation has a part in.
 
     Parameters
     ----------
@@ -78,7 +82,7 @@ def check_for_leaks(windows: Windows, observe: Observe) -> list[LeakCheck]:
     first_target = windows.train_rows + windows.validation_rows + windows.horizon - 1
     if last - first_target < 2:
         raise OptionError(
-            f"the test rows end on {windows.dates[last]:%Y-%m-%d}, too soon to change what follows a test "
+            f"The test rows end on {windows.dates[last]:%Y-%m-%d}, too soon to change what follows a test "
             "day: use a larger share for the test, a smaller horizon, or more years of prices."
         )
     days = [windows.train_rows - 1, *sorted({first_target, (first_target + last - 1) // 2})]
@@ -87,7 +91,7 @@ def check_for_leaks(windows: Windows, observe: Observe) -> list[LeakCheck]:
     for row in days:
         for change, alter in _CHANGES.items():
             if change == "truncated" and row < first_target:
-                continue  # without validation and test rows nothing can be fitted
+                continue  # no validation rows would be left
             altered = observe(alter(prices, row + 1, np.random.default_rng(row)))
             for what, table in original.items():
                 check = _compare(what, table, altered[what], change, prices.index[row])

@@ -36,8 +36,9 @@ class HitRate:
     unchanged : int
         Days on which the price did not change; left out of `counted`.
     rate, low, high : float or None
-        hits / counted and its 95 % Wilson interval. None where there is nothing to count, or where no
-        prediction says up or down (persistence).
+        hits / counted and its 95 % Wilson interval, for step k that of hits / k among counted / k: forecasts k
+        days ahead overlap, and only so many do not. None where there is nothing to count, or where no prediction
+        says up or down (persistence).
     """
 
     hits: int
@@ -127,13 +128,13 @@ def skill(origin_close: FloatArray, actual: FloatArray, predicted: FloatArray) -
     return 1 - rmse(actual, predicted) / reference if reference > 0 else None
 
 
-def wilson_interval(hits: int, counted: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(hits: float, counted: float, confidence: float = 0.95) -> tuple[float, float]:
     """Interval of a proportion (Wilson 1927).
 
     Parameters
     ----------
-    hits, counted : int
-        Successes, and trials (at least 1).
+    hits, counted : float
+        Successes, and independent trials (more than 0); an effective number of them need not be whole.
     confidence : float
         Coverage, two-sided.
 
@@ -149,7 +150,7 @@ def wilson_interval(hits: int, counted: int, confidence: float = 0.95) -> tuple[
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def hit_rate(origin_close: FloatArray, actual: FloatArray, predicted: FloatArray) -> HitRate:
+def hit_rate(origin_close: FloatArray, actual: FloatArray, predicted: FloatArray, step: int = 1) -> HitRate:
     """Share of days on which the sign of predicted - C_t is that of actual - C_t.
 
     Days on which the price did not change are left out and counted; a prediction of exactly C_t is a miss.
@@ -157,6 +158,8 @@ def hit_rate(origin_close: FloatArray, actual: FloatArray, predicted: FloatArray
     Parameters
     ----------
     origin_close, actual, predicted : ndarray (n,)
+    step : int
+        Days ahead, k: of n forecasts only n / k do not overlap, and so many the interval counts.
 
     Returns
     -------
@@ -168,7 +171,8 @@ def hit_rate(origin_close: FloatArray, actual: FloatArray, predicted: FloatArray
     hits = int((direction == predicted_direction)[changed].sum())
     if counted == 0 or not predicted_direction.any():
         return HitRate(hits, counted, len(actual) - counted, None, None, None)
-    return HitRate(hits, counted, len(actual) - counted, hits / counted, *wilson_interval(hits, counted))
+    interval = wilson_interval(hits / step, counted / step)
+    return HitRate(hits, counted, len(actual) - counted, hits / counted, *interval)
 
 
 def lag_check(actual: FloatArray, predicted: FloatArray) -> LagCheck:
@@ -237,7 +241,7 @@ def evaluate(origin_close: FloatArray, actual: FloatArray, predicted: FloatArray
             mae=mae(a, p),
             mape=mape(a, p),
             skill=skill(origin_close, a, p),
-            hit_rate=hit_rate(origin_close, a, p),
+            hit_rate=hit_rate(origin_close, a, p, k),
             diebold_mariano=diebold_mariano(a, p, origin_close, k),
             pesaran_timmermann=pesaran_timmermann(origin_close, a, p, k),
             lag_check=lag_check(a, p),

@@ -1,10 +1,13 @@
 """How every kernel is compiled: one decorator, and a cache that notices edits in any kernel source."""
 
 import atexit
+import functools
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,11 +59,18 @@ def _writable_cache_folder() -> Path:
 
 
 _CACHE_FOLDER = _writable_cache_folder()
+_cleaning = threading.Lock()
+_cleaned: list[Exception] = []  # why the cache was thrown away, once at most in a process
 
 
-def has_compiled() -> bool:
-    """Whether this machine's cache holds compiled kernels of this version."""
-    return any(_CACHE_FOLDER.rglob("*.nbc"))
+def has_compiled(dtype: str) -> bool:
+    """Whether this machine's cache holds the compiled kernels of this version for a dtype."""
+    return (_CACHE_FOLDER / f"compiled-{dtype}").exists()
+
+
+def note_compiled(dtype: str) -> None:
+    """Remember in the cache that all kernels of a dtype are there."""
+    (_CACHE_FOLDER / f"compiled-{dtype}").touch()
 
 
 def _compile(function: Callable, **options: Any) -> Callable:
@@ -78,6 +88,36 @@ def kernel(function: Callable) -> Callable:
     Division by zero gives inf or NaN as in NumPy arrays; indices are not checked.
     """
     return _compile(function)
+
+
+def entry_point(function: Callable) -> Callable:
+    """As `kernel`, for a function that Python calls: a damaged cache is thrown away and the kernels compiled again."""
+    compiled = kernel(function)
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> None:
+        try:
+            compiled(*arguments)
+        except Exception as error:  # no kernel raises anything, so the machine code could not be loaded
+            _throw_cache_away(error)
+            compiled(*arguments)
+
+    return call
+
+
+def _throw_cache_away(error: Exception) -> None:
+    with _cleaning:
+        if _cleaned:
+            return
+        _cleaned.append(error)
+        logging.getLogger("trendlstm").warning(
+            "The compiled kernels in %s cannot be used (%s: %s), so they are compiled again.",
+            _CACHE_FOLDER,
+            type(error).__name__,
+            error,
+        )
+        shutil.rmtree(_CACHE_FOLDER, ignore_errors=True)
+        _CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
 
 
 def inlined(function: Callable) -> Callable:

@@ -11,7 +11,7 @@ import numpy as np
 from .adam import adam_step
 from .buffers import BLOCK, CHUNK_ROWS
 from .chunk import backward_chunk, forward_chunk, load_chunk, outputs, squared_error, transpose_weights
-from .compile import inlined, kernel
+from .compile import entry_point, inlined
 from .gang import MINIBATCHES, STOP, meet
 from .shuffle import shuffle_epoch
 from .simd import atomic_load, atomic_store, view
@@ -134,7 +134,7 @@ def _all_finite(state, rank, size):
     return total == 0.0
 
 
-@kernel
+@entry_point
 def fit_worker(plan, state, train, validation, options, work, rank, size):
     """Train for all epochs. Ends early by patience, by the STOP counter, or when a loss is not finite."""
     n = train.x.shape[0]
@@ -264,7 +264,7 @@ def fit_worker(plan, state, train, validation, options, work, rank, size):
         state.outcome[0] = ended
 
 
-@kernel
+@entry_point
 def gradient_worker(plan, theta, transposed, data, order, gradients, losses, work, counters, rank, size):
     """Sum of squared errors per accumulator, and in gradients[0] the gradient of the mean squared error."""
     transpose_weights(plan, theta, transposed, rank, size)
@@ -277,7 +277,7 @@ def gradient_worker(plan, theta, transposed, data, order, gradients, losses, wor
         _add_accumulators(gradients, gradients.shape[0], block)
 
 
-@kernel
+@entry_point
 def predict_worker(plan, theta, x, lengths, order, out, work, rank, size):
     """Write the outputs for x (N, T, F) to out (N, m); order is 0 ... N-1."""
     chunk_rows = work.lengths.size

@@ -1,0 +1,13 @@
+"""The long-lag experiments of the paper that introduced the LSTM, run again with this package's networks.
+
+`tasks` makes the sequences, `trials` trains networks on them, `report` says how they fared beside the paper's.
+"""
+
+TASKS = ("adding", "temporal-order", "long-lag")
+ADDING_LENGTHS = (100, 500, 1000)
+TEMPORAL_ORDERS = ("6a", "6b")
+LONG_LAGS = (50, 100, 200, 500, 1000)
+CELLS = ("lstm", "lstm1997", "rnn")
+
+TRIALS = 10  # of each network, as in the paper
+MAX_SEQUENCES = 100_000  # after so many a trial ends unsolved

@@ -1,0 +1,202 @@
+"""How the trials fared beside the paper: the table, the differences, the conclusions, and the files of a run."""
+
+import csv
+import io
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..atomic import replace_file
+from ..console import Console
+from ..jsonable import jsonable
+from .tasks import PAPER, Criterion, Task
+from .trials import CURVE_STEP, HIDDEN_SIZE, TEST_SEQUENCES, TRAINING, Model, Progress, Trial
+
+
+def task_sentences(task: Task) -> str:
+    """What the task asks, and when a trial has succeeded."""
+    return f"{task.title}. {task.question}\n{_criterion_sentence(task.criterion)}"
+
+
+def progress_text(progress: Progress) -> str:
+    """The trials beside a progress bar."""
+    return f"{progress.finished} trials ended, {progress.solved} solved"
+
+
+def by_model(trials: Sequence[Trial]) -> dict[Model, list[Trial]]:
+    """The trials of each model, in their order."""
+    groups: dict[Model, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(trial.model, []).append(trial)
+    return groups
+
+
+def show_trials(console: Console, task: Task, trials: Sequence[Trial]) -> None:
+    """The table of training sequences until success, and the paper's figures under ours."""
+    rows: list[list[object]] = []
+    for model, group in by_model(trials).items():
+        solved = _solved(group)
+        figures = [f"{f(solved):,.0f}" if solved else None for f in (np.mean, np.min, np.max)]
+        wrong = f"{np.mean([trial.wrong for trial in group]):,.1f}"
+        rows.append([model.label, group[0].parameters, f"{len(solved)} of {len(group)}", *figures, wrong])
+    paper = task.paper
+    rows.append(["paper: LSTM 1997", paper.weights, None, f"{paper.sequences:,}", None, None, paper.wrong])
+    columns = ["Network", "Weights", "Solved", "Mean", "Fewest", "Most", f"Wrong of {TEST_SEQUENCES:,}"]
+    console.table(f"{task.title}: training sequences until success", columns, rows)
+    count = "" if paper.trials is None else f", mean of {paper.trials} trials"
+    console.print(
+        "Mean, fewest, most: over the trials that were solved. Wrong: fresh sequences that the trained network got "
+        f"wrong, mean of all trials.\nPaper: {PAPER}, experiment {paper.experiment}{count}."
+    )
+
+
+def show_findings(console: Console, document: Mapping[str, Any]) -> None:
+    """What `describe` concludes, and how these trials differ from the paper's."""
+    for title, key in (("Conclusions", "conclusions"), ("Differences from the paper", "differences")):
+        console.print("\n".join([f"{title}:", *(f"- {line}" for line in document[key]), ""]))
+
+
+def conclusions(trials: Sequence[Trial], task: Task, max_sequences: int) -> list[str]:
+    """What the numbers say: one sentence a network, and one on the forget gate's bias if it decided."""
+    groups, published = by_model(trials), task.paper.sequences
+    sentences = []
+    for model, group in groups.items():
+        solved = _solved(group)
+        text = f"{model.label}: solved in {len(solved)} of {len(group)} trials"
+        if solved:
+            where = "" if len(solved) == len(group) else ", where solved"
+            text += f", after {np.mean(solved):,.0f} sequences on average{where}; the paper's LSTM took {published:,}."
+        else:
+            text += f" within {max_sequences:,} sequences."
+        sentences.append(text)
+    rate = {
+        model.forget_bias: len(_solved(group)) / len(group)
+        for model, group in groups.items()
+        if model.cell == "lstm"
+    }
+    others = [share for bias, share in rate.items() if bias != "chrono"]
+    if others and rate.get("chrono", 0) > max(others):
+        sentences.append(
+            "The same LSTM succeeds or fails by the biases it starts with: what solves the task is a cell that stays "
+            "open for as long as it must remember."
+        )
+    return sentences
+
+
+def differences(task: Task, trials: Sequence[Trial]) -> list[str]:
+    """Everything in which these trials differ from the paper's."""
+    cells = {trial.model.cell for trial in trials}
+    rate, clip, batch = TRAINING.learning_rate, TRAINING.clip_norm, TRAINING.batch_size
+    points = [
+        f"Adam with learning rate {rate:g}, on the exact gradient by full back-propagation through time, clipped at "
+        f"norm {clip:g}; the paper: plain gradient descent on a truncated gradient.",
+        f"Minibatches of {batch} sequences, each counted once and judged before the step it leads to; the paper: a "
+        "step after every sequence.",
+        f"{HIDDEN_SIZE} hidden units, each cell with gates of its own, and one linear output layer trained on the mean "
+        "squared error; the paper: fewer cells in blocks that share their gates, sigmoid outputs.",
+        "The cell's input and output are squashed by tanh; the paper: by sigmoids stretched to [-2, 2] and [-1, 1].",
+    ]
+    if "lstm" in cells:
+        points.append("LSTM: it has a forget gate, which came three years later (Gers et al. 2000).")
+    if any(trial.model.forget_bias == "chrono" and trial.model.cell != "rnn" for trial in trials):
+        points.append(
+            f"Chrono biases (Tallec & Ollivier 2018): b_f = ln U[1, T-1], b_i = -b_f, T = {task.lag:,}; LSTM 1997: "
+            "that b_i alone. The paper too starts with input gates biased shut where the cells would drift."
+        )
+    if task.criterion.mean < np.inf:
+        points.append(f"The mean error is that of the last {task.criterion.run:,} sequences.")
+    if "rnn" in cells:
+        points.append(
+            "RNN: the paper's nearest figure is that of experiment 2a with 100 distractors, where BPTT and RTRL solved "
+            "nothing in 5,000,000 sequences."
+            if task.paper.experiment == "2c"
+            else "RNN: it is here for comparison; the figure of the paper is the LSTM's alone."
+        )
+    return points
+
+
+def write_files(folder: Path, document: dict[str, Any], trials: Sequence[Trial]) -> None:
+    """Write `reproduce.json`, `trials.csv` and `curves.csv` (mean |error| against training sequences)."""
+    text = json.dumps(jsonable(document), indent=2, allow_nan=False) + "\n"
+    replace_file(folder / "reproduce.json", lambda file: file.write(text.encode()))
+    names = ("cell", "forget_bias", "init", "seed", "outcome", "sequences", "wrong", "parameters", "seconds")
+    _write_csv(folder / "trials.csv", names, [list(_trial(trial).values()) for trial in trials])
+    points = [
+        [*trial.model, trial.seed, min((k + 1) * CURVE_STEP, trial.sequences), error]
+        for trial in trials
+        for k, error in enumerate(trial.curve.tolist())
+    ]
+    _write_csv(
+        folder / "curves.csv", ("cell", "forget_bias", "init", "seed", "sequences", "mean_error"), points
+    )
+
+
+def describe(
+    task: Task, trials: Sequence[Trial], max_sequences: int, seed: int, seconds: float
+) -> dict[str, Any]:
+    """The content of `reproduce.json`."""
+    return {
+        "trendlstm": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("numpy", "numba")},
+        },
+        "task": task.name,
+        "criterion": task.criterion._asdict(),
+        "settings": {
+            "hidden_size": HIDDEN_SIZE,
+            "batch_size": TRAINING.batch_size,
+            "learning_rate": TRAINING.learning_rate,
+            "clip_norm": TRAINING.clip_norm,
+            "lag": task.lag,
+            "seed": seed,
+            "max_sequences": max_sequences,
+        },
+        "paper": {"citation": PAPER, **task.paper._asdict()},
+        "networks": [
+            {
+                "network": model.label,
+                "trials": len(group),
+                "solved": len(solved),
+                "mean_sequences": np.mean(solved) if solved else None,
+                "fewest_sequences": min(solved, default=None),
+                "most_sequences": max(solved, default=None),
+                "mean_wrong": np.mean([trial.wrong for trial in group]),
+            }
+            for model, group in by_model(trials).items()
+            for solved in [_solved(group)]
+        ],
+        "trials": [_trial(trial) for trial in trials],
+        "conclusions": conclusions(trials, task, max_sequences),
+        "differences": differences(task, trials),
+        "seconds": seconds,
+    }
+
+
+def _solved(trials: Sequence[Trial]) -> list[int]:
+    return [trial.sequences for trial in trials if trial.outcome == "solved"]
+
+
+def _criterion_sentence(criterion: Criterion) -> str:
+    mean = f" and their mean below {criterion.mean:g}." if criterion.mean < np.inf else "."
+    return f"Solved: the last {criterion.run:,} training sequences all had |errors| below {criterion.tolerance:g}{mean}"
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    names = ("seed", "outcome", "sequences", "wrong", "parameters", "seconds")
+    return {**trial.model._asdict(), **{name: getattr(trial, name) for name in names}}
+
+
+def _write_csv(path: Path, names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([names, *rows])
+    replace_file(path, lambda file: file.write(text.getvalue().encode()))

@@ -1,0 +1,289 @@
+"""Trials: networks that learn from fresh sequences until they meet the paper's criterion, or have seen enough."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ..config import FitConfig, NetworkConfig
+from ..errors import OptionError
+from ..kernels import buffers, stream
+from ..kernels.compile import cache_folder
+from ..kernels.fit import Data
+from ..kernels.gang import COUNTERS, STOP
+from ..network import Network
+from ..threads import run_together, thread_count
+from . import CELLS, MAX_SEQUENCES, TRIALS
+from .tasks import Task
+
+TEST_SEQUENCES = 2560
+CURVE_STEP = 1000  # sequences: between two points of a curve, and what each is the mean of
+TRAINING = FitConfig(batch_size=32, learning_rate=1e-2, clip_norm=1.0)
+HIDDEN_SIZE = 16
+
+_BLOCK_NUMBERS = 2**20  # input numbers that are drawn at once
+_OUTCOMES = {stream.MORE: "not solved", stream.SOLVED: "solved", stream.NOT_FINITE: "diverged"}
+
+
+class Model(NamedTuple):
+    """What is tried: a cell and its initial values, see `Network`.
+
+    The LSTM of 1997 has no forget gate; "chrono" gives it the input gate's half, b_i = -ln U[1, T-1], which keeps the
+    gates almost shut at first, as the paper's own negative biases do.
+    """
+
+    cell: str
+    forget_bias: int | str | None = "chrono"
+    init: str = "orthogonal"
+
+    @property
+    def label(self) -> str:
+        """For people: "LSTM, chrono biases"."""
+        if self.cell == "rnn":
+            return "RNN"
+        if self.cell == "lstm1997":
+            return f"LSTM 1997, {'input gates shut' if self.forget_bias == 'chrono' else 'zero biases'}"
+        return "LSTM, " + (
+            "chrono biases" if self.forget_bias == "chrono" else f"forget bias {self.forget_bias}"
+        )
+
+
+def make_models(
+    cells: Iterable[str] = CELLS, forget_biases: Iterable[int | str] = ("chrono", 1), init: str = "orthogonal"
+) -> list[Model]:
+    """Every cell with every bias, without those that would be the same: an RNN has no gates, `lstm1997` two cases."""
+    made: dict[str, Model] = {}
+    for cell in cells:
+        for bias in forget_biases:
+            model = Model(cell, None if cell == "rnn" else bias, init)
+            made.setdefault(model.label, model)
+    return list(made.values())
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How one network fared.
+
+    Attributes
+    ----------
+    model : Model
+    seed : int
+        Of its initial weights and of its sequences.
+    outcome : {"solved", "not solved", "diverged"}
+    sequences : int
+        Training sequences it saw: until it was solved, if it was.
+    wrong : int
+        Test sequences, of `TEST_SEQUENCES` fresh ones, with an |error| that is not below the criterion's tolerance.
+    curve : ndarray (points,)
+        Mean |error| of the `CURVE_STEP` training sequences before every `CURVE_STEP`-th and before the end, each judged
+        before its minibatch's step.
+    parameters : int
+        Of the network.
+    seconds : float
+        Wall time.
+    """
+
+    model: Model
+    seed: int
+    outcome: str
+    sequences: int
+    wrong: int
+    curve: np.ndarray
+    parameters: int
+    seconds: float
+
+
+def is_compiled() -> bool:
+    """Whether this machine's cache holds the compiled training; if not, the first trial takes some seconds more."""
+    return any(cache_folder().rglob("stream.stream_worker*.nbc"))
+
+
+class Progress(NamedTuple):
+    """What a progress callback is told."""
+
+    share: float  # of the most work that all trials may need, 0 ... 1
+    finished: int
+    solved: int
+
+
+def run_trials(
+    task: Task,
+    models: Sequence[Model],
+    *,
+    trials: int = TRIALS,
+    max_sequences: int = MAX_SEQUENCES,
+    seed: int = 0,
+    n_threads: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> list[Trial]:
+    """Let `trials` networks of every model learn a task, one network to a thread at a time.
+
+    The k-th trial of each model has the seed `seed + k`: the same sequences for all models. Nothing depends on the
+    number of threads.
+
+    Parameters
+    ----------
+    task : Task
+    models : sequence of Model
+    trials : int
+        Of each model.
+    max_sequences : int
+        After so many training sequences a trial ends unsolved.
+    seed : int
+    n_threads : int, optional
+        Default: all cores that the process may use.
+    progress : callable, optional
+        Called on this thread with a `Progress`, about 20 times a second and at the end.
+
+    Returns
+    -------
+    list of Trial
+        By model, then by seed.
+
+    Raises
+    ------
+    OptionError
+        A number is below 1, or a model cannot be made.
+    KeyboardInterrupt
+        Ctrl-C, after all threads have ended.
+    """
+    for name, value in (("trials", trials), ("max_sequences", max_sequences)):
+        if value < 1:
+            raise OptionError(f"{name} must be a whole number from 1 up, but is {value!r}.")
+    jobs = [_Job(task, model, seed + k, max_sequences) for model in models for k in range(trials)]
+    remaining = iter(jobs)
+    lock = threading.Lock()
+
+    def run_remaining() -> None:
+        while True:
+            with lock:
+                job = next(remaining, None)
+            if job is None or job.counters[STOP]:
+                return
+            try:
+                job.run()
+            except BaseException:
+                stop_all()
+                raise
+
+    def stop_all() -> None:
+        for job in jobs:
+            job.counters[STOP] = 1
+
+    def report() -> None:
+        if progress is not None:
+            done = [job.trial for job in jobs if job.trial]
+            seen = sum(max_sequences if job.trial else int(job.counts[stream.SEEN]) for job in jobs)
+            solved = sum(trial.outcome == "solved" for trial in done)
+            progress(Progress(seen / (len(jobs) * max_sequences), len(done), solved))
+
+    run_together(run_remaining, [()] * min(thread_count(n_threads), len(jobs)), report, stop_all)
+    report()
+    return [job.trial for job in jobs if job.trial]
+
+
+class _Job:
+    """One trial: what its thread works on."""
+
+    def __init__(self, task: Task, model: Model, seed: int, max_sequences: int) -> None:
+        self.task, self.model, self.seed, self.max_sequences = task, model, seed, max_sequences
+        self.config = NetworkConfig(
+            input_size=task.input_size,
+            hidden_size=HIDDEN_SIZE,
+            dense=(),
+            output_size=task.output_size,
+            seed=seed,
+            lag=task.lag,
+            cell=model.cell,
+            forget_bias=model.forget_bias or 0,
+            init=model.init,
+        )
+        self.counters = np.zeros(COUNTERS, np.int64)
+        self.counts = np.zeros(4, np.int64)
+        self.trial: Trial | None = None
+
+    def run(self) -> None:
+        start = time.perf_counter()
+        network = Network.from_config(self.config)
+        if self.model.cell == "lstm1997" and self.model.forget_bias == "chrono":
+            _shut_input_gates(network)
+        # the weights have streams of their own
+        training, test = (np.random.default_rng([self.seed, part]) for part in (1, 2))
+        errors = self._train(network, training)
+        if self.counts[stream.OUTCOME] == stream.STOPPED:
+            return
+        ends = [*range(CURVE_STEP, errors.size, CURVE_STEP), errors.size]
+        self.trial = Trial(
+            model=self.model,
+            seed=self.seed,
+            outcome=_OUTCOMES[int(self.counts[stream.OUTCOME])],
+            sequences=errors.size,
+            wrong=self._count_wrong(network, test),
+            curve=np.array([errors[max(0, end - CURVE_STEP) : end].mean() for end in ends]),
+            parameters=network.num_params,
+            seconds=time.perf_counter() - start,
+        )
+
+    def _blocks(self, count: int) -> Iterator[int]:
+        """Parts of `count` sequences that fit into memory, of whole minibatches."""
+        batch = TRAINING.batch_size
+        most = max(_BLOCK_NUMBERS // (self.task.lag * self.task.input_size) // batch, 1) * batch
+        for first in range(0, count, most):
+            yield min(most, count - first)
+
+    def _train(self, network: Network, generator: np.random.Generator) -> np.ndarray:
+        """Train the network; returns the mean |error| of every sequence that it saw."""
+        criterion, theta = self.task.criterion, network._theta
+        assert TRAINING.clip_norm is not None
+        options = stream.StreamOptions(
+            TRAINING.batch_size,
+            TRAINING.learning_rate,
+            TRAINING.clip_norm,
+            criterion.tolerance,
+            criterion.mean,
+        )
+        names = ("first_moment", "second_moment", "decays", "gradient")
+        state = stream.StreamState(
+            theta=theta,
+            transposed=buffers.aligned_zeros(buffers.transposed_size(network._plan(1)), theta.dtype),
+            **{name: buffers.aligned_zeros(theta.size, theta.dtype) for name in names},
+            recent=np.zeros(criterion.run),
+            counts=self.counts,
+            counters=self.counters,
+        )
+        parts = []
+        for count in self._blocks(self.max_sequences):
+            before = self.counts[stream.SEEN]
+            data = Data(*self.task.draw(generator, count))
+            plan = network._plan(data.x.shape[1])
+            errors = np.zeros(count)
+            work = buffers.make_workspace(plan, theta.dtype)
+            stream.stream_worker(plan, state, data, np.arange(count), options, work, errors)
+            parts.append(errors[: self.counts[stream.SEEN] - before])
+            if self.counts[stream.OUTCOME] != stream.MORE:
+                break
+        return np.concatenate(parts)
+
+    def _count_wrong(self, network: Network, generator: np.random.Generator) -> int:
+        """How many of TEST_SEQUENCES have an |error| that is not below the tolerance."""
+        wrong = 0
+        for count in self._blocks(TEST_SEQUENCES):
+            x, y, lengths = self.task.draw(generator, count)
+            worst = np.abs(network.predict(x, lengths, n_threads=1) - y).max(axis=1)
+            wrong += int(np.sum(~(worst < self.task.criterion.tolerance)))
+        return wrong
+
+
+def _shut_input_gates(network: Network) -> None:
+    """Set b_i = -ln U[1, T-1] in an LSTM without forget gate."""
+    config = network.config
+    assert config.lag is not None
+    generator = np.random.default_rng([config.seed, 3])
+    values = network.state_dict()
+    values["recurrent.bias"][: config.hidden_size] = -np.log(
+        generator.uniform(1, config.lag - 1, config.hidden_size)
+    )
+    network.load_state_dict(values)

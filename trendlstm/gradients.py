@@ -1,0 +1,279 @@
+"""How far back a network's gradient reaches: the norms of gradients and of state Jacobians, lag by lag."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import OptionError
+from .kernels import buffers
+from .kernels.compile import cache_folder
+from .kernels.gradient_flow import bptt_by_lag, jacobian_norms
+from .network import Network
+from .threads import run_together, thread_count
+
+FloatArray = NDArray[np.float64]
+
+# Samples that one compiled call takes: after it a thread looks whether it is to stop.
+_BLOCK = 8 * buffers.CHUNK_ROWS
+_JACOBIAN_COST = 60  # the work of one sample's Jacobians over that of its gradients, roughly
+
+
+@dataclass(frozen=True, eq=False)
+class GradientFlow:
+    """Norms at lag k = 0 ... T-1, that is at step T-k; the loss is measured after step T.
+
+    Of each sample's own loss, the mean squared error of its outputs, so that no figure depends on the number of
+    samples. `half_life` and `ratio` sum up each of them.
+
+    Attributes
+    ----------
+    dloss_dh : ndarray (T,)
+        |dL/dh_{T-k}|, the mean over samples.
+    dloss_dc : ndarray (T,) or None
+        |dL/dc_{T-k}| likewise, the way through h of the same step included; None for the RNN, which has no c.
+    weight_terms : ndarray (T,)
+        Frobenius norm of the k-th term of dL/dW_hh = sum over k of dL/dz_{T-k} h_{T-k-1}^T, each term averaged over
+        samples before its norm is taken. The last is 0, for h_0 = 0.
+    dh_dh : ndarray (T,) or None
+        Spectral norm of dh_T/dh_{T-k}, the product of Jacobians, the mean over samples; for LSTMs the block of
+        d(h, c)_T / d(h, c)_{T-k}, h and c taken as independent. 1 at k = 0. None if it was not asked for.
+    dc_dc : ndarray (T,) or None
+        Spectral norm of the other diagonal block, dc_T/dc_{T-k}, likewise.
+    """
+
+    dloss_dh: FloatArray
+    dloss_dc: FloatArray | None
+    weight_terms: FloatArray
+    dh_dh: FloatArray | None
+    dc_dc: FloatArray | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Each quantity by name: its `values`, `half_life` and `ratio`, or None; fit for JSON."""
+        return {name: _summary(getattr(self, name)) for name in QUANTITIES}
+
+
+QUANTITIES = tuple(field.name for field in fields(GradientFlow))
+
+
+def is_compiled() -> bool:
+    """Whether this machine's cache holds the compiled measurement; if not, the first takes some seconds more."""
+    return any(cache_folder().rglob("gradient_flow.bptt_by_lag*.nbc"))
+
+
+def half_life(values: FloatArray) -> int | None:
+    """The first lag at which `values` (T,) is below half of its value at lag 0; None if it never is."""
+    below = np.flatnonzero(values < 0.5 * values[0])
+    return int(below[0]) if len(below) else None
+
+
+def ratio(values: FloatArray) -> float | None:
+    """The value at the longest lag over that at lag 0; None if that is 0."""
+    return float(values[-1] / values[0]) if values[0] > 0 else None
+
+
+def gradient_flow(
+    network: Network,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    jacobian_samples: int | None = None,
+    n_threads: int | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> GradientFlow:
+    """Measure, exactly and in float64, what back-propagation through time carries to every step.
+
+    Parameters
+    ----------
+    network : Network
+        Of a recurrent cell; not modified. A float32 network's weights are taken as they are.
+    x : array_like (N, T, F)
+        Inputs.
+    y : array_like (N, m)
+        Targets.
+    jacobian_samples : int, optional
+        The samples, evenly spaced, whose Jacobian products are formed: by far the largest part of the work. Default:
+        all; 0 for none.
+    n_threads : int, optional
+        Default: all cores that the process may use. The result does not depend on it.
+    progress : callable, optional
+        Told on this thread, now and then, the share that is done, 0 ... 1.
+
+    Returns
+    -------
+    GradientFlow
+
+    Raises
+    ------
+    OptionError
+        The cell is feed-forward, or `jacobian_samples` is negative.
+    DataError
+        An array has the wrong shape or holds a value that is not finite.
+    """
+    (flow,) = gradient_flows([network], x, y, [jacobian_samples], n_threads=n_threads, progress=progress)
+    return flow
+
+
+def gradient_flows(
+    networks: Sequence[Network],
+    x: np.ndarray,
+    y: np.ndarray,
+    jacobian_samples: Sequence[int | None],
+    *,
+    n_threads: int | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> list[GradientFlow]:
+    """As `gradient_flow`, for many networks on the same samples; `jacobian_samples` has an entry for each."""
+    jobs = [_Job(network, x, y, samples) for network, samples in zip(networks, jacobian_samples, strict=True)]
+    # the longest first, so that no thread is left with one at the end
+    tasks = iter([task for job in jobs for task in job.jacobian_tasks()] + [job.loss_task() for job in jobs])
+    total = sum(job.cost for job in jobs)
+    done, stopped = 0, False
+    lock = threading.Lock()
+
+    def work() -> None:
+        nonlocal done
+        while True:
+            with lock:
+                task = next(tasks, None)
+            if task is None:
+                return
+            for cost in task:
+                with lock:
+                    done += cost
+                if stopped:
+                    return
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+
+    def report() -> None:
+        if progress is not None:
+            progress(done / total)
+
+    run_together(work, [()] * thread_count(n_threads), report, stop)
+    report()
+    return [job.result() for job in jobs]
+
+
+def weight_gradient_terms(network: Network, x: np.ndarray, y: np.ndarray) -> FloatArray:
+    """The terms whose norms are `GradientFlow.weight_terms`.
+
+    Parameters
+    ----------
+    network, x, y
+        As in `gradient_flow`.
+
+    Returns
+    -------
+    ndarray (T, gates * H, H)
+        Term k is the mean over samples of dL/dz_{T-k} h_{T-k-1}^T. Their sum is the gradient of
+        `recurrent.weight_hh` that `Network.loss_and_gradients` gives.
+    """
+    job = _Job(network, x, y, 0)
+    terms = job.new_terms()
+    for _ in job.losses(terms):
+        pass
+    return job.mean_terms(terms)
+
+
+class _Job:
+    """One network: its samples, the tasks that fill in the norms, and the norms."""
+
+    def __init__(self, network: Network, x: np.ndarray, y: np.ndarray, jacobian_samples: int | None) -> None:
+        if network.config.cell == "ann":
+            raise OptionError("the gradient flow through time needs a recurrent cell, but the cell is 'ann'.")
+        if jacobian_samples is not None and jacobian_samples < 0:
+            raise OptionError(f"jacobian_samples must be 0 or more, but is {jacobian_samples}.")
+        self.network = network
+        if network.config.dtype != "float64":
+            self.network = Network.from_config(replace(network.config, dtype="float64"))
+            self.network.load_state_dict(network.state_dict())
+        self.plan, self.data = self.network._data(x, y, None)
+        n, steps = self.data.x.shape[:2]
+        count = n if jacobian_samples is None else min(jacobian_samples, n)
+        self.jacobian_order = np.linspace(0, n - 1, count).round().astype(np.int64)
+        self.norms_h, self.norms_c = np.zeros((n, steps)), np.zeros((n, steps))
+        self.norms_hh, self.norms_cc = np.zeros((count, steps)), np.zeros((count, steps))
+        self.cost = n + _JACOBIAN_COST * count
+        gates, hidden = self.plan.n_gates, self.plan.hidden_size
+        recurrent, *dense = buffers.parameter_views(self.plan, self.network._theta)
+        parts = [recurrent[:, :hidden].swapaxes(1, 2), *(layer[:-1].T for layer in dense)]
+        self.transposed = buffers.aligned_zeros(buffers.transposed_size(self.plan), np.float64)
+        self.transposed[:] = np.concatenate([part.ravel() for part in parts])
+        self.weight_transposed = self.transposed[: gates * hidden**2].reshape(gates, hidden, hidden)
+
+    def loss_task(self) -> Iterator[int]:
+        """Fill norms_h and norms_c and set `term_norms`; yields the number of samples done now and then."""
+        terms = self.new_terms()
+        yield from self.losses(terms)
+        self.term_norms = _norms(self.mean_terms(terms))
+
+    def new_terms(self) -> FloatArray:
+        """What `losses` adds the terms of dL/dW_hh to."""
+        plan = self.plan
+        return buffers.aligned_zeros(
+            (plan.steps, plan.n_gates, plan.hidden_size, plan.hidden_size), np.float64
+        )
+
+    def losses(self, terms: FloatArray) -> Iterator[int]:
+        plan, theta, n = self.plan, self.network._theta, self.data.x.shape[0]
+        work = buffers.make_workspace(plan, np.dtype(np.float64))
+        kept, gradient = np.empty_like(work.gates), buffers.aligned_zeros(theta.size, np.float64)
+        order = np.arange(n)
+        for first in range(0, n, _BLOCK):
+            count = min(_BLOCK, n - first)
+            bptt_by_lag(
+                plan, theta, self.transposed, self.weight_transposed, self.data, order, first, count, work, kept,
+                gradient, self.norms_h, self.norms_c, terms,
+            )  # fmt: skip
+            yield count
+
+    def mean_terms(self, terms: FloatArray) -> FloatArray:
+        """The mean over samples, without padding, as (T, gates * H, H)."""
+        hidden = self.network.config.hidden_size
+        real = terms[:, :, :hidden, :hidden].swapaxes(2, 3)
+        return real.reshape(self.plan.steps, -1, hidden) / self.data.x.shape[0]
+
+    def jacobian_tasks(self) -> list[Iterator[int]]:
+        """One task for every chunk of samples; together they fill norms_hh and norms_cc."""
+        return [
+            self._jacobian_task(first) for first in range(0, len(self.jacobian_order), buffers.CHUNK_ROWS)
+        ]
+
+    def _jacobian_task(self, first: int) -> Iterator[int]:
+        count = min(buffers.CHUNK_ROWS, len(self.jacobian_order) - first)
+        work = buffers.make_workspace(self.plan, np.dtype(np.float64))
+        jacobian_norms(
+            self.plan, self.network._theta, self.weight_transposed, self.data, self.jacobian_order, first, count,
+            self.network.config.hidden_size, work, self.norms_hh, self.norms_cc,
+        )  # fmt: skip
+        yield _JACOBIAN_COST * count
+
+    def result(self) -> GradientFlow:
+        has_cell_state, has_jacobians = self.plan.n_gates > 1, len(self.jacobian_order) > 0
+        return GradientFlow(
+            dloss_dh=self.norms_h.mean(axis=0),
+            dloss_dc=self.norms_c.mean(axis=0) if has_cell_state else None,
+            weight_terms=self.term_norms,
+            dh_dh=self.norms_hh.mean(axis=0) if has_jacobians else None,
+            dc_dc=self.norms_cc.mean(axis=0) if has_jacobians and has_cell_state else None,
+        )
+
+
+def _norms(terms: FloatArray) -> FloatArray:
+    """The Frobenius norm of every term."""
+    scale = np.abs(terms).max(axis=(1, 2), keepdims=True)
+    scale[scale == 0] = 1.0
+    # scaled, for the square of 1e-170 is 0
+    return scale[:, 0, 0] * np.linalg.norm(terms / scale, axis=(1, 2))
+
+
+def _summary(values: FloatArray | None) -> dict[str, Any] | None:
+    if values is None:
+        return None
+    return {"values": values.tolist(), "half_life": half_life(values), "ratio": ratio(values)}

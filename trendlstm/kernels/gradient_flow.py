@@ -1,0 +1,224 @@
+"""How much of a gradient reaches each step of the past: BPTT term by term, and products of state Jacobians.
+
+Both walk back from the last step. Lag k = 0 ... T-1 is step T-k, whose gates are [T-1-k] and whose states are [T-k]
+in arrays shaped as in `cells`. All arithmetic is float64.
+"""
+
+import math
+
+import numpy as np
+
+from .buffers import CHUNK_ROWS
+from .cells import hidden_gradient
+from .chunk import backward_chunk, forward_chunk, load_chunk, squared_error
+from .compile import entry_point, inlined, kernel
+from .matrix import multiply, multiply_add, transposed_multiply_add
+from .simd import view
+
+_TINY = float(np.finfo(np.float64).tiny)  # norms below it count as 0: their reciprocal is infinite
+
+
+@entry_point
+def bptt_by_lag(
+    plan, theta, transposed, weight_transposed, data, order, first, count, work, kept, gradient, norms_h, norms_c, terms
+):  # fmt: skip
+    """The gradient of each sample's own mean squared error, lag by lag, for `count` samples from `first` on.
+
+    Writes |dL/dh_{T-k}| to norms_h (N, T) and, if the cell has a state c, |dL/dc_{T-k}| to norms_c (N, T), all ways
+    from the state to the loss included. Adds the terms of dL/dW_hh = sum over t of h_{t-1}^T dL/dz_t to `terms`
+    (T, gates, H, H), summed over samples. `weight_transposed` (gates, H, H) holds the W_hh^T of `transposed`; `kept`
+    (shaped as work.gates) and `gradient` (as theta) are work space.
+    """
+    hidden_size, steps = plan.hidden_size, plan.steps
+    has_cell_state = plan.n_gates > 1
+    dh, dc = work.dh, work.dc
+    for start in range(first, first + count, CHUNK_ROWS):
+        rows = min(CHUNK_ROWS, first + count - start)
+        load_chunk(plan, work, data.x, data.lengths, order, start, rows)
+        forward_chunk(plan, theta, work)
+        squared_error(plan, work, data.y, order, start, rows)
+        kept[:] = work.gates  # backward_chunk puts dL/dz in their place
+        backward_chunk(plan, theta, transposed, work, gradient, 2.0 / plan.outputs)
+        for j in range(dh.size):
+            dh[j] = work.deltas[j]
+        dc[:] = 0.0
+        for k in range(steps):
+            t = steps - 1 - k
+            if has_cell_state:
+                o, s = kept[plan.n_gates - 1, t], work.squashed[t]
+                for j in range(dc.size):
+                    dc[j] += dh[j] * o[j] * (1.0 - plan.squash_output * s[j] * s[j])
+            for r in range(rows):
+                norms_h[start + r, k] = _norm(view(dh, r * hidden_size, (hidden_size,)))
+                if has_cell_state:
+                    norms_c[start + r, k] = _norm(view(dc, r * hidden_size, (hidden_size,)))
+            for gate in range(plan.n_gates):
+                dz = view(work.gates[gate, t], 0, (CHUNK_ROWS, hidden_size))
+                transposed_multiply_add(terms[k, gate], work.inputs[t], dz)
+            if plan.n_gates == 4:
+                f = kept[1, t]
+                for j in range(dc.size):
+                    dc[j] *= f[j]
+            hidden_gradient(view(dh, 0, (CHUNK_ROWS, hidden_size)), work.gates, t, weight_transposed)
+
+
+@entry_point
+def jacobian_norms(
+    plan, theta, weight_transposed, data, order, first, count, units, work, norms_hh, norms_cc
+):
+    """The spectral norms of the blocks (h, h) and (c, c) of d(h, c)_T / d(h, c)_{T-k}, h and c taken as independent.
+
+    For `count` samples (CHUNK_ROWS at most) from `first` on, to norms_hh and, if the cell has a state c, norms_cc
+    (N, T). `units` are the hidden units without padding. The rows of the product, [P_h, P_c], are carried back like
+    gradients, those of h_T first, then those of c_T. With s = tanh(c_t)::
+
+        D = P_c + P_h diag(o (1 - s^2))       P_c <- D diag(f)
+        P_h <- P_h diag(s o (1 - o)) W_o^T
+               + D [diag(g i (1 - i)) W_i^T + diag(c_{t-1} f (1 - f)) W_f^T + diag(i (1 - g^2)) W_g^T]
+
+    and in the RNN P_h <- P_h diag(1 - h^2) W^T.
+    """
+    hidden_size, steps = plan.hidden_size, plan.steps
+    has_cell_state = plan.n_gates > 1
+    square = (hidden_size, hidden_size)
+    height = 2 * hidden_size if has_cell_state else hidden_size
+    p_h, p_c = np.empty((height, hidden_size)), np.empty((height, hidden_size))
+    d, next_h = np.empty((height, hidden_size)), np.empty((height, hidden_size))
+    through_h, through_c, powers = np.empty(square), np.empty(square), np.empty((2, *square))
+    load_chunk(plan, work, data.x, data.lengths, order, first, count)
+    forward_chunk(plan, theta, work)
+    for r in range(count):
+        p_h[:] = 0.0
+        p_c[:] = 0.0
+        for j in range(units):
+            p_h[j, j] = 1.0
+            if has_cell_state:
+                p_c[hidden_size + j, j] = 1.0
+        norms_hh[first + r, 0] = 1.0
+        if has_cell_state:
+            norms_cc[first + r, 0] = 1.0
+        for k in range(1, steps):
+            t = steps - k
+            if has_cell_state:
+                _lstm_jacobian(plan, work, weight_transposed, t, r, through_h, through_c)
+                _through_cell_state(plan, work, t, r, p_h, p_c, d)
+                multiply(next_h, d, through_c)
+                multiply_add(next_h, p_h, through_h)
+                norms_cc[first + r, k] = spectral_norm(view(p_c, hidden_size * hidden_size, square), powers)
+            else:
+                h = view(work.gates[0, t], r * hidden_size, (hidden_size,))
+                for j in range(hidden_size):
+                    _scale_row(through_h, weight_transposed[0], j, 1.0 - h[j] * h[j])
+                multiply(next_h, p_h, through_h)
+            p_h, next_h = next_h, p_h
+            norms_hh[first + r, k] = spectral_norm(view(p_h, 0, square), powers)
+
+
+@kernel
+def _lstm_jacobian(plan, work, weight_transposed, t, r, through_h, through_c):
+    """How z depends on h_{t-1}: through_h = diag(dh/dz_o) W_o^T; through_c = sum over the others of diag(dc/dz) W^T."""
+    hidden_size, n_gates = plan.hidden_size, plan.n_gates
+    first = r * hidden_size
+    i = view(work.gates[0, t], first, (hidden_size,))
+    g = view(work.gates[n_gates - 2, t], first, (hidden_size,))
+    o = view(work.gates[n_gates - 1, t], first, (hidden_size,))
+    s = view(work.squashed[t], first, (hidden_size,))
+    for j in range(hidden_size):
+        _scale_row(through_h, weight_transposed[n_gates - 1], j, s[j] * o[j] * (1.0 - o[j]))
+        _scale_row(through_c, weight_transposed[0], j, g[j] * i[j] * (1.0 - i[j]))
+        _add_scaled_row(through_c, weight_transposed[n_gates - 2], j, i[j] * (1.0 - g[j] * g[j]))
+    if n_gates == 4:
+        f = view(work.gates[1, t], first, (hidden_size,))
+        c_before = view(work.cell[t], first, (hidden_size,))
+        for j in range(hidden_size):
+            _add_scaled_row(through_c, weight_transposed[1], j, c_before[j] * f[j] * (1.0 - f[j]))
+
+
+@kernel
+def _through_cell_state(plan, work, t, r, p_h, p_c, d):
+    """D = P_c + P_h diag(o (1 - s^2)), then P_c = D diag(f)."""
+    hidden_size, n_gates = plan.hidden_size, plan.n_gates
+    first = r * hidden_size
+    o = view(work.gates[n_gates - 1, t], first, (hidden_size,))
+    s = view(work.squashed[t], first, (hidden_size,))
+    f = view(
+        work.gates[1, t], first, (hidden_size,)
+    )  # in a cell of three gates this is another one, not used
+    for row in range(d.shape[0]):
+        h_row, c_row, d_row = p_h[row], p_c[row], d[row]
+        for j in range(hidden_size):
+            d_row[j] = c_row[j] + h_row[j] * o[j] * (1.0 - plan.squash_output * s[j] * s[j])
+        if n_gates == 4:
+            for j in range(hidden_size):
+                c_row[j] = d_row[j] * f[j]
+        else:
+            for j in range(hidden_size):
+                c_row[j] = d_row[j]
+
+
+@inlined
+def _scale_row(out, a, row, factor):
+    """Set a row of `out` to factor times that of `a`."""
+    out_row, a_row = out[row], a[row]
+    for j in range(a_row.size):
+        out_row[j] = factor * a_row[j]
+
+
+@inlined
+def _add_scaled_row(out, a, row, factor):
+    out_row, a_row = out[row], a[row]
+    for j in range(a_row.size):
+        out_row[j] += factor * a_row[j]
+
+
+@kernel
+def spectral_norm(a, powers):
+    """The largest singular value of a square matrix, to rounding; `powers` (2, H, H) is work space.
+
+    Let B = A^T A, with eigenvalues e_j >= 0. The trace of B^p is the sum of e_j^p, between max(e)^p and H max(e)^p, so
+    its p-th root is off by a factor of H^(1/p) at most. Squaring n times gives p = 2^n. Every power is divided by its
+    trace, and the logarithms of the traces are added up.
+    """
+    size = a.shape[0]
+    power, squared = powers[0], powers[1]
+    highest = squared[0]
+    highest[:] = 0.0
+    for row in range(size):
+        a_row = a[row]
+        for j in range(size):
+            highest[j] = max(highest[j], abs(a_row[j]))
+    scale = highest.max()
+    if not _TINY <= scale < np.inf:
+        return 0.0 if scale < _TINY else np.nan
+    for row in range(size):  # the square of 1e-170 would be 0
+        _scale_row(squared, a, row, 1.0 / scale)
+    power[:] = 0.0
+    transposed_multiply_add(power, squared, squared)
+    weight, logarithm = 1.0, 0.0
+    while True:
+        trace = 0.0
+        for j in range(size):
+            trace += power[j, j]
+        logarithm += weight * math.log(trace)
+        is_one_eigenvalue = weight < 1.0 and trace > 1.0 - 1e-14
+        if is_one_eigenvalue or weight < 1e-16:
+            return scale * math.exp(0.5 * logarithm)
+        for row in range(size):
+            _scale_row(power, power, row, 1.0 / trace)
+        multiply(squared, power, power)
+        power, squared = squared, power
+        weight *= 0.5
+
+
+@kernel
+def _norm(vector):
+    """The Euclidean norm; scaled, for the square of 1e-170 would be 0."""
+    scale = 0.0
+    for j in range(vector.size):
+        scale = max(scale, abs(vector[j]))
+    if not _TINY <= scale < np.inf:
+        return 0.0 if scale < _TINY else scale
+    total = 0.0
+    for j in range(vector.size):
+        total += (vector[j] / scale) ** 2
+    return scale * math.sqrt(total)
