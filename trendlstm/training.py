@@ -282,8 +282,10 @@ class _Job:
         """The arguments of one thread's `fit_worker`, with a work space of its own."""
         if self._state is None:
             self._state = self._make_state()
-        work = buffers.make_workspace(self.plan, self.network.dtype)
-        return self.plan, self._state, self.train, self.validation, self.options, work
+        dtype = self.network.dtype
+        work = buffers.make_workspace(self.plan, dtype)
+        transposed = buffers.aligned_zeros(buffers.transposed_size(self.plan), dtype)
+        return self.plan, self._state, self.train, self.validation, self.options, work, transposed
 
     def _make_state(self) -> kernel.FitState:
         network = self.network
@@ -298,7 +300,6 @@ class _Job:
             theta=theta,
             kept=self.kept,
             previous=self.kept.copy(),
-            transposed=buffers.aligned_zeros(buffers.transposed_size(self.plan), dtype),
             first_moment=buffers.aligned_zeros(size, dtype),
             second_moment=buffers.aligned_zeros(size, dtype),
             decays=decays,

@@ -29,17 +29,16 @@ def _recurrent_transposed(plan, transposed):
 
 
 @kernel
-def transpose_weights(plan, theta, transposed, rank, size):
-    """Write the transposed weights that the backward pass reads; thread `rank` of `size` does every size-th matrix."""
+def transpose_weights(plan, theta, transposed):
+    """Write the transposed weights that the backward pass reads: W_h^T of every gate, then each dense W^T."""
     weight, start = _recurrent_weight(plan, theta)
     weight_transposed, to = _recurrent_transposed(plan, transposed)
     hidden_size = plan.hidden_size
-    for gate in range(rank, weight_transposed.shape[0], size):
+    for gate in range(weight_transposed.shape[0]):
         transpose(weight_transposed[gate], view(weight[gate], 0, (hidden_size, hidden_size)))
     for layer in range(plan.widths.size - 1):
         n_in, n_out = plan.widths[layer], plan.widths[layer + 1]
-        if (plan.n_gates + layer) % size == rank:
-            transpose(view(transposed, to, (n_out, n_in)), view(theta, start, (n_in, n_out)))
+        transpose(view(transposed, to, (n_out, n_in)), view(theta, start, (n_in, n_out)))
         start += (n_in + 1) * n_out
         to += n_in * n_out
 

@@ -12,7 +12,7 @@ from .adam import adam_step
 from .buffers import BLOCK, CHUNK_ROWS
 from .chunk import backward_chunk, forward_chunk, load_chunk, outputs, squared_error, transpose_weights
 from .compile import entry_point, inlined
-from .gang import MINIBATCHES, STOP, meet
+from .gang import STOP, meet
 from .shuffle import shuffle_epoch
 from .simd import atomic_load, atomic_store, view
 
@@ -47,7 +47,6 @@ class FitState(NamedTuple):
     theta: np.ndarray  # (P,)
     kept: np.ndarray  # (P,) the weights to return: of the best epoch; without validation, of the last
     previous: np.ndarray  # (P,) what `kept` was before
-    transposed: np.ndarray
     first_moment: np.ndarray  # (P,)
     second_moment: np.ndarray  # (P,)
     decays: np.ndarray  # (P,) 1 for weights, 0 for biases
@@ -135,7 +134,7 @@ def _all_finite(state, rank, size):
 
 
 @entry_point
-def fit_worker(plan, state, train, validation, options, work, rank, size):
+def fit_worker(plan, state, train, validation, options, work, transposed, rank, size):
     """Train for all epochs. Ends early by patience, by the STOP counter, or when a loss is not finite."""
     n = train.x.shape[0]
     blocks = state.theta.size // BLOCK
@@ -143,7 +142,7 @@ def fit_worker(plan, state, train, validation, options, work, rank, size):
     step = 0
     ended = ALL_EPOCHS
     epoch = 0
-    transpose_weights(plan, state.theta, state.transposed, rank, size)
+    transpose_weights(plan, state.theta, transposed)
     while epoch < options.epochs and ended == ALL_EPOCHS:
         if rank == 0 and options.shuffle:
             shuffle_epoch(state.order, options.seed, epoch)
@@ -154,7 +153,7 @@ def fit_worker(plan, state, train, validation, options, work, rank, size):
             _accumulate_chunks(
                 plan,
                 state.theta,
-                state.transposed,
+                transposed,
                 train,
                 state.order,
                 first,
@@ -216,13 +215,11 @@ def fit_worker(plan, state, train, validation, options, work, rank, size):
                     options.weight_decay,
                 )
             meet(state.counters, size)
-            transpose_weights(plan, state.theta, state.transposed, rank, size)
-            if rank == 0:
-                atomic_store(state.counters, MINIBATCHES, step)
-                # 1: asked from outside; 2: seen by rank 0, so that all threads act on it after the same minibatch
-                if atomic_load(state.counters, STOP) == 1:
-                    atomic_store(state.counters, STOP, 2)
-            meet(state.counters, size)
+            # each thread for itself: to read all from the threads that wrote them takes longer
+            transpose_weights(plan, state.theta, transposed)
+            # 1: asked from outside; 2: seen by rank 0, so that all threads act on it after the same minibatch
+            if rank == 0 and atomic_load(state.counters, STOP) == 1:
+                atomic_store(state.counters, STOP, 2)
         if ended != ALL_EPOCHS:
             break
 
@@ -267,8 +264,7 @@ def fit_worker(plan, state, train, validation, options, work, rank, size):
 @entry_point
 def gradient_worker(plan, theta, transposed, data, order, gradients, losses, work, counters, rank, size):
     """Sum of squared errors per accumulator, and in gradients[0] the gradient of the mean squared error."""
-    transpose_weights(plan, theta, transposed, rank, size)
-    meet(counters, size)
+    transpose_weights(plan, theta, transposed)
     _accumulate_chunks(
         plan, theta, transposed, data, order, 0, order.size, gradients, losses, work, rank, size
     )

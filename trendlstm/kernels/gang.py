@@ -8,8 +8,8 @@ from .compile import kernel
 from .simd import atomic_add, atomic_load, atomic_store, yield_thread
 
 # Indices into `counters` (int64), a cache line apart so that waiting threads do not slow the arriving ones.
-ARRIVED, GENERATION, STOP, MINIBATCHES = 0, 8, 16, 24
-COUNTERS = 32
+ARRIVED, GENERATION, STOP = 0, 8, 16
+COUNTERS = 24
 
 # The chunks of a minibatch differ by a few microseconds; a longer wait means that others have taken a core.
 _SPINS = 2000

@@ -55,7 +55,7 @@ def stream_worker(plan, state, data, order, options, work, errors):
     counts = state.counts
     n = data.x.shape[0]
     real = state.theta.dtype.type
-    transpose_weights(plan, state.theta, state.transposed, 0, 1)
+    transpose_weights(plan, state.theta, state.transposed)
     for first in range(0, n, options.batch_size):
         if atomic_load(state.counters, STOP) != 0:
             counts[OUTCOME] = STOPPED
@@ -109,4 +109,4 @@ def stream_worker(plan, state, data, order, options, work, errors):
             options.learning_rate,
             0.0,
         )
-        transpose_weights(plan, state.theta, state.transposed, 0, 1)
+        transpose_weights(plan, state.theta, state.transposed)
