@@ -14,7 +14,7 @@ from .errors import DataError, FitInterrupted, OptionError, TrainingError
 from .kernels import buffers
 from .kernels import fit as kernel
 from .kernels.compile import note_compiled
-from .kernels.gang import COUNTERS, STOP
+from .kernels.gang import ABANDONED, ASKED, COUNTERS, STOP
 from .network import Network
 from .threads import run_together, thread_count
 
@@ -123,7 +123,7 @@ def fit(
     arguments = [(*job.arguments(), rank, size) for rank in range(size)]
 
     def train() -> None:
-        run_together(kernel.fit_worker, arguments, _reporter([job], progress), job.stop)
+        run_together(kernel.fit_worker, arguments, _reporter([job], progress), job.stop, job.abandon)
         job.seconds = time.perf_counter() - start
 
     _run([job], train)
@@ -319,7 +319,10 @@ class _Job:
         self._state = None
 
     def stop(self) -> None:
-        self.counters[STOP] = 1
+        self.counters[STOP] = ASKED
+
+    def abandon(self) -> None:
+        self.counters[STOP] = ABANDONED
 
     def is_stopped(self) -> bool:
         return bool(self.counters[STOP])

@@ -12,7 +12,7 @@ from .adam import adam_step
 from .buffers import BLOCK, CHUNK_ROWS
 from .chunk import backward_chunk, forward_chunk, load_chunk, outputs, squared_error, transpose_weights
 from .compile import entry_point, inlined
-from .gang import STOP, meet
+from .gang import AGREED, ASKED, STOP, meet
 from .shuffle import shuffle_epoch
 from .simd import atomic_load, atomic_store, view
 
@@ -176,7 +176,7 @@ def fit_worker(plan, state, train, validation, options, work, transposed, rank, 
                     for j in range(state.kept.size):
                         state.kept[j] = state.previous[j]
                     state.outcome[2] = previous_epoch
-            elif atomic_load(state.counters, STOP) == 2:
+            elif atomic_load(state.counters, STOP) >= AGREED:
                 ended = STOPPED
             if ended != ALL_EPOCHS:
                 break
@@ -217,9 +217,8 @@ def fit_worker(plan, state, train, validation, options, work, transposed, rank, 
             meet(state.counters, size)
             # each thread for itself: to read all from the threads that wrote them takes longer
             transpose_weights(plan, state.theta, transposed)
-            # 1: asked from outside; 2: seen by rank 0, so that all threads act on it after the same minibatch
-            if rank == 0 and atomic_load(state.counters, STOP) == 1:
-                atomic_store(state.counters, STOP, 2)
+            if rank == 0 and atomic_load(state.counters, STOP) == ASKED:
+                atomic_store(state.counters, STOP, AGREED)
         if ended != ALL_EPOCHS:
             break
 

@@ -11,13 +11,17 @@ from .simd import atomic_add, atomic_load, atomic_store, yield_thread
 ARRIVED, GENERATION, STOP = 0, 8, 16
 COUNTERS = 24
 
+# Values of counters[STOP]: nobody asked; the main thread asked; rank 0 saw it, so that all threads act on it after the
+# same minibatch; not all threads could be started, so that those that were must not wait for the others.
+GO_ON, ASKED, AGREED, ABANDONED = range(4)
+
 # The chunks of a minibatch differ by a few microseconds; a longer wait means that others have taken a core.
 _SPINS = 2000
 
 
 @kernel
 def meet(counters, size):
-    """Return when all `size` threads have called; what each wrote before is visible to all after."""
+    """Return when all `size` threads have called, or the gang is abandoned; what each wrote is visible to all after."""
     if size == 1:
         return
     generation = atomic_load(counters, GENERATION)
@@ -29,4 +33,6 @@ def meet(counters, size):
     while atomic_load(counters, GENERATION) == generation:
         spins += 1
         if spins > _SPINS:
+            if atomic_load(counters, STOP) == ABANDONED:
+                return
             yield_thread()
