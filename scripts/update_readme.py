@@ -78,14 +78,14 @@ def main() -> None:
     )
     machine, versions = results["machine"], results["versions"]
     used = ", ".join(f"{name} {number}" for name, number in versions.items())
-    memory = max(row["grown_mib"] for row in own if row["T"] == 60)
+    memory = max(row["peak_mib"] for row in own if row["T"] == 60)
     text = "\n\n".join(
         [
             f"Measured by `make bench` on {machine['cores']} cores ({machine['processor']}), Python "
             f"{machine['python']}, {used}. In brackets: how many times slower than trendlstm in the same run.",
             one_fit(fit),
             f"One thread does {shares} of the {results['peak_gflops']:.0f} GFLOP/s that the same core reaches in a "
-            f"loop of multiply-adds alone. Training adds {memory:.0f} MiB to the process at T = 60.",
+            f"loop of multiply-adds alone. At T = 60 the whole process peaks at {memory:.0f} MiB.",
             many_fits(results["many_fits"]),
             inference(results["inference"]),
             process,

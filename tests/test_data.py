@@ -711,3 +711,16 @@ def test_pauses_are_real_by_default():
     import time
 
     assert yahoo.sleep is time.sleep and yahoo.clock is time.monotonic and yahoo.RETRY_SECONDS == 60
+
+
+def test_a_calendar_that_cannot_be_made_is_named(monkeypatch):
+    import exchange_calendars
+
+    def fail(*_, **__):
+        raise ValueError("Special dates [...] are not sessions.")
+
+    monkeypatch.setattr(exchange_calendars, "get_calendar", fail)
+    calendars._recorded_closes.cache_clear()
+    with pytest.raises(DataError, match="cannot make the calendar XLON .*--calendar"):
+        calendars.next_sessions(pd.Timestamp("2026-10-01"), 3, "XLON")
+    calendars._recorded_closes.cache_clear()

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import pandas as pd
 
-from trendlstm.errors import OptionError
+from trendlstm.errors import DataError, OptionError
 
 EVERY_DAY = "24/7"
 DEFAULT_CALENDAR = "XNYS"
@@ -249,7 +249,13 @@ def _recorded_closes(
         try:
             return exchange_calendars.get_calendar(calendar, start=start, end=end).closes, start, end
         except ValueError:  # some calendars refuse dates outside the years on record
-            bounded = exchange_calendars.get_calendar(calendar)
+            try:
+                bounded = exchange_calendars.get_calendar(calendar)
+            except ValueError as error:  # as XTAE does with pandas 3.1
+                raise DataError(
+                    f"exchange_calendars cannot make the calendar {calendar} with the installed pandas: name another "
+                    "exchange with --calendar."
+                ) from error
         start, end = max(start, bounded.bound_min() or start), min(end, bounded.bound_max() or end)
         if start > end:
             return bounded.closes.iloc[:0], start, end
