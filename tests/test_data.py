@@ -721,6 +721,6 @@ def test_a_calendar_that_cannot_be_made_is_named(monkeypatch):
 
     monkeypatch.setattr(exchange_calendars, "get_calendar", fail)
     calendars._recorded_closes.cache_clear()
-    with pytest.raises(DataError, match="cannot make the calendar XLON .*--calendar"):
+    with pytest.raises(DataError, match=r"cannot make the calendar XLON .*--calendar"):
         calendars.next_sessions(pd.Timestamp("2026-10-01"), 3, "XLON")
     calendars._recorded_closes.cache_clear()
