@@ -203,8 +203,9 @@ def exponent(points: list[dict[str, float]]) -> float:
 
 
 def draw_growth(growth: dict[str, list[dict[str, float]]], path: Path) -> None:
-    """Six log-log panels of seconds per epoch, each with the exponent of its larger sizes."""
+    """Six log-log panels of the time of an epoch, each with the exponent of its larger sizes."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator
 
     names = {
         "steps": "time steps T",
@@ -216,13 +217,18 @@ def draw_growth(growth: dict[str, list[dict[str, float]]], path: Path) -> None:
     }
     figure = Figure(figsize=(11, 6.5), dpi=110, layout="constrained")
     figure.suptitle(
-        "Seconds per epoch as one size grows; the others: T 20, H 64, N 800, minibatch 32, all threads"
+        "Time of an epoch as one size grows; the others: T 20, H 64, N 800, minibatch 32, all threads"
     )
     for axes, (name, label) in zip(figure.subplots(2, 3).flat, names.items(), strict=True):
         points = growth[name]
-        axes.loglog([p["size"] for p in points], [p["seconds"] for p in points], "o-", color="#0072B2")
+        sizes = [p["size"] for p in points]
+        axes.loglog(sizes, [1e3 * p["seconds"] for p in points], "o-", color="#0072B2")
+        axes.minorticks_off()
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_xlabel(label)
-        axes.set_ylabel("seconds")
+        axes.set_ylabel("ms per epoch")
         axes.set_title(f"time ~ size^{exponent(points):.2f}")
         axes.grid(color="#DDDDDD")
     figure.savefig(path)
