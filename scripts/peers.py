@@ -354,14 +354,12 @@ def do_fit(name: str, case: Case) -> dict[str, Any]:
     train, losses = FIT[name](case)
     count = int(case["epochs"])
     train(2)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = timed(lambda: train(count), int(case["repeats"]))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "losses": losses,
         "ms": 1e3 * median(seconds) / count,
         "peak_mib": peak / 1024,
-        "grown_mib": (peak - before) / 1024,
     }
 
 

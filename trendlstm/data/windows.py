@@ -248,8 +248,6 @@ class Windows:
     features : tuple of str
     scaler : Scaler
         Fitted on the first `train_rows` rows.
-    split_fractions : tuple of 3 float
-        Shares of the rows for training, validation and test.
     train_rows, validation_rows : int
         Numbers of rows; the test rows are the rest.
     train, validation, test : Split
@@ -260,7 +258,6 @@ class Windows:
     horizon: int
     features: tuple[str, ...]
     scaler: Scaler
-    split_fractions: tuple[float, float, float]
     train_rows: int
     validation_rows: int
     train: Split
@@ -380,7 +377,6 @@ def make_windows(
         horizon=horizon,
         features=features,
         scaler=scaler,
-        split_fractions=fractions,
         train_rows=train_end,
         validation_rows=validation_end - train_end,
         train=make_split("train"),
