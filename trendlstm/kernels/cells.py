@@ -35,6 +35,7 @@ def lstm_forward(inputs, weight, lengths, gates, cell, squashed, squash_output):
             # to and fro: the matrices used last are still in the first-level cache, which does not hold all of them
             gate = k if t % 2 == 0 else n_gates - 1 - k
             multiply(view(gates[gate, t], 0, (rows, hidden_size)), inputs[t], weight[gate])
+        # without a forget gate f is g by another name, and is not used
         i, f, g, o = gates[0, t], gates[1, t], gates[n_gates - 2, t], gates[n_gates - 1, t]
         sigmoid(i)
         if forget_gate:
