@@ -91,22 +91,22 @@ class Forecaster:
         OptionError
             The model has other inputs than Close, or predicts several steps at once.
         DataError
-            A forecast ran away beyond all numbers, or to 0 where window scaling takes its logarithm.
+            A forecast ran away beyond all numbers, or down to 0.
         """
         if not self.is_recursive:
             raise OptionError("A recursive forecast needs a model of Close alone with horizon 1.")
-        path = np.concatenate([closes, np.empty((len(closes), steps))], axis=1)
-        for step in range(steps):
-            window = path[:, step : step + self.lag]
-            anchors = window[:, -1]
-            if self.scaler.scaling == "window" and not anchors.all():
-                raise DataError(
-                    "The recursive forecast ran down to a price of 0: train again with a lower learning rate or "
-                    "clipped gradients."
-                )
-            x = self.scaler.inputs(window[:, :, None], anchors)
-            path[:, self.lag + step] = self.predict(x, anchors)[:, 0]
-        return path[:, self.lag :]
+        from .network import recurse
+
+        one = np.ones(len(closes))  # window scaling in units of one: its windows are relative to their last value
+        relative = self.scaler.scaling == "window"
+        history = self.scaler.inputs(closes[:, :, None], one)[:, :, 0]
+        prices = self.scaler.prices(recurse(self.networks, history, steps, relative), one)
+        if relative and not prices.all():
+            raise DataError(
+                "The recursive forecast ran down to a price of 0: train again with a lower learning rate or "
+                "clipped gradients."
+            )
+        return prices
 
     def single(self) -> "list[Forecaster]":
         """One forecaster for each network of the ensemble."""

@@ -3,7 +3,7 @@
 import json
 import math
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from .config import NetworkConfig
 from .errors import DataError, OptionError, RunError
 from .kernels import buffers
 from .kernels.buffers import CHUNK_ROWS
-from .kernels.fit import Data, gradient_worker, predict_worker
+from .kernels.fit import Data, gradient_worker, predict_worker, recurse_worker
 from .kernels.gang import COUNTERS
 from .threads import run_together, thread_count
 
@@ -380,7 +380,9 @@ class Network:
         if lengths is None or self.config.cell == "ann":
             if lengths is not None:
                 raise OptionError("cell 'ann' takes whole windows: leave lengths out.")
-            return array, np.full(n, steps, np.int64)
+            counts = np.empty(n, np.int64)
+            counts.fill(steps)  # half the time of np.full for one window
+            return array, counts
         counts = np.asarray(lengths)
         if counts.shape != (n,) or not np.issubdtype(counts.dtype, np.integer):
             raise DataError(
@@ -413,6 +415,36 @@ def _one_row_workspace(plan: buffers.Plan, dtype: np.dtype) -> buffers.Workspace
     if sum(array.nbytes for array in work) <= _LARGEST_KEPT_BYTES:
         _last_workspace.plan, _last_workspace.value = plan, work
     return work
+
+
+def recurse(networks: Sequence[Network], history: np.ndarray, steps: int, relative: bool) -> np.ndarray:
+    """Feed predictions back as if they had been observed, all steps in one compiled call.
+
+    Parameters
+    ----------
+    networks : sequence of Network
+        One feature, one output, equal shapes; their outputs are averaged.
+    history : ndarray (n, T), float64
+        The last T values before the first step. Not modified.
+    steps : int
+    relative : bool
+        The networks see each window less its last value, and predict the next value less that.
+
+    Returns
+    -------
+    ndarray (n, steps), float64
+    """
+    network, (n, lag) = networks[0], history.shape
+    plan, dtype = network._plan(lag), network.dtype
+    rows = 1 if n == 1 else CHUNK_ROWS
+    path = np.concatenate([history, np.empty((n, steps))], axis=1)
+    thetas = buffers.aligned_zeros((len(networks), network._theta.size), dtype)
+    thetas[:] = [each._theta for each in networks]
+    x = network._flatten(np.empty((rows, lag, 1), dtype))
+    lengths, order = np.full(rows, lag), np.arange(rows)
+    work = buffers.make_workspace(plan, dtype, rows)
+    recurse_worker(plan, thetas, path, steps, relative, x, lengths, order, work)
+    return path[:, lag:]
 
 
 def load(path: str | Path) -> Network:
@@ -524,7 +556,7 @@ def _finite_array(
             shape = _shape_text(expected)
             raise DataError(f"{name} must be an array of numbers of shape {shape}: {error}.") from error
     finite = np.isfinite(array)
-    if not finite.all():
+    if np.count_nonzero(finite) < finite.size:  # .all() takes five times as long on one window
         where = tuple(int(index) for index in np.argwhere(~finite)[0])
         raise DataError(
             f"{name} must be finite as {dtype.name}, expected shape {_shape_text(expected)} and given "

@@ -15,7 +15,7 @@ nothing, and every derivative below is 0 without a further test.
 
 from .activations import sigmoid, tanh
 from .compile import inlined, kernel
-from .matrix import multiply, multiply_add, transposed_multiply_add
+from .matrix import product, transposed_multiply_add
 from .simd import view
 
 
@@ -31,10 +31,7 @@ def lstm_forward(inputs, weight, lengths, gates, cell, squashed, squash_output):
     zero = weight.dtype.type(0)
     one = weight.dtype.type(1)
     for t in range(steps):
-        for k in range(n_gates):
-            # to and fro: the matrices used last are still in the first-level cache, which does not hold all of them
-            gate = k if t % 2 == 0 else n_gates - 1 - k
-            multiply(view(gates[gate, t], 0, (rows, hidden_size)), inputs[t], weight[gate])
+        gate_inputs(gates, t, inputs[t], weight)
         # without a forget gate f is g by another name, and is not used
         i, f, g, o = gates[0, t], gates[1, t], gates[n_gates - 2, t], gates[n_gates - 1, t]
         sigmoid(i)
@@ -124,7 +121,7 @@ def rnn_forward(inputs, weight, lengths, gates):
     steps, rows = gates.shape[1], inputs.shape[1]
     for t in range(steps):
         z = gates[0, t]
-        multiply(view(z, 0, (rows, hidden_size)), inputs[t], weight[0])
+        gate_inputs(gates, t, inputs[t], weight)
         tanh(z)
         for r in range(rows):
             h = inputs[t + 1, r]
@@ -153,13 +150,24 @@ def rnn_backward(inputs, weight_transposed, gates, dh_external, dh, dweight):
     _weight_gradient(dweight, inputs, gates)
 
 
-@inlined
+# These two call no kernel a gate: the products are so small that four calls cost a tenth of the time.
+@kernel
+def gate_inputs(gates, t, step_inputs, weight):
+    """z = [h_{t-1}, x_t, 1] W of every gate."""
+    rows, n_gates, hidden_size = step_inputs.shape[0], weight.shape[0], weight.shape[2]
+    for k in range(n_gates):
+        # to and fro: the matrices used last are still in the first-level cache, which does not hold all of them
+        gate = k if t % 2 == 0 else n_gates - 1 - k
+        product(view(gates[gate, t], 0, (rows, hidden_size)), step_inputs, weight[gate], False, False)
+
+
+@kernel
 def hidden_gradient(dh, gates, t, weight_transposed):
     """dh = sum over gates of dz W_h^T; weight_transposed (gates, H, H) holds the W_h^T."""
     rows, hidden_size = dh.shape
-    multiply(dh, view(gates[0, t], 0, (rows, hidden_size)), weight_transposed[0])
-    for gate in range(1, gates.shape[0]):
-        multiply_add(dh, view(gates[gate, t], 0, (rows, hidden_size)), weight_transposed[gate])
+    for gate in range(weight_transposed.shape[0]):
+        dz = view(gates[gate, t], 0, (rows, hidden_size))
+        product(dh, dz, weight_transposed[gate], False, gate > 0)
 
 
 @inlined

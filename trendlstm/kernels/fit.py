@@ -1,4 +1,4 @@
-"""Whole jobs in one compiled call a thread: a fit from first to last epoch, one gradient, a batch of predictions.
+"""Whole jobs in one compiled call a thread: a fit from first to last epoch, one gradient, predictions, their recursion.
 
 Each function is run by `size` threads at once, `rank` = 0 ... size - 1. Work is divided by fixed rules that do not
 depend on `size`, and every sum is formed in a fixed order, so the result is the same bits for any number of threads.
@@ -285,3 +285,31 @@ def predict_worker(plan, theta, x, lengths, order, out, work, rank, size):
         for r in range(rows):
             for k in range(plan.outputs):
                 out[first + r, k] = values[r, k]
+
+
+@entry_point
+def recurse_worker(plan, thetas, path, steps, relative, x, lengths, order, work):
+    """Continue each row of `path` (n, T + steps; float64) beyond its first T values by feeding predictions back.
+
+    A window is the T values before the next one, less its last if `relative`; the prediction, the mean over the
+    networks `thetas` (K, P), then counts from there too. `x` (rows, ...) has space for one chunk's windows.
+    """
+    chunk_rows = work.lengths.size
+    lag = path.shape[1] - steps
+    real = x.dtype.type
+    for first in range(0, path.shape[0], chunk_rows):
+        rows = min(chunk_rows, path.shape[0] - first)
+        for step in range(steps):
+            for r in range(rows):
+                values = path[first + r]
+                anchor = values[step + lag - 1] if relative else 0.0
+                window = view(x[r], 0, (lag,))
+                for t in range(lag):
+                    window[t] = real(values[step + t] - anchor)
+                values[step + lag] = anchor
+            load_chunk(plan, work, x, lengths, order, 0, rows)
+            for k in range(thetas.shape[0]):
+                forward_chunk(plan, thetas[k], work)
+                predicted = outputs(plan, work.activations, chunk_rows)
+                for r in range(rows):
+                    path[first + r, step + lag] += np.float64(predicted[r, 0]) / thetas.shape[0]

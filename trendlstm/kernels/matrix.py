@@ -19,8 +19,9 @@ from .simd import (
 _DEPTH_BLOCK = 128
 
 
-@kernel
-def _product(out, a, b, transposed, accumulate):
+@inlined
+def product(out, a, b, transposed, accumulate):
+    """out = a b, or a^T b if `transposed`, added to what `out` holds if `accumulate`: code for a kernel of its own."""
     rows, columns = out.shape
     depth = b.shape[0]
     lanes = VECTOR_BYTES // out.itemsize
@@ -42,6 +43,11 @@ def _product(out, a, b, transposed, accumulate):
             while j < columns:
                 narrow_row_tile(out, a, b, i, j, first, last, transposed, add)
                 j += lanes
+
+
+@kernel
+def _product(out, a, b, transposed, accumulate):
+    product(out, a, b, transposed, accumulate)
 
 
 @inlined
