@@ -14,6 +14,8 @@ import naive
 import numpy as np
 import pytest
 from naive import assert_close
+from numba.core.runtime import _nrt_python as memory_statistics
+from numba.core.runtime import rtsys
 
 import trendlstm as tl
 from trendlstm.errors import OptionError, TrainingError, TrendLSTMError
@@ -551,6 +553,38 @@ def test_memory_does_not_grow_with_the_number_of_samples():
             net.fit(x[:N], y[:N], epochs=1, batch_size=N, n_threads=2)
     one_array = (many - few) * T * H * 4
     assert peaks[2] - peaks[1] < one_array / 2
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="only Linux tells a process its peak memory"
+)
+@pytest.mark.parametrize("samples", [800, 20_000])
+def test_peak_memory_of_the_reference_model(samples):
+    """At most twice the inputs and 64 MiB, the inputs themselves included, at T = 60."""
+    x = np.random.default_rng(0).normal(size=(samples, 60, 1)).astype(np.float32)
+    y, net = x[:, -1], tl.Network()
+    net.fit(x[:8], y[:8], epochs=1)  # loads the kernels
+    peaks = []
+    with peak_memory(peaks):
+        net.fit(x, y, epochs=1, n_threads=4)
+    assert peaks[0] + x.nbytes + y.nbytes < 2 * (x.nbytes + y.nbytes) + 64 * 2**20
+
+
+def test_an_epoch_allocates_nothing():
+    """Three epochs take as many allocations of the compiled code as one."""
+    x, y = problem()
+    net = network()
+    net.fit(x, y, epochs=1, validation=(x, y), n_threads=1)
+    allocated = []
+    memory_statistics.memsys_enable_stats()
+    try:
+        for epochs in (1, 3):
+            before = rtsys.get_allocation_stats().alloc
+            net.fit(x, y, epochs=epochs, validation=(x, y), clip_norm=1.0, n_threads=1)
+            allocated.append(rtsys.get_allocation_stats().alloc - before)
+    finally:
+        memory_statistics.memsys_disable_stats()
+    assert allocated[0] == allocated[1]
 
 
 def test_a_thread_that_cannot_be_started_ends_the_fit(monkeypatch):

@@ -1,0 +1,72 @@
+"""The vectorised sigmoid and tanh over their whole range, against float64 and mpmath; docs/equations.md states the result.
+
+An ulp is the distance between the neighbouring numbers of the dtype at the exact value.
+"""
+
+import mpmath
+import numpy as np
+import pytest
+
+from trendlstm.kernels.activations import sigmoid, tanh
+
+KERNELS = {"sigmoid": sigmoid, "tanh": tanh}
+LOWEST = {"float32": -87.0, "float64": -708.0}  # below, exp(-x) would soon overflow and sigmoid stays where it is
+LARGEST_ERROR = 3.0  # ulp
+
+
+def exact(name, x):
+    """To 40 digits, rounded to float64."""
+    with mpmath.workdps(40):
+        if name == "tanh":
+            return np.array([float(mpmath.tanh(mpmath.mpf(float(value)))) for value in x])
+        return np.array([float(1 / (1 + mpmath.exp(-mpmath.mpf(float(value))))) for value in x])
+
+
+def ulps(values, expected):
+    return np.abs(values.astype(np.float64) - expected) / np.spacing(np.abs(expected).astype(values.dtype))
+
+
+def computed(name, x):
+    values = x.copy()
+    KERNELS[name](values)
+    return values
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_float32_over_all_exponents(name):
+    """Every 1,009th of the 2^32 bit patterns: subnormal numbers, infinities and NaN are among them."""
+    with np.errstate(all="ignore"):
+        x = np.arange(0, 2**32, 1009, dtype=np.uint32).view(np.float32)
+        y, wide = computed(name, x), x.astype(np.float64)
+        expected = np.tanh(wide) if name == "tanh" else 1 / (1 + np.exp(-wide))
+        np.testing.assert_array_equal(np.isnan(y), np.isnan(x))
+        inside = (wide >= LOWEST["float32"]) | ((name == "tanh") & ~np.isnan(x))
+        assert np.max(ulps(y[inside], expected[inside])) < LARGEST_ERROR
+        if name == "sigmoid":
+            assert np.max(y[wide < LOWEST["float32"]]) < 2e-38
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_float64_over_all_exponents(name):
+    rng = np.random.default_rng(0)
+    tiny_to_huge = np.concatenate([[5e-324, 1.7e308], np.geomspace(1e-300, 708, 3000)])
+    x = np.concatenate([tiny_to_huge, -tiny_to_huge, rng.normal(size=6000) * 5, [0.0, -0.0]])
+    x = x[x >= LOWEST["float64"]]
+    assert np.max(ulps(computed(name, x), exact(name, x))) < LARGEST_ERROR
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_infinities_and_nan(dtype):
+    x = np.array([-np.inf, np.inf, np.nan], dtype)
+    np.testing.assert_array_equal(computed("tanh", x), [-1, 1, np.nan])
+    lowest, highest, nan = computed("sigmoid", x)
+    assert 0 < lowest < {"float32": 2e-38, "float64": 1e-307}[dtype]
+    assert highest == 1
+    assert np.isnan(nan)
+
+
+def test_values_stay_inside_their_range():
+    x = np.linspace(-100, 100, 1_000_001).astype(np.float32)
+    s, t = computed("sigmoid", x), computed("tanh", x)
+    assert s.min() > 0 and s.max() == 1
+    assert t.min() == -1 and t.max() == 1
