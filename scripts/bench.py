@@ -30,6 +30,7 @@ from trendlstm.kernels.simd import TILE_ROWS, VECTOR_BYTES, full_tile
 ROOT = Path(__file__).parents[1]
 SAMPLES, BATCH_SIZE, HIDDEN, REPEATS = 800, 32, 64, 7
 STEPS = (3, 20, 60)
+LARGE = ((64, 512), (256, 32), (256, 512), (512, 32), (512, 512))  # hidden size, minibatch
 MANY_FITS = 64
 TOLERANCE = 1e-4
 CORES = len(os.sched_getaffinity(0))
@@ -49,18 +50,26 @@ def run_peer(job: str, name: str, case: Path, cores: int = CORES) -> dict[str, A
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def write_case(folder: Path, steps: int, epochs: int, samples: int = SAMPLES) -> Path:
+def write_case(
+    folder: Path,
+    steps: int,
+    epochs: int,
+    samples: int = SAMPLES,
+    hidden: int = HIDDEN,
+    batch: int = BATCH_SIZE,
+) -> Path:
     """Random windows and targets and the initial weights, for scripts/peers.py."""
     generator = np.random.default_rng(0)
-    path = folder / f"case-{steps}-{epochs}-{samples}.npz"
+    path = folder / f"case-{steps}-{epochs}-{samples}-{hidden}-{batch}.npz"
     np.savez(
         path,
         x=generator.standard_normal((samples, steps, 1)).astype(np.float32),
         y=generator.standard_normal((samples, 1)).astype(np.float32),
         epochs=epochs,
+        batch_size=batch,
         repeats=REPEATS,
         fits=MANY_FITS,
-        **tl.Network().state_dict(),
+        **tl.Network(hidden_size=hidden).state_dict(),
     )
     return path
 
@@ -114,6 +123,24 @@ def bench_fit(folder: Path, peers: list[str]) -> list[dict[str, Any]]:
                     row["percent_of_peak"] = 1e11 * row["gflops"] / (peak * threads)
                 rows.append(row)
                 say("one fit", row)
+    return rows
+
+
+def bench_large(folder: Path, peers: list[str]) -> list[dict[str, Any]]:
+    """One fit of larger networks and minibatches against PyTorch, whose strength they are."""
+    rows = []
+    for hidden, batch in LARGE:
+        case = write_case(folder, 20, 3, 1024, hidden, batch)
+        reference: list[float] = []
+        for name in ["trendlstm", *peers]:
+            for threads in sorted({1, CORES}):
+                measured = run_peer("fit", name, case, threads)
+                reference = reference or measured["losses"]
+                require_equal(name, measured["losses"], reference)
+                rows.append(
+                    {"H": hidden, "batch": batch, "name": name, "threads": threads, "ms": measured["ms"]}
+                )
+                say("large", rows[-1])
     return rows
 
 
@@ -287,6 +314,7 @@ def main(alone: bool) -> None:
             "versions": {library: version(library) for library in libraries},
             "peak_gflops": peak_flops() / 1e9,
             "one_fit": bench_fit(folder, peers["fit"]),
+            "large_fits": bench_large(folder, [name for name in peers["fit"] if name == "PyTorch"]),
             "many_fits": bench_many(folder, peers["many"]),
             "inference": bench_predict(folder, peers["predict"]),
             "process": bench_process(folder, not alone),

@@ -2,7 +2,8 @@
 
 `python scripts/peers.py JOB NAME CASE` does one job in one framework and prints one JSON object; `bench.py` calls it
 so, one process each, for their thread pools and memory must not meet. CASE is an .npz file with the reference model's
-initial parameters in the names of `Network.state_dict`, the samples x and y, and how often to repeat.
+initial parameters in the names of `Network.state_dict` (its hidden size may differ), the samples x and y, the size of a
+minibatch, and how often to repeat.
 """
 
 import json
@@ -17,12 +18,20 @@ from typing import Any
 
 import numpy as np
 
-BATCH_SIZE, LEARNING_RATE = 32, 1e-3
+LEARNING_RATE = 1e-3
 Case = Any  # an open .npz file
 
 
 def cores() -> int:
     return len(os.sched_getaffinity(0))
+
+
+def hidden_size(case: Case) -> int:
+    return case["recurrent.weight_hh"].shape[1]
+
+
+def batch_size(case: Case) -> int:
+    return int(case["batch_size"])
 
 
 # One network: each function returns train(epochs) and the losses of three Adam steps on the first minibatch.
@@ -32,27 +41,29 @@ Trained = tuple[Callable[[int], None], list[float]]
 def trendlstm_network(case: Case, seed: int = 0):
     import trendlstm as tl
 
-    network = tl.Network(seed=seed)
+    network = tl.Network(hidden_size=hidden_size(case), seed=seed)
     network.load_state_dict({name: case[name] for name in network.state_dict()})
     return network
 
 
 def fit_trendlstm(case: Case) -> Trained:
-    x, y = case["x"], case["y"]
-    steps = trendlstm_network(case).fit(x[:BATCH_SIZE], y[:BATCH_SIZE], epochs=3, shuffle=False)
+    x, y, batch = case["x"], case["y"], batch_size(case)
+    steps = trendlstm_network(case).fit(x[:batch], y[:batch], epochs=3, batch_size=batch, shuffle=False)
     network = trendlstm_network(case)
-    return lambda count: network.fit(x, y, epochs=count), steps.loss.tolist()
+    return lambda count: network.fit(x, y, epochs=count, batch_size=batch), steps.loss.tolist()
 
 
 def torch_model(case: Case):
     import torch
 
+    hidden = hidden_size(case)
+
     class Model(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.lstm = torch.nn.LSTM(1, 64, batch_first=True)
+            self.lstm = torch.nn.LSTM(1, hidden, batch_first=True)
             self.head = torch.nn.Sequential(
-                torch.nn.Linear(64, 32),
+                torch.nn.Linear(hidden, 32),
                 torch.nn.ReLU(),
                 torch.nn.Linear(32, 32),
                 torch.nn.ReLU(),
@@ -94,12 +105,12 @@ def fit_torch(case: Case) -> Trained:
         return step
 
     step = start()
-    steps = [float(step(torch.arange(BATCH_SIZE))) for _ in range(3)]
+    steps = [float(step(torch.arange(batch_size(case)))) for _ in range(3)]
     step = start()
 
     def train(count: int) -> None:
         for _ in range(count):
-            for rows in torch.randperm(len(x)).split(BATCH_SIZE):
+            for rows in torch.randperm(len(x)).split(batch_size(case)):
                 step(rows)
 
     return train, steps
@@ -123,7 +134,7 @@ def jax_functions(case: Case):
             c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
             return (jax.nn.sigmoid(o) * jnp.tanh(c), c), None
 
-        zeros = jnp.zeros((x.shape[0], 64), x.dtype)
+        zeros = jnp.zeros((x.shape[0], hidden_size(case)), x.dtype)
         (h, _), _ = lax.scan(step, (zeros, zeros), x.swapaxes(0, 1))
         for layer in range(3):
             h = h @ p[f"dense.{layer}.weight"].T + p[f"dense.{layer}.bias"]
@@ -143,7 +154,7 @@ def jax_functions(case: Case):
         return (p, m, v, t), loss
 
     def epoch(state, key):
-        batches = jax.random.permutation(key, len(x)).reshape(-1, BATCH_SIZE)
+        batches = jax.random.permutation(key, len(x)).reshape(-1, batch_size(case))
         return lax.scan(train_step, state, batches)[0]
 
     zeros = jax.tree.map(jnp.zeros_like, parameters)
@@ -156,7 +167,7 @@ def fit_jax(case: Case) -> Trained:
     from jax import numpy as jnp
 
     initial, epoch, train_step = jax_functions(case)
-    _, losses = lax.scan(train_step, initial, jnp.tile(jnp.arange(BATCH_SIZE), (3, 1)))
+    _, losses = lax.scan(train_step, initial, jnp.tile(jnp.arange(batch_size(case)), (3, 1)))
     epoch = jax.jit(epoch)
     state, key = initial, jax.random.key(0)
 
@@ -179,7 +190,7 @@ def fit_keras(case: Case) -> Trained:
     def start():
         layers = [
             keras.Input(x.shape[1:]),
-            keras.layers.LSTM(64),
+            keras.layers.LSTM(hidden_size(case)),
             keras.layers.Dense(32, activation="relu"),
             keras.layers.Dense(32, activation="relu"),
             keras.layers.Dense(1),
@@ -192,9 +203,9 @@ def fit_keras(case: Case) -> Trained:
         return model
 
     model = start()
-    steps = [float(model.train_on_batch(x[:BATCH_SIZE], y[:BATCH_SIZE])) for _ in range(3)]
+    steps = [float(model.train_on_batch(x[: batch_size(case)], y[: batch_size(case)])) for _ in range(3)]
     model = start()
-    return lambda count: model.fit(x, y, batch_size=BATCH_SIZE, epochs=count, verbose=0), steps
+    return lambda count: model.fit(x, y, batch_size=batch_size(case), epochs=count, verbose=0), steps
 
 
 def fit_keras_tensorflow(case: Case) -> Trained:

@@ -39,6 +39,20 @@ def one_fit(rows: list[dict[str, Any]]) -> str:
     return table(["ms per epoch (25 Adam steps)", *(f"T = {count}" for count in steps)], body)
 
 
+def large_fits(rows: list[dict[str, Any]]) -> str:
+    """Milliseconds per epoch of larger networks."""
+    sizes = list(dict.fromkeys((row["H"], row["batch"]) for row in rows))
+    body = []
+    for name in names(rows):
+        cells = []
+        for hidden, batch in sizes:
+            own, ms = (best(rows, who, "ms", H=hidden, batch=batch) for who in ("trendlstm", name))
+            cells.append(f"{ms:.0f}" if name == "trendlstm" else f"{ms:.0f} ({ms / own:.1f}x)")
+        body.append([name, *cells])
+    columns = [f"H {hidden}, minibatch {batch}" for hidden, batch in sizes]
+    return table(["ms per epoch of 1,024 windows, T = 20", *columns], body)
+
+
 def many_fits(rows: list[dict[str, Any]]) -> str:
     """Fits a second."""
     steps = sorted({row["T"] for row in rows})
@@ -86,6 +100,7 @@ def main() -> None:
             one_fit(fit),
             f"One thread does {shares} of the {results['peak_gflops']:.0f} GFLOP/s that the same core reaches in a "
             f"loop of multiply-adds alone. At T = 60 the whole process peaks at {memory:.0f} MiB.",
+            large_fits(results["large_fits"]),
             many_fits(results["many_fits"]),
             inference(results["inference"]),
             process,

@@ -1,4 +1,4 @@
-"""The vectorised sigmoid and tanh over their whole range, against float64 and mpmath; docs/equations.md states the result.
+"""The vectorised sigmoid and tanh over their whole range, against float64 and mpmath; docs/equations.md has the result.
 
 An ulp is the distance between the neighbouring numbers of the dtype at the exact value.
 """
@@ -10,7 +10,8 @@ import pytest
 from trendlstm.kernels.activations import sigmoid, tanh
 
 KERNELS = {"sigmoid": sigmoid, "tanh": tanh}
-LOWEST = {"float32": -87.0, "float64": -708.0}  # below, exp(-x) would soon overflow and sigmoid stays where it is
+# Below, exp(-x) would soon overflow, and sigmoid stays where it is.
+LOWEST = {"float32": -87.0, "float64": -708.0}
 LARGEST_ERROR = 3.0  # ulp
 
 

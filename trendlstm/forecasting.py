@@ -97,7 +97,8 @@ class Forecaster:
             raise OptionError("A recursive forecast needs a model of Close alone with horizon 1.")
         from .network import recurse
 
-        one = np.ones(len(closes))  # window scaling in units of one: its windows are relative to their last value
+        # Logarithms of prices themselves; the kernel makes them relative to the last one of each window.
+        one = np.ones(len(closes))
         relative = self.scaler.scaling == "window"
         history = self.scaler.inputs(closes[:, :, None], one)[:, :, 0]
         prices = self.scaler.prices(recurse(self.networks, history, steps, relative), one)

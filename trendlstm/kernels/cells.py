@@ -19,7 +19,7 @@ from .matrix import product, transposed_multiply_add
 from .simd import view
 
 
-@kernel
+@inlined
 def lstm_forward(inputs, weight, lengths, gates, cell, squashed, squash_output):
     """Hidden and cell states of the LSTM (four gates i, f, g, o) or of the LSTM of 1997 (i, g, o; f = 1).
 
@@ -69,7 +69,7 @@ def lstm_forward(inputs, weight, lengths, gates, cell, squashed, squash_output):
                 h[j] = o_row[j] * s_row[j]
 
 
-@kernel
+@inlined
 def lstm_backward(
     inputs, weight_transposed, gates, cell, squashed, squash_output, dh_external, dh, dc, dweight
 ):
@@ -114,7 +114,7 @@ def lstm_backward(
     _weight_gradient(dweight, inputs, gates)
 
 
-@kernel
+@inlined
 def rnn_forward(inputs, weight, lengths, gates):
     """Hidden states of the Elman network: h_t = tanh([h_{t-1}, x_t, 1] W)."""
     hidden_size = weight.shape[2]
@@ -132,7 +132,7 @@ def rnn_forward(inputs, weight, lengths, gates):
                 h[j] = z_row[j]
 
 
-@kernel
+@inlined
 def rnn_backward(inputs, weight_transposed, gates, dh_external, dh, dweight):
     """BPTT of `rnn_forward`: dz = dh (1 - h^2), dh_{t-1} = dz W_h^T; arguments as in `lstm_backward`."""
     hidden_size = weight_transposed.shape[1]

@@ -4,6 +4,8 @@ The number of columns of `out` and `b` must be a multiple of the vector width; `
 All arrays are C-contiguous and of one dtype.
 """
 
+import numpy as np
+
 from .compile import inlined, kernel
 from .simd import (
     TILE_ROWS,
@@ -50,22 +52,23 @@ def _product(out, a, b, transposed, accumulate):
     product(out, a, b, transposed, accumulate)
 
 
+# np.bool_: Numba would compile `_product` once more for every combination of literals
 @inlined
 def multiply(out, a, b):
     """out = a b."""
-    _product(out, a, b, False, False)
+    _product(out, a, b, np.bool_(False), np.bool_(False))
 
 
 @inlined
 def multiply_add(out, a, b):
     """out += a b."""
-    _product(out, a, b, False, True)
+    _product(out, a, b, np.bool_(False), np.bool_(True))
 
 
 @inlined
 def transposed_multiply_add(out, a, b):
     """out += a^T b: the gradient of a weight matrix, from all the rows it has seen."""
-    _product(out, a, b, True, True)
+    _product(out, a, b, np.bool_(True), np.bool_(True))
 
 
 @kernel
