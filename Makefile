@@ -16,7 +16,7 @@ test: $(VENV)/test
 test-avx2: export NUMBA_CPU_NAME = haswell
 test-avx2: export NUMBA_CPU_FEATURES = +64bit,+avx,+avx2,+bmi,+bmi2,+cmov,+cx16,+cx8,+f16c,+fma,+fxsr,+lzcnt,+mmx,+movbe,+popcnt,+sse,+sse2,+sse3,+sse4.1,+sse4.2,+ssse3,+xsave
 test-avx2: $(VENV)/test
-	$(BIN)/python -m pytest tests/test_network.py tests/test_training.py tests/test_gradient_flow.py
+	$(BIN)/python -m pytest tests/test_activations.py tests/test_network.py tests/test_training.py tests/test_gradient_flow.py
 
 # Against PyTorch and Keras, which must be there.
 test-parity: $(VENV)/test $(VENV)/peers
