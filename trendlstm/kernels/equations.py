@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from .compile import inlined
-from .simd import power_of_two, round_to_even
+from .simd import power_of_two, quotient, round_to_even
 
 _LOG2_E = 1.4426950408889634
 
@@ -71,7 +71,7 @@ def _expm1_64(x):
 @inlined
 def sigmoid_32(x):
     """1 / (1 + exp(-x)) in float32."""
-    return np.float32(1) / (np.float32(2) + _expm1_32(-x))
+    return quotient(np.float32(1), np.float32(2) + _expm1_32(-x))
 
 
 @inlined
@@ -84,7 +84,7 @@ def sigmoid_64(x):
 def tanh_32(x):
     """tanh(x) in float32."""
     e = _expm1_32(np.float32(2) * x)
-    return e / (e + np.float32(2))
+    return quotient(e, e + np.float32(2))
 
 
 @inlined
