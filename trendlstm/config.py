@@ -11,6 +11,7 @@ from .errors import OptionError
 
 CELLS = ("lstm", "lstm1997", "rnn", "ann")
 DTYPES = ("float32", "float64")
+DEVICES = ("auto", "cpu", "cuda")
 INITS = ("orthogonal", "glorot", "uniform")
 FORGET_BIASES = (0, 1, "chrono")
 SCALINGS = ("window", "standard", "minmax", "none")

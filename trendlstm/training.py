@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .config import FitConfig
+from .config import DEVICES, FitConfig
 from .errors import DataError, FitInterrupted, OptionError, TrainingError
 from .kernels import buffers
 from .kernels import fit as kernel
@@ -74,6 +74,7 @@ def fit(
     validation: Pair | None = None,
     lengths: np.ndarray | None = None,
     n_threads: int | None = None,
+    device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
     **settings: Any,
 ) -> History:
@@ -96,6 +97,9 @@ def fit(
         Steps of each sample of x. Not with `validation`.
     n_threads : int, optional
         Default: all cores that the process may use.
+    device : {"cpu", "cuda", "auto"}
+        What computes: the processor, an NVIDIA GPU (extra `trendlstm[cuda]`), or whichever is known to be faster. The
+        GPU sees the same minibatches, but adds in another order: its weights agree to rounding, not in every bit.
     progress : callable, optional
         Called on this thread with a `Progress`, about 20 times a second and at the end. If it raises, training ends.
     **settings
@@ -120,6 +124,9 @@ def fit(
     start = time.perf_counter()
     job = _Job(network, x, y, lengths, validation, _fit_config(settings))
     size = min(thread_count(n_threads), job.chunks)
+    if choose_device(device, 1) == "cuda":
+        _run_on_gpu([job], progress)
+        return job.history()
     arguments = [(*job.arguments(), rank, size) for rank in range(size)]
 
     def train() -> None:
@@ -138,10 +145,13 @@ def fit_many(
     *,
     validation: Pair | Sequence[Pair | None] | None = None,
     n_threads: int | None = None,
+    device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
     **settings: Any,
 ) -> list[History]:
-    """Train many networks, one to a thread at a time; each gets the bits that `fit` would give it alone.
+    """Train many networks, one to a thread (or to a multiprocessor of the GPU) at a time.
+
+    Each gets the bits that `fit` would give it alone on the same device.
 
     Parameters
     ----------
@@ -151,7 +161,7 @@ def fit_many(
         Inputs (N, T, F) and targets (N, m) of each network; a single array is shared.
     validation : pair, sequence of pairs or None, optional
         One for all or one each.
-    n_threads, progress, **settings
+    n_threads, device, progress, **settings
         As in `fit`.
 
     Returns
@@ -174,6 +184,9 @@ def fit_many(
         _Job(network, x, y, None, pair, config)
         for network, x, y, pair in zip(networks, inputs, targets, pairs, strict=True)
     ]
+    if choose_device(device, count) == "cuda":
+        _run_on_gpu(jobs, progress)
+        return [job.history() for job in jobs]
     remaining = iter(jobs)
     lock = threading.Lock()
 
@@ -198,6 +211,30 @@ def fit_many(
     _run(jobs, lambda: run_together(train_remaining, [()] * threads, _reporter(jobs, progress), stop_all))
     _reporter(jobs, progress)()
     return [job.history() for job in jobs]
+
+
+def choose_device(device: str, fits: int) -> str:
+    """What computes `fits` fits: "cpu" or "cuda".
+
+    Raises
+    ------
+    OptionError
+        `device` is not one of `config.DEVICES`.
+    """
+    if device not in DEVICES:
+        raise OptionError(f"device must be one of {', '.join(DEVICES)}, but is {device!r}.")
+    # "auto" takes the GPU where it was measured to be faster, and no GPU has been measured yet
+    return "cuda" if device == "cuda" else "cpu"
+
+
+def _run_on_gpu(jobs: "list[_Job]", progress: Callable[[Progress], None] | None) -> None:
+    if not jobs:
+        return
+    from .cuda import load_driver  # the GPU's compiler, which may be missing
+
+    driver = load_driver()
+    _run(jobs, lambda: driver.train(jobs, _reporter(jobs, progress)))
+    _reporter(jobs, progress)()
 
 
 def compile_kernels(dtype: str = "float32") -> None:
@@ -291,9 +328,6 @@ class _Job:
         network = self.network
         size, dtype = network._theta.size, network.dtype
         accumulators = min(buffers.ACCUMULATORS, self.chunks)
-        decays = buffers.aligned_zeros(size, dtype)
-        for name, view in network._named_views(decays).items():
-            view[...] = 0.0 if name.endswith("bias") else 1.0
         theta = buffers.aligned_zeros(size, dtype)
         theta[:] = network._theta
         return kernel.FitState(
@@ -302,7 +336,7 @@ class _Job:
             previous=self.kept.copy(),
             first_moment=buffers.aligned_zeros(size, dtype),
             second_moment=buffers.aligned_zeros(size, dtype),
-            decays=decays,
+            decays=self.decays(),
             gradients=buffers.aligned_zeros((accumulators, size), dtype),
             losses=np.zeros(accumulators),
             norms=np.zeros(size // buffers.BLOCK),
@@ -313,6 +347,13 @@ class _Job:
             outcome=self.outcome,
             counters=self.counters,
         )
+
+    def decays(self) -> np.ndarray:
+        """Which parameters decay: 1 for weights, 0 for biases."""
+        decays = buffers.aligned_zeros(self.kept.size, self.network.dtype)
+        for name, view in self.network._named_views(decays).items():
+            view[...] = 0.0 if name.endswith("bias") else 1.0
+        return decays
 
     def release(self) -> None:
         """Drop what only a running fit needs."""

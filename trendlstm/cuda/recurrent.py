@@ -15,6 +15,8 @@ While they fit, the weights stay in registers (`make_register_layer`). Forward, 
 rows of W and all gates of unit u: each number that it reads from shared memory serves four products, for shared
 memory delivers one number a thread and cycle, and would otherwise be what the arithmetic waits for. Backward, thread
 (a, b), b = 0 ... 15, holds W_h's rows 4a ... 4a + 3 and every 16th column from b, for the same reason.
+
+Otherwise (`make_memory_layer`) thread (q, u) reads unit u's weights anew in every step.
 """
 
 from typing import Any, NamedTuple
@@ -150,8 +152,58 @@ def _make_equations(spec: Spec) -> tuple[Any, Any]:
     return (rnn_forward, rnn_backward) if spec.cell == RNN else (lstm_forward, lstm_backward)
 
 
-def make_register_layer(spec: Spec) -> Layer:
-    """The layer with its weights in registers; every loop that has constant bounds is unrolled."""
+class _Steps(NamedTuple):
+    """One of a thread's own rows, i = 0 or 1, in one step; called twice, for in a loop i would not be a constant."""
+
+    forward: Any
+    backward: Any
+
+
+def _make_steps(spec: Spec, keep: bool) -> _Steps:
+    real, n_gates, hidden, rows, n_values = spec.real, spec.n_gates, spec.hidden_size, CHUNK_ROWS, spec.values
+    has_cell_state = spec.cell != RNN
+    cell_forward, cell_backward = _make_equations(spec)
+
+    @device
+    def step_forward(i, z, t, lengths, trace, head, inputs, values, cell):
+        """From the pre-activations z to the trace, the next step's h, and the head's input."""
+        tid = unsigned(cuda.threadIdx.x)
+        r, unit = OWN_ROWS * (tid // hidden) + i, tid % hidden
+        cell_forward(z, cell[i], t < lengths[r], values)
+        if has_cell_state:
+            cell[i] = values[n_gates]
+        if keep:
+            at = unsigned((t * n_values * rows + r) * hidden + unit)
+            for j in range(n_values):
+                trace[at + j * rows * hidden] = values[j]
+        inputs[unit * rows + r] = values[n_values - 1]
+        if t + 1 == lengths[r]:
+            head[r * hidden + unit] = values[n_values - 1]
+
+    @device
+    def step_backward(i, t, lengths, trace, deltas, dz, values, dh, dc):
+        """From dL/dh_t, and what dc brings from the step after, to dz; returns h_{t-1}."""
+        tid = unsigned(cuda.threadIdx.x)
+        r, unit = OWN_ROWS * (tid // hidden) + i, tid % hidden
+        if t + 1 == lengths[r]:
+            dh[i] += deltas[r * hidden + unit]
+        at = unsigned((t * n_values * rows + r) * hidden + unit)
+        for j in range(n_values):
+            values[j] = trace[at + j * rows * hidden]
+        h_before, c_before = real(0), real(0)
+        if t > 0:
+            before = unsigned(at - n_values * rows * hidden)
+            h_before = trace[before + (n_values - 1) * rows * hidden]
+            if has_cell_state:
+                c_before = trace[before + n_gates * rows * hidden]
+        dc[i] = cell_backward(values, c_before, dh[i], dc[i], dz)
+        return h_before
+
+    return _Steps(step_forward, step_backward)
+
+
+def make_register_layer(spec: Spec, keep: bool) -> Layer:
+    """The layer with its weights in registers; without `keep` nothing is left for the backward pass."""
     real, n_gates, hidden, features = spec.real, spec.n_gates, spec.hidden_size, spec.features
     rows, threads, n_values, input_rows = CHUNK_ROWS, spec.threads, spec.values, spec.input_rows
     share = -(-input_rows // QUARTERS)  # rows of W a thread
@@ -162,8 +214,7 @@ def make_register_layer(spec: Spec) -> Layer:
     weights_backward, sums_backward = own_columns * 4, 4 * rows
     padded = PARTS + 1  # so that neighbouring threads read from different banks of shared memory
     x_share = -(-features * rows // threads)
-    has_cell_state = spec.cell != RNN
-    cell_forward, cell_backward = _make_equations(spec)
+    step_forward, step_backward = _make_steps(spec, keep)
 
     row_offsets = [(g * input_rows + k) * hidden for k in range(share) for g in range(n_gates)]
     certain = (input_rows - (QUARTERS - 1) * share) * n_gates  # the last quarter may be shorter
@@ -180,47 +231,22 @@ def make_register_layer(spec: Spec) -> Layer:
     add_gradients = make_outer_product(share, n_gates, rows, 4)
     add_backward_products = make_multiply_add(own_columns, 4, PARTS * 4, columns * 4)
 
-    # One of the thread's own rows, i = 0 or 1, in step t: two calls, for in a loop i would not be a constant.
-
     @device
-    def step_forward(i, t, lengths, trace, head, inputs, scratch, z, values, cell):
+    def add_parts(i, scratch, z):
         tid = unsigned(cuda.threadIdx.x)
-        quarter, unit = tid // hidden, tid % hidden
-        r = OWN_ROWS * quarter + i
+        r, unit = OWN_ROWS * (tid // hidden) + i, tid % hidden
         for g in range(n_gates):
             z[g] = scratch[(g * rows + r) * hidden + unit]
             for part in range(1, QUARTERS):
                 z[g] += scratch[((part * n_gates + g) * rows + r) * hidden + unit]
-        cell_forward(z, cell[i], t < lengths[r], values)
-        if has_cell_state:
-            cell[i] = values[n_gates]
-        at = unsigned((t * n_values * rows + r) * hidden + unit)
-        for j in range(n_values):
-            trace[at + j * rows * hidden] = values[j]
-        inputs[unit * rows + r] = values[n_values - 1]
-        if t + 1 == lengths[r]:
-            head[r * hidden + unit] = values[n_values - 1]
 
     @device
-    def step_backward(i, t, lengths, trace, deltas, inputs, dz_shared, dz, values, dh, dc):
+    def share_results(i, h_before, dz, inputs, dz_shared):
         tid = unsigned(cuda.threadIdx.x)
         quarter, unit = tid // hidden, tid % hidden
-        r = OWN_ROWS * quarter + i
-        if t + 1 == lengths[r]:
-            dh[i] += deltas[r * hidden + unit]
-        at = unsigned((t * n_values * rows + r) * hidden + unit)
-        for j in range(n_values):
-            values[j] = trace[at + j * rows * hidden]
-        h_before, c_before = real(0), real(0)
-        if t > 0:
-            before = unsigned(at - n_values * rows * hidden)
-            h_before = trace[before + (n_values - 1) * rows * hidden]
-            if has_cell_state:
-                c_before = trace[before + n_gates * rows * hidden]
-        dc[i] = cell_backward(values, c_before, dh[i], dc[i], dz)
+        inputs[unit * rows + OWN_ROWS * quarter + i] = h_before
         for g in range(n_gates):
             dz_shared[((quarter // 2) * columns + g * hidden + unit) * 4 + quarter % 2 * 2 + i] = dz[g]
-        inputs[unit * rows + r] = h_before
 
     @device
     def forward(theta, x, samples, lengths, steps, trace, head, inputs, scratch):
@@ -255,8 +281,10 @@ def make_register_layer(spec: Spec) -> Layer:
             for e in range(n_gates * rows):
                 scratch[(quarter * n_gates * rows + e) * hidden + unit] = sums[e]
             cuda.syncthreads()
-            step_forward(0, t, lengths, trace, head, inputs, scratch, z, values, cell)
-            step_forward(1, t, lengths, trace, head, inputs, scratch, z, values, cell)
+            add_parts(0, scratch, z)
+            step_forward(0, z, t, lengths, trace, head, inputs, values, cell)
+            add_parts(1, scratch, z)
+            step_forward(1, z, t, lengths, trace, head, inputs, values, cell)
             for i in range(x_share):
                 e = tid + i * threads
                 if e < features * rows:
@@ -264,7 +292,9 @@ def make_register_layer(spec: Spec) -> Layer:
             cuda.syncthreads()
 
     @device
-    def backward(theta, x, samples, lengths, steps, trace, deltas, inputs, scratch, dz_shared, gradient):
+    def backward(
+        theta, x, samples, lengths, steps, trace, deltas, inputs, scratch, dz_shared, gradient, total
+    ):
         tid = unsigned(cuda.threadIdx.x)
         quarter, unit = tid // hidden, tid % hidden
         first = quarter * share
@@ -281,8 +311,10 @@ def make_register_layer(spec: Spec) -> Layer:
             dh[i] = real(0)
             dc[i] = real(0)
         for t in range(steps - 1, -1, -1):
-            step_backward(0, t, lengths, trace, deltas, inputs, dz_shared, dz, values, dh, dc)
-            step_backward(1, t, lengths, trace, deltas, inputs, dz_shared, dz, values, dh, dc)
+            h_before = step_backward(0, t, lengths, trace, deltas, dz, values, dh, dc)
+            share_results(0, h_before, dz, inputs, dz_shared)
+            h_before = step_backward(1, t, lengths, trace, deltas, dz, values, dh, dc)
+            share_results(1, h_before, dz, inputs, dz_shared)
             for e in range(tid, features * rows, threads):
                 sample = samples[e % rows]
                 inputs[hidden * rows + e] = x[sample + t * features + e // rows] if sample >= 0 else real(0)
@@ -327,4 +359,115 @@ def make_register_layer(spec: Spec) -> Layer:
         scratch_size=max(QUARTERS * n_gates * rows * hidden, rows * hidden * padded),
         dz_size=rows * columns,
         gradient_size=share * n_gates,
+    )
+
+
+def make_memory_layer(spec: Spec, keep: bool) -> Layer:
+    """The same with its weights in global memory, slower, for any H; dz takes the gates' place in the trace."""
+    real, n_gates, hidden, features = spec.real, spec.n_gates, spec.hidden_size, spec.features
+    rows, threads, n_values, input_rows = CHUNK_ROWS, spec.threads, spec.values, spec.input_rows
+    bias_row = hidden + features
+    step_forward, step_backward = _make_steps(spec, keep)
+
+    @device
+    def load_x(x, samples, t, inputs):
+        for e in range(unsigned(cuda.threadIdx.x), features * rows, threads):
+            sample = samples[e % rows]
+            inputs[hidden * rows + e] = x[sample + t * features + e // rows] if sample >= 0 else real(0)
+
+    @device
+    def forward(theta, x, samples, lengths, steps, trace, head, inputs, scratch):
+        tid = unsigned(cuda.threadIdx.x)
+        unit, row = tid % hidden, OWN_ROWS * (tid // hidden)
+        z = cuda.local.array(n_gates, real)
+        z_next = cuda.local.array(n_gates, real)
+        values = cuda.local.array(n_values, real)
+        cell = cuda.local.array(OWN_ROWS, real)
+        for i in range(OWN_ROWS):
+            cell[i] = real(0)
+            inputs[unit * rows + row + i] = real(0)
+        load_x(x, samples, 0, inputs)
+        cuda.syncthreads()
+        for t in range(steps):
+            for g in range(n_gates):
+                z[g] = real(0)
+                z_next[g] = real(0)
+            for k in range(input_rows):
+                value, value_next = inputs[k * rows + row], inputs[k * rows + row + 1]
+                for g in range(n_gates):
+                    weight = theta[(g * input_rows + k) * hidden + unit]
+                    z[g] += weight * value
+                    z_next[g] += weight * value_next
+            cuda.syncthreads()
+            step_forward(0, z, t, lengths, trace, head, inputs, values, cell)
+            step_forward(1, z_next, t, lengths, trace, head, inputs, values, cell)
+            if t + 1 < steps:
+                load_x(x, samples, t + 1, inputs)
+            cuda.syncthreads()
+
+    @device
+    def backward(
+        theta, x, samples, lengths, steps, trace, deltas, inputs, scratch, dz_shared, gradient, total
+    ):
+        tid = unsigned(cuda.threadIdx.x)
+        unit, row = tid % hidden, OWN_ROWS * (tid // hidden)
+        dz = cuda.local.array(n_gates, real)
+        values = cuda.local.array(n_values, real)
+        dh = cuda.local.array(OWN_ROWS, real)
+        dc = cuda.local.array(OWN_ROWS, real)
+        for i in range(OWN_ROWS):
+            dh[i] = real(0)
+            dc[i] = real(0)
+        for t in range(steps - 1, -1, -1):
+            start = unsigned(t * n_values * rows * hidden)
+            step_backward(0, t, lengths, trace, deltas, dz, values, dh, dc)
+            for g in range(n_gates):
+                trace[start + (g * rows + row) * hidden + unit] = dz[g]
+            step_backward(1, t, lengths, trace, deltas, dz, values, dh, dc)
+            for g in range(n_gates):
+                trace[start + (g * rows + row + 1) * hidden + unit] = dz[g]
+            cuda.syncthreads()
+            if t > 0:
+                first, second = real(0), real(0)
+                for g in range(n_gates):
+                    for column in range(hidden):
+                        weight = theta[(g * input_rows + unit) * hidden + column]
+                        at = start + (g * rows + row) * hidden + column
+                        first += weight * trace[at]
+                        second += weight * trace[at + hidden]
+                dh[0], dh[1] = first, second
+        for e in range(tid, n_gates * input_rows * hidden, threads):
+            gate, k, column = e // (input_rows * hidden), e // hidden % input_rows, e % hidden
+            value_sum = total[e]
+            for t in range(steps):
+                at = unsigned((t * n_values + gate) * rows * hidden + column)
+                for r in range(rows):
+                    value = real(1)
+                    if k < hidden:
+                        value = real(0)
+                        if t > 0:
+                            value = trace[
+                                unsigned((((t - 1) * n_values + n_values - 1) * rows + r) * hidden + k)
+                            ]
+                    elif k < bias_row:
+                        value = real(0)
+                        if samples[r] >= 0:
+                            value = x[samples[r] + t * features + k - hidden]
+                    value_sum += value * trace[at + r * hidden]
+            total[e] = value_sum
+        cuda.syncthreads()
+
+    @device
+    def no_gradient(total, gradient):
+        pass
+
+    return Layer(
+        forward,
+        backward,
+        no_gradient,
+        no_gradient,
+        input_size=input_rows,
+        scratch_size=1,
+        dz_size=1,
+        gradient_size=1,
     )

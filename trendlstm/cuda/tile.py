@@ -18,7 +18,6 @@ from numba.extending import intrinsic
 from ..kernels.buffers import CHUNK_ROWS
 from .shim import SIMULATED
 
-_FENCED = 4
 _VECTOR = 4  # numbers: the most that a thread reads from shared memory at once
 
 
@@ -67,19 +66,10 @@ class _Code:
             ]
         return values
 
-    def fence(self) -> None:
-        """Keep what comes after behind what comes before: reads hoisted early would take too many registers."""
-        if self.builder.module.triple.startswith("nvptx"):
-            kind = ir.FunctionType(ir.VoidType(), [ir.IntType(32)])
-            function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.nvvm.bar.warp.sync")
-            self.builder.call(function, [ir.Constant(ir.IntType(32), -1)])
-
     def multiply_add(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
         name = f"llvm.fma.f{32 if isinstance(self.element, ir.FloatType) else 64}"
         kind = ir.FunctionType(self.element, [self.element] * 3)
-        return self.builder.call(
-            cgutils.get_or_insert_function(self.builder.module, kind, name), [a, b, c]
-        )
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [a, b, c])
 
 
 def make_multiply_add(count: int, outputs: int, stride: int, plane: int) -> Callable:
@@ -96,8 +86,6 @@ def make_multiply_add(count: int, outputs: int, stride: int, plane: int) -> Call
             base = code.at(values, arguments[3])
             totals = [builder.load(code.at(sums, e)) for e in range(outputs * CHUNK_ROWS)]
             for k in range(count):
-                if k % _FENCED == 0:
-                    code.fence()
                 rows = code.rows(code.at(base, k * stride), plane)
                 for n in range(outputs):
                     factor = builder.load(code.at(weight, k * outputs + n))
@@ -126,8 +114,6 @@ def make_outer_product(count: int, outputs: int, stride: int, plane: int) -> Cal
             weight, dz, values = (code.pointer(argument) for argument in range(3))
             base = code.at(values, arguments[3])
             for k in range(count):
-                if k % _FENCED == 0:
-                    code.fence()
                 rows = code.rows(code.at(base, k * stride), plane)
                 for n in range(outputs):
                     address = code.at(weight, k * outputs + n)
