@@ -51,6 +51,9 @@ def train(jobs: "Sequence[_Job]", report: Callable[[], None]) -> None:
         most = _networks_at_once(members[0])
         for first in range(0, len(members), most):
             Series(spec, members[first : first + most]).run(report)
+            if any(job.is_broken() for job in members):  # as on the CPU, the others go no further
+                for job in jobs:
+                    job.stop()
 
 
 def predict(network: "Network", plan: Plan, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -127,7 +130,7 @@ class Series:
         """Launch until all networks are trained, and give the jobs what came of it, however it ends."""
         start = time.perf_counter()
         try:
-            while self.launch():
+            while self.launch() and not any(job.is_broken() for job in self.jobs):
                 report()
         finally:
             self.copy_back()

@@ -220,8 +220,7 @@ def _make_chunk(spec: Spec) -> tuple[Any, Any]:
 def _make_fit(spec: Spec, layer: Any) -> Any:
     real, threads, rows = spec.real, spec.threads, CHUNK_ROWS
     input_size, scratch_size, dz_size = layer.input_size * CHUNK_ROWS, layer.scratch_size, layer.dz_size
-    gradient_size = layer.gradient_size
-    forward, backward, load_gradient, store_gradient = layer[:4]
+    forward, backward = layer.forward, layer.backward
     head_forward, head_backward = _make_head(spec)
     prepare_inputs, place_sample = _make_chunk(spec)
     adam = _make_optimizer(spec)
@@ -416,7 +415,6 @@ def _make_fit(spec: Spec, layer: Any) -> Any:
         targets = cuda.shared.array(rows, np.int64)
         own_lengths = cuda.shared.array(rows, np.int64)
         block = cuda.shared.array(2, np.int64)
-        gradient = cuda.local.array(gradient_size, real)
         tid = unsigned(cuda.threadIdx.x)
         values = 0
         for layer in range(widths.size):
@@ -435,14 +433,9 @@ def _make_fit(spec: Spec, layer: Any) -> Any:
         cuda.syncthreads()
         while block[PLACE] < queue.size and block[LEFT] > 0:
             network = queue[block[PLACE]]
-            buffers, job, state, losses = (
-                parameters[network],
-                jobs[network],
-                states[network],
-                all_losses[network],
-            )
+            buffers, job = parameters[network], jobs[network]
+            state, losses = states[network], all_losses[network]
             theta, total = buffers[THETA], buffers[GRADIENT]
-            load_gradient(total, gradient)
             while state[OUTCOME] == RUNNING and block[LEFT] > 0:
                 if state[POSITION] == 0 and job[SHUFFLE] != 0:
                     shuffle(order, job[ORDER], job[SAMPLES], job[SEED], state[EPOCH])
@@ -455,15 +448,21 @@ def _make_fit(spec: Spec, layer: Any) -> Any:
                 if state[POSITION] < job[SAMPLES]:
                     head_backward(theta, widths, activations, deltas, total)
                     backward(
-                        theta, x, samples, own_lengths, job[STEPS], trace, deltas, inputs, scratch, dz_shared,
-                        gradient, total,
-                    )  # fmt: skip
+                        theta,
+                        x,
+                        samples,
+                        own_lengths,
+                        job[STEPS],
+                        trace,
+                        deltas,
+                        inputs,
+                        scratch,
+                        dz_shared,
+                        total,
+                    )
                     _, end, count = minibatch(job, state)
                     if state[POSITION] + count == end:
-                        store_gradient(total, gradient)
-                        cuda.syncthreads()
                         end_minibatch(buffers, decays, job, rates[network], state, losses, norms)
-                        load_gradient(total, gradient)
                 advance(job, state, block)
                 if (
                     state[OUTCOME] == RUNNING
@@ -472,8 +471,6 @@ def _make_fit(spec: Spec, layer: Any) -> Any:
                 ):
                     cuda.syncthreads()
                     end_epoch(buffers, job, state, losses, histories[network])
-            store_gradient(total, gradient)
-            cuda.syncthreads()
             if tid == 0:
                 block[PLACE] = cuda.gridDim.x + cuda.atomic.add(taken, 0, 1)
             cuda.syncthreads()

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kernels.buffers import CHUNK_ROWS, GATES, LSTM, RNN
+from ..kernels.buffers import CHUNK_ROWS, GATES, RNN
 from ..kernels.equations import (
     cell_state,
     cell_state_1997,
@@ -55,6 +55,7 @@ class Spec(NamedTuple):
 
     @property
     def n_gates(self) -> int:
+        """Four of the LSTM, three of that of 1997, one of the RNN."""
         return GATES[self.cell]
 
     @property
@@ -88,12 +89,9 @@ class Layer(NamedTuple):
 
     forward: Any
     backward: Any
-    load_gradient: Any
-    store_gradient: Any
     input_size: int  # of `inputs` / R
     scratch_size: int
     dz_size: int
-    gradient_size: int  # a thread's share of the weights' gradient
 
 
 def _make_equations(spec: Spec) -> tuple[Any, Any]:
@@ -292,15 +290,15 @@ def make_register_layer(spec: Spec, keep: bool) -> Layer:
             cuda.syncthreads()
 
     @device
-    def backward(
-        theta, x, samples, lengths, steps, trace, deltas, inputs, scratch, dz_shared, gradient, total
-    ):
+    def backward(theta, x, samples, lengths, steps, trace, deltas, inputs, scratch, dz_shared, total):
         tid = unsigned(cuda.threadIdx.x)
         quarter, unit = tid // hidden, tid % hidden
         first = quarter * share
         group, part = tid // PARTS, tid % PARTS
         weight = cuda.local.array(weights_backward, real)
         load_columns(weight, theta, 4 * group * hidden + part, weights_backward)
+        gradient = cuda.local.array(gradient_size, real)
+        load_rows(gradient, total, first * hidden + unit, (input_rows - first) * n_gates)
         sums = cuda.local.array(sums_backward, real)
         dz_unit = cuda.local.array(gate_rows, real)
         dz = cuda.local.array(n_gates, real)
@@ -336,29 +334,15 @@ def make_register_layer(spec: Spec, keep: bool) -> Layer:
                     dh[i] = scratch[start]
                     for p in range(1, PARTS):
                         dh[i] += scratch[start + p]
-        cuda.syncthreads()
-
-    @device
-    def load_gradient(total, gradient):
-        tid = unsigned(cuda.threadIdx.x)
-        first, unit = tid // hidden * share, tid % hidden
-        load_rows(gradient, total, first * hidden + unit, (input_rows - first) * n_gates)
-
-    @device
-    def store_gradient(total, gradient):
-        tid = unsigned(cuda.threadIdx.x)
-        first, unit = tid // hidden * share, tid % hidden
         store_rows(gradient, total, first * hidden + unit, (input_rows - first) * n_gates)
+        cuda.syncthreads()
 
     return Layer(
         forward,
         backward,
-        load_gradient,
-        store_gradient,
         input_size=QUARTERS * share,
         scratch_size=max(QUARTERS * n_gates * rows * hidden, rows * hidden * padded),
         dz_size=rows * columns,
-        gradient_size=share * n_gates,
     )
 
 
@@ -406,9 +390,7 @@ def make_memory_layer(spec: Spec, keep: bool) -> Layer:
             cuda.syncthreads()
 
     @device
-    def backward(
-        theta, x, samples, lengths, steps, trace, deltas, inputs, scratch, dz_shared, gradient, total
-    ):
+    def backward(theta, x, samples, lengths, steps, trace, deltas, inputs, scratch, dz_shared, total):
         tid = unsigned(cuda.threadIdx.x)
         unit, row = tid % hidden, OWN_ROWS * (tid // hidden)
         dz = cuda.local.array(n_gates, real)
@@ -457,17 +439,10 @@ def make_memory_layer(spec: Spec, keep: bool) -> Layer:
             total[e] = value_sum
         cuda.syncthreads()
 
-    @device
-    def no_gradient(total, gradient):
-        pass
-
     return Layer(
         forward,
         backward,
-        no_gradient,
-        no_gradient,
         input_size=input_rows,
         scratch_size=1,
         dz_size=1,
-        gradient_size=1,
     )

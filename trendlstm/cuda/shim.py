@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+import numba.cuda
 import numpy as np
-from numba import cuda
 
+cuda: Any = numba.cuda
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 
 ALIGNMENT = None if SIMULATED else 16  # bytes, of shared arrays that are read in vectors

@@ -154,7 +154,7 @@ def make_load(offsets: list[int], certain: int) -> Callable:
 
 
 def make_store(offsets: list[int], certain: int) -> Callable:
-    """`f(values, target, start, limit)`: target[start + offsets[k]] = values[k], but not where k >= limit >= `certain`."""
+    """`f(values, target, start, limit)`: target[start + offsets[k]] = values[k], as far as `make_load` reads."""
 
     @intrinsic
     def store(typing_context, values, target, start, limit):
