@@ -11,6 +11,7 @@ import numpy as np
 
 from .atomic import replace_file
 from .config import NetworkConfig
+from .cuda import choose_device, load_driver
 from .errors import DataError, OptionError, RunError
 from .kernels import buffers
 from .kernels.buffers import CHUNK_ROWS
@@ -244,12 +245,8 @@ class Network:
         x, lengths = self._check_inputs(x, lengths)
         plan = self._plan(x.shape[1])
         x = self._flatten(x)
-        if device != "cpu":
-            from .cuda import load_driver
-            from .training import choose_device  # training builds on this module
-
-            if choose_device(device, 1) == "cuda":
-                return load_driver().predict(self, plan, x, lengths)
+        if choose_device(device, 1) == "cuda":
+            return load_driver().predict(self, plan, x, lengths)
         out = np.empty((x.shape[0], plan.outputs), self.dtype)
         order = np.arange(x.shape[0])
         if x.shape[0] == 1:

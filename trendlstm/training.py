@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .config import DEVICES, FitConfig
+from .config import FitConfig
+from .cuda import choose_device, load_driver
 from .errors import DataError, FitInterrupted, OptionError, TrainingError
 from .kernels import buffers
 from .kernels import fit as kernel
@@ -213,25 +214,9 @@ def fit_many(
     return [job.history() for job in jobs]
 
 
-def choose_device(device: str, fits: int) -> str:
-    """What computes `fits` fits: "cpu" or "cuda".
-
-    Raises
-    ------
-    OptionError
-        `device` is not one of `config.DEVICES`.
-    """
-    if device not in DEVICES:
-        raise OptionError(f"device must be one of {', '.join(DEVICES)}, but is {device!r}.")
-    # "auto" takes the GPU where it was measured to be faster, and no GPU has been measured yet
-    return "cuda" if device == "cuda" else "cpu"
-
-
 def _run_on_gpu(jobs: "list[_Job]", progress: Callable[[Progress], None] | None) -> None:
     if not jobs:
         return
-    from .cuda import load_driver  # the GPU's compiler, which may be missing
-
     driver = load_driver()
     _run(jobs, lambda: driver.train(jobs, _reporter(jobs, progress)))
     _reporter(jobs, progress)()

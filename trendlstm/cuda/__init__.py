@@ -1,11 +1,26 @@
-"""The GPU twin of `kernels`: whole fits on an NVIDIA GPU, imported only when it is asked for."""
+"""The GPU twin of `kernels`: whole fits on an NVIDIA GPU. Its compiler is imported only when it is asked for."""
 
 from importlib.util import find_spec
 from types import ModuleType
 
+from ..config import DEVICES
 from ..errors import OptionError
 
 INSTALL = "pip install 'trendlstm[cuda]'"
+
+
+def choose_device(device: str, fits: int) -> str:
+    """What computes `fits` fits: "cpu" or "cuda".
+
+    Raises
+    ------
+    OptionError
+        `device` is not one of `config.DEVICES`.
+    """
+    if device not in DEVICES:
+        raise OptionError(f"device must be one of {', '.join(DEVICES)}, but is {device!r}.")
+    # "auto" takes the GPU for as many fits as it was measured to be faster at; none has been measured yet
+    return "cuda" if device == "cuda" else "cpu"
 
 
 def load_driver() -> ModuleType:
@@ -35,10 +50,10 @@ def device_name() -> str:
     from . import shim
 
     if shim.SIMULATED:
-        return "simulator (NUMBA_ENABLE_CUDASIM)"
+        return "numba-cuda's simulator"
     try:
         name = shim.cuda.get_current_device().name
     except Exception as error:  # the driver's own errors, of many kinds
-        reason = " ".join(str(error).split()).rstrip(".:")
+        reason = " ".join(str(error).split()).rstrip(".: ")
         raise OptionError(f"device 'cuda' needs an NVIDIA GPU, but none can be used ({reason}).") from error
     return name.decode() if isinstance(name, bytes) else name

@@ -101,25 +101,25 @@ class Series:
         self.spec, self.jobs = spec, list(jobs)
         self.compiled = kernels.make_kernels(spec)
         dtype, plan = jobs[0].network.dtype, jobs[0].plan
-        table, data = _lay_out(self.jobs)
+        self.table, data = _lay_out(self.jobs)
         start = np.zeros((len(jobs), kernels.BUFFERS, jobs[0].kept.size), dtype)
         for row, job in zip(start, jobs, strict=True):
             row[: kernels.FIRST] = job.network._theta  # what is trained, kept, and kept before
-        rates = [(job.options.learning_rate, job.options.clip_norm, job.options.weight_decay) for job in jobs]
-        self.states = np.zeros((len(jobs), kernels.STATE_SIZE), np.int64)
-        self.states[:, [kernels.BEST_EPOCH, kernels.PREVIOUS_EPOCH]] = -1
-        self.states[:, kernels.OUTCOME] = kernels.RUNNING
-        losses = np.zeros((len(jobs), kernels.LOSSES_SIZE))
-        losses[:, kernels.BEST_LOSS] = np.inf
+        self.table[:, [kernels.BEST_EPOCH, kernels.PREVIOUS_EPOCH]] = -1
+        self.table[:, kernels.OUTCOME] = kernels.RUNNING
+        numbers = np.zeros((len(jobs), kernels.NUMBERS_SIZE))
+        numbers[:, : kernels.BATCH_LOSS] = [
+            (job.options.learning_rate, job.options.clip_norm, job.options.weight_decay) for job in jobs
+        ]
+        numbers[:, kernels.BEST_LOSS] = np.inf
 
         self.parameters = cuda.to_device(start)
-        self.device_states = cuda.to_device(self.states)
+        self.device_table = cuda.to_device(self.table)
         self.histories = cuda.to_device(np.stack([job.losses for job in jobs]))
         self.blocks = min(len(jobs), _multiprocessors() * _blocks_each(spec), _workspaces_at_once(self.jobs))
         workspaces = cuda.device_array((self.blocks, max(_workspace_size(job.plan) for job in jobs)), dtype)
         before = (self.parameters, cuda.to_device(jobs[0].decays()), cuda.to_device(plan.widths), *data)
-        after = (cuda.to_device(np.array(rates)), self.device_states, cuda.to_device(losses), self.histories)
-        self.fixed = (*before, cuda.to_device(table), *after)
+        self.fixed = (*before, self.device_table, cuda.to_device(numbers), self.histories)
         self.workspaces = workspaces
         if launch_steps is None:
             step_flops = 2 * CHUNK_ROWS * spec.input_rows * spec.n_gates * spec.hidden_size
@@ -142,12 +142,12 @@ class Series:
         running = [
             network
             for network, job in enumerate(self.jobs)
-            if self.states[network, kernels.OUTCOME] == kernels.RUNNING and not job.is_stopped()
+            if self.table[network, kernels.OUTCOME] == kernels.RUNNING and not job.is_stopped()
         ]
         if not running:
             return False
         # networks that are begun come first: no more than there are blocks
-        running.sort(key=lambda network: not self.states[network, [kernels.POSITION, kernels.EPOCH]].any())
+        running.sort(key=lambda network: not self.table[network, [kernels.POSITION, kernels.EPOCH]].any())
         blocks = min(self.blocks, len(running))
         self.compiled.fit[blocks, self.compiled.threads](
             *self.fixed,
@@ -156,11 +156,11 @@ class Series:
             self.workspaces,
             self.launch_steps,
         )
-        self.states = self.device_states.copy_to_host()
+        self.table = self.device_table.copy_to_host()
         histories = self.histories.copy_to_host()
-        for job, state, history in zip(self.jobs, self.states, histories, strict=True):
-            outcome = int(state[kernels.OUTCOME])
-            job.outcome[1:] = state[kernels.EPOCH], state[kernels.BEST_EPOCH]
+        for job, row, history in zip(self.jobs, self.table, histories, strict=True):
+            outcome = int(row[kernels.OUTCOME])
+            job.outcome[1:] = row[kernels.EPOCH], row[kernels.BEST_EPOCH]
             job.losses[:] = history
             if outcome != kernels.RUNNING:
                 job.outcome[0] = outcome
@@ -232,9 +232,9 @@ def _lay_out(jobs: "Iterable[_Job]") -> tuple[np.ndarray, _Data]:
         row[kernels.EPOCHS], row[kernels.BATCH_SIZE] = job.options.epochs, job.options.batch_size
         row[kernels.PATIENCE_EPOCHS], row[kernels.SHUFFLE] = job.options.patience, job.options.shuffle
         row[kernels.SEED] = job.options.seed
-        samples += job.train.x.shape[0]
-    order = np.zeros((2, samples), np.int64)
-    order[0] = np.concatenate([np.arange(job.train.x.shape[0]) for job in jobs])
+        samples += 2 * job.train.x.shape[0]
+    # each order is followed by room for the draws that shuffle it
+    order = np.concatenate([np.tile(np.arange(job.train.x.shape[0]), 2) for job in jobs])
     return table, _Data(x.to_device(), y.to_device(), lengths.to_device(), cuda.to_device(order))
 
 

@@ -51,19 +51,15 @@ BUFFERS = 6
     SHUFFLE,
     SEED,
 ) = range(16)
-JOB_SIZE = 16
+# And what has been done: epochs finished, the epoch of the kept weights and of those before them, epochs since,
+# training samples of this epoch, validation samples after it, Adam's steps.
+OUTCOME, EPOCH, BEST_EPOCH, PREVIOUS_EPOCH, SINCE_BEST, POSITION, VALIDATED, STEP = range(16, 24)
+JOB_SIZE = 24
 
-# Columns of `rates`.
-LEARNING_RATE, CLIP_NORM, WEIGHT_DECAY = range(3)
-
-# Columns of `state`: what has been done. Epochs finished, the epoch of the kept weights and of those before them,
-# epochs since, training samples of this epoch, validation samples after it, Adam's steps.
-OUTCOME, EPOCH, BEST_EPOCH, PREVIOUS_EPOCH, SINCE_BEST, POSITION, VALIDATED, STEP = range(8)
-STATE_SIZE = 8
-
-# Columns of `losses`: sums of squared errors of the minibatch, the epoch, the validation samples; the best mean.
-BATCH_LOSS, EPOCH_LOSS, VALIDATION_LOSS, BEST_LOSS = range(4)
-LOSSES_SIZE = 4
+# Columns of `numbers`: settings, then sums of squared errors of the minibatch, the epoch and the validation samples,
+# and the best mean.
+LEARNING_RATE, CLIP_NORM, WEIGHT_DECAY, BATCH_LOSS, EPOCH_LOSS, VALIDATION_LOSS, BEST_LOSS = range(7)
+NUMBERS_SIZE = 7
 
 # What a block knows of itself: the place in the queue of its network, and the steps of chunks that it may still do.
 PLACE, LEFT = range(2)
@@ -91,14 +87,14 @@ def _make_head(spec: Spec) -> Head:
         tid = unsigned(cuda.threadIdx.x)
         start, at = first_weight, 0
         for layer in range(widths.size - 1):
-            n_in, n_out = widths[layer], widths[layer + 1]
+            n_in, n_out = unsigned(widths[layer]), unsigned(widths[layer + 1])
             after = at + rows * n_in
             for e in range(tid, rows * n_out, threads):
-                r, j = e // n_out, e % n_out
-                z = theta[start + n_in * n_out + j]
+                r, j = unsigned(e) // n_out, unsigned(e) % n_out
+                z = theta[unsigned(start + n_in * n_out + j)]
                 for k in range(n_in):
-                    z += activations[at + r * n_in + k] * theta[start + k * n_out + j]
-                activations[after + e] = relu(z) if layer < widths.size - 2 else z
+                    z += activations[unsigned(at + r * n_in + k)] * theta[unsigned(start + k * n_out + j)]
+                activations[unsigned(after + e)] = relu(z) if layer < widths.size - 2 else z
             cuda.syncthreads()
             start += (n_in + 1) * n_out
             at = after
@@ -112,26 +108,27 @@ def _make_head(spec: Spec) -> Head:
             start += (widths[layer] + 1) * widths[layer + 1]
             at += rows * widths[layer]
         for layer in range(widths.size - 2, -1, -1):
-            n_in, n_out = widths[layer], widths[layer + 1]
+            n_in, n_out = unsigned(widths[layer]), unsigned(widths[layer + 1])
             start -= (n_in + 1) * n_out
             before = at - rows * n_in
             if layer < widths.size - 2:
                 for e in range(tid, rows * n_out, threads):
-                    deltas[at + e] = relu_backward(deltas[at + e], activations[at + e])
+                    place = unsigned(at + e)
+                    deltas[place] = relu_backward(deltas[place], activations[place])
                 cuda.syncthreads()
             for e in range(tid, (n_in + 1) * n_out, threads):
-                k, j = e // n_out, e % n_out
-                total = gradient[start + e]
+                k, j = unsigned(e) // n_out, unsigned(e) % n_out
+                total = gradient[unsigned(start + e)]
                 for r in range(rows):
-                    value = activations[before + r * n_in + k] if k < n_in else real(1)
-                    total += value * deltas[at + r * n_out + j]
-                gradient[start + e] = total
+                    value = activations[unsigned(before + r * n_in + k)] if k < n_in else real(1)
+                    total += value * deltas[unsigned(at + r * n_out + j)]
+                gradient[unsigned(start + e)] = total
             for e in range(tid, rows * n_in, threads):
-                r, k = e // n_in, e % n_in
+                r, k = unsigned(e) // n_in, unsigned(e) % n_in
                 total = real(0)
                 for j in range(n_out):
-                    total += deltas[at + r * n_out + j] * theta[start + k * n_out + j]
-                deltas[before + e] = total
+                    total += deltas[unsigned(at + r * n_out + j)] * theta[unsigned(start + k * n_out + j)]
+                deltas[unsigned(before + e)] = total
             cuda.syncthreads()
             at = before
 
@@ -148,7 +145,8 @@ def _make_optimizer(spec: Spec) -> Any:
         tid = unsigned(cuda.threadIdx.x)
         part = 0.0
         for e in range(tid, gradient.size, threads):
-            part += np.float64(gradient[e]) * np.float64(gradient[e])
+            value = np.float64(gradient[unsigned(e)])
+            part += value * value
         norms[tid] = part
         cuda.syncthreads()
         if tid < _NORM_PARTS:
@@ -170,7 +168,8 @@ def _make_optimizer(spec: Spec) -> Any:
                 clip = clip_norm / norm
         factor, shrink = real(clip), real(learning_rate * weight_decay)
         rate, scale = real(adam_rate(learning_rate, step)), real(adam_scale(step))
-        for e in range(unsigned(cuda.threadIdx.x), theta.size, threads):
+        for index in range(unsigned(cuda.threadIdx.x), theta.size, threads):
+            e = unsigned(index)
             g, parameter = gradient[e] * factor, theta[e]
             m, v = real(first_moment(first[e], g)), real(second_moment(second[e], g))
             first[e] = m
@@ -206,7 +205,7 @@ def _make_chunk(spec: Spec) -> tuple[Any, Any]:
     def prepare_inputs(inputs):
         """The rows of ones, and those that only round K up."""
         for e in range(unsigned(cuda.threadIdx.x) + (hidden + features) * rows, inputs.size, threads):
-            inputs[e] = real(1) if bias and e < input_rows * rows else real(0)
+            inputs[unsigned(e)] = real(1) if bias and e < input_rows * rows else real(0)
 
     @device
     def place_sample(index, r, count, steps, x_at, length_at, lengths, samples, own_lengths):
@@ -227,161 +226,163 @@ def _make_fit(spec: Spec, layer: Any) -> Any:
 
     @device
     def shuffle(order, at, n, seed, epoch):
-        """As `kernels.shuffle`; all threads draw (the second row of `order`), and one changes places."""
+        """As `kernels.shuffle`; all threads draw, into the N numbers after the order, and one changes places."""
         tid = unsigned(cuda.threadIdx.x)
         state = shuffle_state(seed, epoch)
         for position in range(tid, n, threads):
-            order[0, at + position] = position
-            order[1, at + position] = shuffle_partner(np.uint64(state), n - 1 - position, position)
+            order[at + position] = position
+            order[at + n + position] = shuffle_partner(np.uint64(state), n - 1 - position, position)
         cuda.syncthreads()
         if tid == 0:
             for last in range(n - 1, 0, -1):
-                other = order[1, at + last]
-                kept = order[0, at + last]
-                order[0, at + last] = order[0, at + other]
-                order[0, at + other] = kept
+                other = order[at + n + last]
+                kept = order[at + last]
+                order[at + last] = order[at + other]
+                order[at + other] = kept
         cuda.syncthreads()
 
-    # What a thread needs to know is read from `job` and `state` again where it is needed: kept, it would take the
+    # What a thread needs to know is read from `job` again where it is needed: kept, it would take the
     # registers that the weights are in.
 
     @device
-    def minibatch(job, state):
+    def minibatch(job):
         """Of the running chunk: where its minibatch begins and ends, and its own samples."""
-        first = state[POSITION] // job[BATCH_SIZE] * job[BATCH_SIZE]
+        first = job[POSITION] // job[BATCH_SIZE] * job[BATCH_SIZE]
         end = min(first + job[BATCH_SIZE], job[SAMPLES])
-        return first, end, min(rows, end - state[POSITION])
+        return first, end, min(rows, end - job[POSITION])
 
     @device
-    def validation_count(job, state):
-        return min(rows, job[VALIDATION_SAMPLES] - state[VALIDATED])
+    def validation_count(job):
+        return min(rows, job[VALIDATION_SAMPLES] - job[VALIDATED])
 
     @device
-    def choose_sample(r, job, state, order, lengths, samples, own_lengths, targets):
+    def choose_sample(r, job, order, lengths, samples, own_lengths, targets):
         """Row r of the chunk, of training samples or after the last of them of validation samples."""
-        if state[POSITION] < job[SAMPLES]:
-            _, _, count = minibatch(job, state)
-            index = order[0, job[ORDER] + min(state[POSITION] + r, job[SAMPLES] - 1)]
+        if job[POSITION] < job[SAMPLES]:
+            _, _, count = minibatch(job)
+            index = order[job[ORDER] + min(job[POSITION] + r, job[SAMPLES] - 1)]
             x_at, y_at, length_at = job[X], job[Y], job[LENGTHS]
         else:
-            count = validation_count(job, state)
-            index = min(state[VALIDATED] + r, job[VALIDATION_SAMPLES] - 1)
+            count = validation_count(job)
+            index = min(job[VALIDATED] + r, job[VALIDATION_SAMPLES] - 1)
             x_at, y_at, length_at = job[VALIDATION_X], job[VALIDATION_Y], job[VALIDATION_LENGTHS]
         place_sample(index, r, count, job[STEPS], x_at, length_at, lengths, samples, own_lengths)
         targets[r] = y_at + index * job[OUTPUTS]
 
     @device
-    def squared_error(job, state, losses, widths, activations, deltas, y, targets):
+    def squared_error(job, numbers, widths, activations, deltas, y, targets):
         """Add the chunk's sum of squared errors to its loss, and leave the last layer's delta."""
         tid = unsigned(cuda.threadIdx.x)
-        at, width, outputs = 0, widths[widths.size - 1], job[OUTPUTS]
+        at, width, outputs = 0, unsigned(widths[widths.size - 1]), job[OUTPUTS]
         for layer in range(widths.size - 1):
             at += rows * widths[layer]
-        if state[POSITION] < job[SAMPLES]:
-            first, end, count = minibatch(job, state)
+        if job[POSITION] < job[SAMPLES]:
+            first, end, count = minibatch(job)
             factor = real(2.0 / ((end - first) * outputs))
             for e in range(tid, rows * width, threads):
-                r, k = e // width, e % width
+                r, k = unsigned(e) // width, unsigned(e) % width
                 delta = real(0)
                 if r < count and k < outputs:
-                    delta = factor * (activations[at + e] - y[targets[r] + k])
-                deltas[at + e] = delta
+                    delta = factor * (activations[unsigned(at + e)] - y[targets[r] + k])
+                deltas[unsigned(at + e)] = delta
             kind = BATCH_LOSS
         else:
-            count, kind = validation_count(job, state), VALIDATION_LOSS
+            count, kind = validation_count(job), VALIDATION_LOSS
         if tid == 0:
             total = 0.0
             for r in range(count):
                 for k in range(outputs):
-                    error = np.float64(activations[at + r * width + k] - y[targets[r] + k])
+                    error = np.float64(
+                        activations[unsigned(at + r * width + k)] - y[targets[unsigned(r)] + k]
+                    )
                     total += error * error
-            losses[kind] += total
+            numbers[kind] += total
         cuda.syncthreads()
 
     @device
-    def end_minibatch(buffers, decays, job, rate, state, losses, norms):
+    def end_minibatch(buffers, decays, job, numbers, norms):
         """Take Adam's step, unless the loss is not finite."""
-        first, _, _ = minibatch(job, state)
-        finite = math.isfinite(losses[BATCH_LOSS])
+        first, _, _ = minibatch(job)
+        finite = math.isfinite(numbers[BATCH_LOSS])
         restored = not finite and first == 0 and job[VALIDATION_SAMPLES] == 0
         if finite:
             adam(
-                buffers[THETA], buffers[FIRST], buffers[SECOND], buffers[GRADIENT], decays, state[STEP] + 1,
-                rate[LEARNING_RATE], rate[CLIP_NORM], rate[WEIGHT_DECAY], norms,
+                buffers[THETA], buffers[FIRST], buffers[SECOND], buffers[GRADIENT], decays, job[STEP] + 1,
+                numbers[LEARNING_RATE], numbers[CLIP_NORM], numbers[WEIGHT_DECAY], norms,
             )  # fmt: skip
         elif restored:  # the first loss of the kept weights: they are no good
             keep_weights(buffers, KEPT, PREVIOUS)
         cuda.syncthreads()
         if cuda.threadIdx.x == 0:
             if finite:
-                state[STEP] += 1
-                losses[EPOCH_LOSS] += losses[BATCH_LOSS]
-                losses[BATCH_LOSS] = 0.0
+                job[STEP] += 1
+                numbers[EPOCH_LOSS] += numbers[BATCH_LOSS]
+                numbers[BATCH_LOSS] = 0.0
             else:
-                state[OUTCOME] = NOT_FINITE
+                job[OUTCOME] = NOT_FINITE
                 if restored:
-                    state[BEST_EPOCH] = state[PREVIOUS_EPOCH]
+                    job[BEST_EPOCH] = job[PREVIOUS_EPOCH]
         cuda.syncthreads()
 
     @device
-    def advance(job, state, block):
+    def advance(job, block):
         cuda.syncthreads()
         if cuda.threadIdx.x == 0:
-            if state[POSITION] < job[SAMPLES]:
-                _, _, count = minibatch(job, state)
-                state[POSITION] += count
+            if job[POSITION] < job[SAMPLES]:
+                _, _, count = minibatch(job)
+                job[POSITION] += count
                 block[LEFT] -= 3 * job[STEPS]
             else:
-                state[VALIDATED] += validation_count(job, state)
+                job[VALIDATED] += validation_count(job)
                 block[LEFT] -= job[STEPS]
         cuda.syncthreads()
 
     @device
     def keep_weights(buffers, to, source):
         for e in range(unsigned(cuda.threadIdx.x), buffers.shape[1], threads):
-            buffers[to, e] = buffers[source, e]
+            buffers[to, unsigned(e)] = buffers[source, unsigned(e)]
 
     @device
-    def end_epoch(buffers, job, state, losses, history):
+    def end_epoch(buffers, job, numbers, history):
         """Judge the epoch as `kernels.fit.fit_worker` does."""
         tid = unsigned(cuda.threadIdx.x)
-        n, validated, epoch = job[SAMPLES], job[VALIDATION_SAMPLES], state[EPOCH]
+        n, validated, epoch = job[SAMPLES], job[VALIDATION_SAMPLES], job[EPOCH]
         validation_loss = math.nan
         improved, finite = True, True
         if validated > 0:
-            validation_loss = losses[VALIDATION_LOSS] / (validated * job[OUTPUTS])
+            validation_loss = numbers[VALIDATION_LOSS] / (validated * job[OUTPUTS])
             finite = math.isfinite(validation_loss)
-            improved = validation_loss < losses[BEST_LOSS]
+            improved = validation_loss < numbers[BEST_LOSS]
         broken = 0
         for e in range(tid, buffers.shape[1], threads):
-            if not math.isfinite(buffers[THETA, e]):
+            if not math.isfinite(buffers[THETA, unsigned(e)]):
                 broken = 1
         if cuda.syncthreads_or(broken) or not finite:
             if tid == 0:
-                state[OUTCOME] = NOT_FINITE
+                job[OUTCOME] = NOT_FINITE
         else:
             if improved:
                 keep_weights(buffers, PREVIOUS, KEPT)
                 keep_weights(buffers, KEPT, THETA)
             if tid == 0:
-                history[0, epoch] = losses[EPOCH_LOSS] / (n * job[OUTPUTS])
+                history[0, epoch] = numbers[EPOCH_LOSS] / (n * job[OUTPUTS])
                 history[1, epoch] = validation_loss
                 if improved:
-                    state[PREVIOUS_EPOCH] = state[BEST_EPOCH]
-                    state[BEST_EPOCH] = epoch
-                    state[SINCE_BEST] = 0
-                    losses[BEST_LOSS] = validation_loss
+                    job[PREVIOUS_EPOCH] = job[BEST_EPOCH]
+                    job[BEST_EPOCH] = epoch
+                    job[SINCE_BEST] = 0
+                    numbers[BEST_LOSS] = validation_loss
                 else:
-                    state[SINCE_BEST] += 1
-                    if 0 <= job[PATIENCE_EPOCHS] <= state[SINCE_BEST]:
-                        state[OUTCOME] = PATIENCE
-                state[EPOCH] = epoch + 1
-                if epoch + 1 == job[EPOCHS] and state[OUTCOME] == RUNNING:
-                    state[OUTCOME] = ALL_EPOCHS
-                state[POSITION] = 0
-                state[VALIDATED] = 0
-                losses[EPOCH_LOSS] = 0.0
-                losses[VALIDATION_LOSS] = 0.0
+                    job[SINCE_BEST] += 1
+                    if 0 <= job[PATIENCE_EPOCHS] <= job[SINCE_BEST]:
+                        job[OUTCOME] = PATIENCE
+                job[EPOCH] = epoch + 1
+                if epoch + 1 == job[EPOCHS] and job[OUTCOME] == RUNNING:
+                    job[OUTCOME] = ALL_EPOCHS
+                job[POSITION] = 0
+                job[VALIDATED] = 0
+                numbers[EPOCH_LOSS] = 0.0
+                numbers[VALIDATION_LOSS] = 0.0
         cuda.syncthreads()
 
     @kernel(threads)
@@ -394,9 +395,7 @@ def _make_fit(spec: Spec, layer: Any) -> Any:
         lengths,
         order,
         jobs,
-        rates,
-        states,
-        all_losses,
+        all_numbers,
         histories,
         queue,
         taken,
@@ -432,46 +431,37 @@ def _make_fit(spec: Spec, layer: Any) -> Any:
             block[LEFT] = budget
         cuda.syncthreads()
         while block[PLACE] < queue.size and block[LEFT] > 0:
-            network = queue[block[PLACE]]
-            buffers, job = parameters[network], jobs[network]
-            state, losses = states[network], all_losses[network]
-            theta, total = buffers[THETA], buffers[GRADIENT]
-            while state[OUTCOME] == RUNNING and block[LEFT] > 0:
-                if state[POSITION] == 0 and job[SHUFFLE] != 0:
-                    shuffle(order, job[ORDER], job[SAMPLES], job[SEED], state[EPOCH])
-                if tid < rows:
-                    choose_sample(tid, job, state, order, lengths, samples, own_lengths, targets)
+            network = unsigned(queue[unsigned(block[PLACE])])
+            theta, total, job = parameters[network, THETA], parameters[network, GRADIENT], jobs[network]
+            if job[POSITION] == 0 and job[SHUFFLE] != 0:
+                shuffle(order, job[ORDER], job[SAMPLES], job[SEED], job[EPOCH])
+            if tid < rows:
+                choose_sample(tid, job, order, lengths, samples, own_lengths, targets)
+            cuda.syncthreads()
+            forward(theta, x, samples, own_lengths, job[STEPS], trace, activations, inputs, scratch)
+            head_forward(theta, widths, activations)
+            squared_error(job, all_numbers[network], widths, activations, deltas, y, targets)
+            if job[POSITION] < job[SAMPLES]:
+                head_backward(theta, widths, activations, deltas, total)
+                backward(
+                    theta, x, samples, own_lengths, job[STEPS], trace, deltas, inputs, scratch, dz_shared, total
+                )  # fmt: skip
+            # asked again, for what is known beyond the layer's loops takes registers there
+            network = unsigned(queue[unsigned(block[PLACE])])
+            buffers, job, numbers = parameters[network], jobs[network], all_numbers[network]
+            if job[POSITION] < job[SAMPLES]:
+                _, end, count = minibatch(job)
+                if job[POSITION] + count == end:
+                    end_minibatch(buffers, decays, job, numbers, norms)
+            advance(job, block)
+            if (
+                job[OUTCOME] == RUNNING
+                and job[POSITION] == job[SAMPLES]
+                and job[VALIDATED] == job[VALIDATION_SAMPLES]
+            ):
                 cuda.syncthreads()
-                forward(theta, x, samples, own_lengths, job[STEPS], trace, activations, inputs, scratch)
-                head_forward(theta, widths, activations)
-                squared_error(job, state, losses, widths, activations, deltas, y, targets)
-                if state[POSITION] < job[SAMPLES]:
-                    head_backward(theta, widths, activations, deltas, total)
-                    backward(
-                        theta,
-                        x,
-                        samples,
-                        own_lengths,
-                        job[STEPS],
-                        trace,
-                        deltas,
-                        inputs,
-                        scratch,
-                        dz_shared,
-                        total,
-                    )
-                    _, end, count = minibatch(job, state)
-                    if state[POSITION] + count == end:
-                        end_minibatch(buffers, decays, job, rates[network], state, losses, norms)
-                advance(job, state, block)
-                if (
-                    state[OUTCOME] == RUNNING
-                    and state[POSITION] == job[SAMPLES]
-                    and state[VALIDATED] == job[VALIDATION_SAMPLES]
-                ):
-                    cuda.syncthreads()
-                    end_epoch(buffers, job, state, losses, histories[network])
-            if tid == 0:
+                end_epoch(buffers, job, numbers, histories[network])
+            if tid == 0 and job[OUTCOME] != RUNNING:
                 block[PLACE] = cuda.gridDim.x + cuda.atomic.add(taken, 0, 1)
             cuda.syncthreads()
 

@@ -226,7 +226,7 @@ def make_register_layer(spec: Spec, keep: bool) -> Layer:
         weights_backward,
     )
     add_products = make_multiply_add(share, n_gates, rows, 4)
-    add_gradients = make_outer_product(share, n_gates, rows, 4)
+    add_gradients = make_outer_product(share, n_gates, rows, hidden * 4, columns * 4)
     add_backward_products = make_multiply_add(own_columns, 4, PARTS * 4, columns * 4)
 
     @device
@@ -262,8 +262,8 @@ def make_register_layer(spec: Spec, keep: bool) -> Layer:
             cell[i] = real(0)
             inputs[unit * rows + OWN_ROWS * quarter + i] = real(0)
         for e in range(tid, features * rows, threads):
-            sample = samples[e % rows]
-            inputs[hidden * rows + e] = x[sample + e // rows] if sample >= 0 else real(0)
+            sample = samples[unsigned(e) % rows]
+            inputs[hidden * rows + unsigned(e)] = x[sample + unsigned(e) // rows] if sample >= 0 else real(0)
         cuda.syncthreads()
         for t in range(steps):
             for i in range(x_share):  # asked for now, needed after the products
@@ -300,7 +300,6 @@ def make_register_layer(spec: Spec, keep: bool) -> Layer:
         gradient = cuda.local.array(gradient_size, real)
         load_rows(gradient, total, first * hidden + unit, (input_rows - first) * n_gates)
         sums = cuda.local.array(sums_backward, real)
-        dz_unit = cuda.local.array(gate_rows, real)
         dz = cuda.local.array(n_gates, real)
         values = cuda.local.array(n_values, real)
         dh = cuda.local.array(OWN_ROWS, real)
@@ -314,13 +313,12 @@ def make_register_layer(spec: Spec, keep: bool) -> Layer:
             h_before = step_backward(1, t, lengths, trace, deltas, dz, values, dh, dc)
             share_results(1, h_before, dz, inputs, dz_shared)
             for e in range(tid, features * rows, threads):
-                sample = samples[e % rows]
-                inputs[hidden * rows + e] = x[sample + t * features + e // rows] if sample >= 0 else real(0)
+                sample = samples[unsigned(e) % rows]
+                inputs[hidden * rows + unsigned(e)] = (
+                    x[sample + t * features + unsigned(e) // rows] if sample >= 0 else real(0)
+                )
             cuda.syncthreads()
-            for g in range(n_gates):
-                for r in range(rows):
-                    dz_unit[g * rows + r] = dz_shared[(r // 4 * columns + g * hidden + unit) * 4 + r % 4]
-            add_gradients(gradient, dz_unit, inputs, first * rows)
+            add_gradients(gradient, inputs, first * rows, dz_shared, unit * 4)
             if t > 0:
                 for e in range(4 * rows):
                     sums[e] = real(0)

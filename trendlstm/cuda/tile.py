@@ -3,7 +3,7 @@
 An array in registers has no addresses, so every index into it must be a constant, and the GPU's compiler does not
 unroll loops of this length. In the simulator the same code is compiled for the CPU and called from Python.
 
-R = 8 rows of a chunk. Values of 8 rows lie in two runs of four, `plane` apart, each of which is read as one vector.
+The values of a chunk's R = 8 rows lie in two planes of four, each of which is read as one vector.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,8 @@ from numba.extending import intrinsic
 from ..kernels.buffers import CHUNK_ROWS
 from .shim import SIMULATED
 
-_VECTOR = 4  # numbers: the most that a thread reads from shared memory at once
+VECTOR = 4  # numbers: the most that a thread reads from shared memory at once
+PLANES = CHUNK_ROWS // VECTOR
 
 
 def _callable(function: Any, arity: int) -> Callable:
@@ -52,19 +53,13 @@ class _Code:
     def index(self, value: Any) -> ir.Value:
         return value if isinstance(value, ir.Value) else ir.Constant(ir.IntType(64), value)
 
-    def rows(self, pointer: ir.Value, plane: int) -> list[ir.Value]:
-        """The numbers of all rows, of which `pointer` is the first."""
+    def vector(self, pointer: ir.Value, offset: int) -> list[ir.Value]:
+        """The numbers of four rows, read at once."""
         itemsize = 4 if isinstance(self.element, ir.FloatType) else 8
-        vector = ir.VectorType(self.element, _VECTOR)
-        values = []
-        for first in range(0, CHUNK_ROWS, _VECTOR):
-            address = self.builder.bitcast(self.at(pointer, first // _VECTOR * plane), vector.as_pointer())
-            loaded = self.builder.load(address)
-            loaded.align = _VECTOR * itemsize
-            values += [
-                self.builder.extract_element(loaded, ir.Constant(ir.IntType(32), r)) for r in range(_VECTOR)
-            ]
-        return values
+        kind = ir.VectorType(self.element, VECTOR)
+        loaded = self.builder.load(self.builder.bitcast(self.at(pointer, offset), kind.as_pointer()))
+        loaded.align = VECTOR * itemsize
+        return [self.builder.extract_element(loaded, ir.Constant(ir.IntType(32), r)) for r in range(VECTOR)]
 
     def multiply_add(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
         name = f"llvm.fma.f{32 if isinstance(self.element, ir.FloatType) else 64}"
@@ -86,7 +81,7 @@ def make_multiply_add(count: int, outputs: int, stride: int, plane: int) -> Call
             base = code.at(values, arguments[3])
             totals = [builder.load(code.at(sums, e)) for e in range(outputs * CHUNK_ROWS)]
             for k in range(count):
-                rows = code.rows(code.at(base, k * stride), plane)
+                rows = [value for p in range(PLANES) for value in code.vector(base, k * stride + p * plane)]
                 for n in range(outputs):
                     factor = builder.load(code.at(weight, k * outputs + n))
                     for r in range(CHUNK_ROWS):
@@ -101,32 +96,36 @@ def make_multiply_add(count: int, outputs: int, stride: int, plane: int) -> Call
     return _callable(multiply_add, 4)
 
 
-def make_outer_product(count: int, outputs: int, stride: int, plane: int) -> Callable:
-    """`f(weight, dz, values, start)`: weight[k, n] += sum over r of values[start + k stride, r] dz[n, r].
+def make_outer_product(count: int, outputs: int, stride: int, dz_stride: int, dz_plane: int) -> Callable:
+    """`f(weight, values, start, dz, dz_start)`: weight[k, n] += sum over r of values[k, r] dz[n, r].
 
-    `weight` (count, outputs) and `dz` (outputs, R) are in registers, `values` in shared memory.
+    `weight` (count, outputs) is in registers, the others in shared memory: value k begins at start + k stride, dz n at
+    dz_start + n dz_stride.
     """
 
     @intrinsic
-    def outer_product(typing_context, weight, dz, values, start):
+    def outer_product(typing_context, weight, values, start, dz, dz_start):
         def codegen(context, builder, signature, arguments):
             code = _Code(context, builder, signature, arguments)
-            weight, dz, values = (code.pointer(argument) for argument in range(3))
-            base = code.at(values, arguments[3])
-            for k in range(count):
-                rows = code.rows(code.at(base, k * stride), plane)
-                for n in range(outputs):
-                    address = code.at(weight, k * outputs + n)
-                    total = builder.load(address)
-                    for r in range(CHUNK_ROWS):
-                        factor = builder.load(code.at(dz, n * CHUNK_ROWS + r))
-                        total = code.multiply_add(factor, rows[r], total)
-                    builder.store(total, address)
+            weight = code.pointer(0)
+            values, dz = code.at(code.pointer(1), arguments[2]), code.at(code.pointer(3), arguments[4])
+            for p in range(
+                PLANES
+            ):  # one after the other, for the dz of all rows take twice as many registers
+                factors = [code.vector(dz, n * dz_stride + p * dz_plane) for n in range(outputs)]
+                for k in range(count):
+                    rows = code.vector(values, k * stride + p * VECTOR)
+                    for n in range(outputs):
+                        address = code.at(weight, k * outputs + n)
+                        total = builder.load(address)
+                        for factor, value in zip(factors[n], rows, strict=True):
+                            total = code.multiply_add(factor, value, total)
+                        builder.store(total, address)
             return context.get_dummy_value()
 
-        return types.void(weight, dz, values, types.int64), codegen
+        return types.void(weight, values, types.int64, dz, types.int64), codegen
 
-    return _callable(outer_product, 4)
+    return _callable(outer_product, 5)
 
 
 def make_load(offsets: list[int], certain: int) -> Callable:

@@ -166,7 +166,7 @@ def adam_scale(step):
 @inlined
 def adam_change(m, v, rate, scale):
     """What a step takes off a parameter: lr m^ / (sqrt(v^) + eps)."""
-    return rate * m / (math.sqrt(v) * scale + type(v)(EPSILON))
+    return quotient(rate * m, math.sqrt(v) * scale + type(v)(EPSILON))
 
 
 # --------------------------------------------------------------------------------------------------- shuffling
