@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: train test test-avx2 test-parity lint bench bench-self clean
+.PHONY: train test test-avx2 test-parity test-cuda test-gpu lint bench bench-self bench-gpu clean
 
 train: $(VENV)/core
 	$(BIN)/trendlstm train MSFT --years 4
@@ -22,6 +22,15 @@ test-avx2: $(VENV)/test
 test-parity: $(VENV)/test $(VENV)/peers
 	$(BIN)/python -m pytest tests/parity --override-ini addopts=--import-mode=importlib
 
+# Without a GPU: its kernels' logic in numba-cuda's simulator, then what NVIDIA's compiler makes of them.
+test-cuda: $(VENV)/test $(VENV)/cuda
+	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest tests/cuda --override-ini addopts=--import-mode=importlib
+	$(BIN)/python -m pytest tests/ptx --override-ini addopts=--import-mode=importlib
+
+# The simulator's tests on a GPU, which must be there.
+test-gpu: $(VENV)/test $(VENV)/cuda
+	NUMBA_ENABLE_CUDASIM=0 $(BIN)/python -m pytest tests/cuda --override-ini addopts=--import-mode=importlib
+
 lint: $(VENV)/lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check trendlstm scripts tests
@@ -35,6 +44,10 @@ bench: $(VENV)/peers
 bench-self: $(VENV)/core
 	$(BIN)/python scripts/bench.py --self
 
+# Fits on a GPU, which must be there, beside this machine's processor and PyTorch with cuDNN.
+bench-gpu: $(VENV)/peers $(VENV)/cuda
+	$(BIN)/python scripts/bench_gpu.py
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -42,7 +55,7 @@ $(VENV)/core: pyproject.toml | $(BIN)/python
 	$(PIP) --editable .
 	touch $@
 
-$(VENV)/test $(VENV)/lint $(VENV)/peers: $(VENV)/%: pyproject.toml | $(BIN)/python
+$(VENV)/test $(VENV)/lint $(VENV)/peers $(VENV)/cuda: $(VENV)/%: pyproject.toml | $(BIN)/python
 	$(PIP) --editable ".[$*]"
 	touch $@
 

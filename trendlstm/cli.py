@@ -16,6 +16,7 @@ from . import __version__, experiments, report
 from .config import (
     CELLS,
     COMPARED,
+    DEVICES,
     DTYPES,
     FEATURES,
     FORGET_BIASES,
@@ -30,6 +31,7 @@ from .config import (
     WindowConfig,
 )
 from .console import Console
+from .cuda import choose_device, device_name
 from .errors import DataError, OptionError, SourceError, TrainingError, TrendLSTMError
 
 if TYPE_CHECKING:
@@ -230,6 +232,11 @@ _threads_option = _option(
     "--threads", type=_Count(), default=None, show_default="all cores of this process",
     help="Threads; the result does not depend on it.",
 )  # fmt: skip
+_device_option = _option(
+    "--device", type=click.Choice(DEVICES), default="auto",
+    help="What trains the networks: the processor, an NVIDIA GPU (pip install 'trendlstm[cuda]'), or whichever was "
+         "measured to be faster.",
+)  # fmt: skip
 _fit_options = _options(
     _option("--epochs", type=_Count(), default=FitConfig.epochs, help="Passes over the training windows."),
     _option("--batch-size", type=_Count(), default=FitConfig.batch_size, help="Windows per Adam step."),
@@ -299,6 +306,7 @@ def main() -> None:
 @_window_options
 @_network_options
 @_fit_options
+@_device_option
 @_flag(
     "--final-fit",
     help="After the evaluation also train on all rows, for the chosen number of epochs; forecasts use that.",
@@ -327,6 +335,7 @@ def train(
     result = pipeline.prepare(config, _load_prices(config.data))
     console.print(report.prices_sentence(result.provenance))
     console.print(report.windows_sentence(result))
+    console.print(report.device_sentence(options["device"], config.device))
     console.print()
     console.print(result.forecaster.networks[0].summary())
     console.print()
@@ -543,6 +552,7 @@ def leakcheck(ticker: str | None, as_json: bool, quiet: bool, **options: Any) ->
 @_window_options
 @_layer_options
 @_fit_options
+@_device_option
 @_option(
     "--out",
     type=click.Path(),
@@ -577,6 +587,7 @@ def compare(
     comparison = comparing.prepare(config, baselines, match, _load_prices(config.data))
     console.print(report.prices_sentence(comparison.provenance))
     console.print(report.comparison_sentence(comparison))
+    console.print(report.device_sentence(options["device"], config.device))
     console.print()
     if not is_compiled():
         console.notice("Compiling the kernels for this machine: once, some 10 to 30 seconds.")
@@ -817,9 +828,25 @@ def _train_config(ticker: str | None, options: dict[str, Any]) -> TrainConfig:
     network = _network_config(options, len(window.features), window.horizon, window.lag)
     fit = replace(part(FitConfig), seed=None)  # every network of an ensemble shuffles by its own
     data = part(DataConfig, ticker=_ticker(ticker, options["csv"]))
+    device = _device(options.get("device", "cpu"), options["seeds"])
     return TrainConfig(
-        data, window, network, fit, options["seeds"], options["threads"], options.get("final_fit", False)
+        data,
+        window,
+        network,
+        fit,
+        options["seeds"],
+        options["threads"],
+        options.get("final_fit", False),
+        device,
     )
+
+
+def _device(asked: str, fits: int) -> str:
+    """What computes so many fits; an OptionError at once if it cannot be used."""
+    device = choose_device(asked, fits)
+    if device == "cuda":
+        device_name()
+    return device
 
 
 def _ticker(given: str | None, csv: str | None) -> str:

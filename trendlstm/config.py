@@ -11,6 +11,7 @@ from .errors import OptionError
 
 CELLS = ("lstm", "lstm1997", "rnn", "ann")
 DTYPES = ("float32", "float64")
+DEVICES = ("auto", "cpu", "cuda")
 INITS = ("orthogonal", "glorot", "uniform")
 FORGET_BIASES = (0, 1, "chrono")
 SCALINGS = ("window", "standard", "minmax", "none")
@@ -217,6 +218,8 @@ class TrainConfig:
         Networks in the ensemble; the k-th has the network's seed + k.
     threads : int or None
         None for all cores that the process may use.
+    device : {"cpu", "cuda"}
+        What trains the networks.
     final_fit : bool
         Whether forecasts come from networks trained on all rows.
     """
@@ -228,6 +231,7 @@ class TrainConfig:
     seeds: int = 1
     threads: int | None = None
     final_fit: bool = False
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         _require(_is_count(self.seeds), "seeds", self.seeds, "a whole number from 1 up")
@@ -237,11 +241,13 @@ class TrainConfig:
             self.threads,
             "a whole number from 1 up",
         )
+        _require(self.device in DEVICES, "device", self.device, f"one of {', '.join(DEVICES)}")
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON-able values, nested like the attributes."""
         parts = {name: getattr(self, name).to_dict() for name in ("data", "window", "network", "fit")}
-        return {**parts, "seeds": self.seeds, "threads": self.threads, "final_fit": self.final_fit}
+        names = ("seeds", "threads", "final_fit", "device")
+        return {**parts, **{name: getattr(self, name) for name in names}}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
@@ -254,4 +260,5 @@ class TrainConfig:
             seeds=values["seeds"],
             threads=values["threads"],
             final_fit=values["final_fit"],
+            device=values.get("device", "cpu"),  # runs of version 0.1.0 do not say
         )

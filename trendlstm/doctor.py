@@ -4,7 +4,6 @@ import os
 import platform
 import threading
 from importlib.metadata import PackageNotFoundError, requires, version
-from importlib.util import find_spec
 from pathlib import Path
 
 from . import __version__
@@ -75,17 +74,13 @@ def _threads() -> str:
 
 
 def _gpu() -> str:
-    unused = "not used: this version computes on the processor alone"
-    if find_spec("numba_cuda") is None:
-        return unused
-    from numba import cuda
+    from .cuda import device_name
 
     try:
-        device = cuda.get_current_device()
-    except Exception as error:  # the driver's own errors, of which numba has many kinds
-        return f"{unused} (and {_GPU_PACKAGE} finds none: {type(error).__name__})"
-    name = device.name.decode() if isinstance(device.name, bytes) else device.name
-    return f"{unused} ({_GPU_PACKAGE} {version(_GPU_PACKAGE)} finds {name})"
+        name = device_name()
+    except OptionError as error:
+        return f"none is used: {error}"
+    return f"{name}, with {_GPU_PACKAGE} {version(_GPU_PACKAGE)}; used where --device cuda asks for it"
 
 
 def _caches() -> dict[str, str]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from .atomic import replace_file
 from .config import NetworkConfig
+from .cuda import choose_device, load_driver
 from .errors import DataError, OptionError, RunError
 from .kernels import buffers
 from .kernels.buffers import CHUNK_ROWS
@@ -210,7 +211,11 @@ class Network:
         return "\n".join([lines[0], rule, *lines[1:], rule, total])
 
     def predict(
-        self, x: np.ndarray, lengths: np.ndarray | None = None, n_threads: int | None = None
+        self,
+        x: np.ndarray,
+        lengths: np.ndarray | None = None,
+        n_threads: int | None = None,
+        device: str = "cpu",
     ) -> np.ndarray:
         """The network's outputs.
 
@@ -222,6 +227,8 @@ class Network:
             Steps of each sample, 1 ... T; later steps are ignored. Default: T for all.
         n_threads : int, optional
             Default: all cores that the process may use. The result does not depend on it.
+        device : {"cpu", "cuda", "auto"}
+            What computes, see `fit`.
 
         Returns
         -------
@@ -232,10 +239,14 @@ class Network:
         ------
         DataError
             An array has the wrong shape or holds a value that is not finite.
+        OptionError
+            The device is unknown or cannot be used.
         """
         x, lengths = self._check_inputs(x, lengths)
         plan = self._plan(x.shape[1])
         x = self._flatten(x)
+        if choose_device(device, 1) == "cuda":
+            return load_driver().predict(self, plan, x, lengths)
         out = np.empty((x.shape[0], plan.outputs), self.dtype)
         order = np.arange(x.shape[0])
         if x.shape[0] == 1:

@@ -103,6 +103,7 @@ def train(result: Result, progress: Callable[[Progress], None] | None = None) ->
     settings = dict(
         validation=(windows.validation.x, windows.validation.y),
         n_threads=result.config.threads,
+        device=result.config.device,
         progress=progress,
         **result.config.fit.to_dict(),
     )
@@ -171,6 +172,7 @@ def final_fit(result: Result, progress: Callable[[Progress], None] | None = None
             x,
             y,
             n_threads=result.config.threads,
+            device=result.config.device,
             progress=_part_of(progress, sum(epochs[:index]), sum(epochs)),
             **settings,
         )

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .console import Console
+from .cuda import device_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,13 @@ def prices_sentence(provenance: Mapping[str, Any]) -> str:
         f"{provenance['ticker']}: {provenance['rows']:,} sessions, {provenance['start']} to {provenance['end']}, "
         f"{place}, {adjusted}."
     )
+
+
+def device_sentence(asked: str, device: str) -> str:
+    """What trains the networks, and why, if the choice was ours."""
+    if device == "cuda":
+        return f"Device: {device_name()}."
+    return "Device: cpu" + (", for no GPU has been measured to be faster yet." if asked == "auto" else ".")
 
 
 def windows_sentence(result: "Result") -> str:

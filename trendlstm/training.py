@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .config import FitConfig
+from .cuda import choose_device, load_driver
 from .errors import DataError, FitInterrupted, OptionError, TrainingError
 from .kernels import buffers
 from .kernels import fit as kernel
@@ -74,6 +75,7 @@ def fit(
     validation: Pair | None = None,
     lengths: np.ndarray | None = None,
     n_threads: int | None = None,
+    device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
     **settings: Any,
 ) -> History:
@@ -96,6 +98,9 @@ def fit(
         Steps of each sample of x. Not with `validation`.
     n_threads : int, optional
         Default: all cores that the process may use.
+    device : {"cpu", "cuda", "auto"}
+        What computes: the processor, an NVIDIA GPU (extra `trendlstm[cuda]`), or whichever is known to be faster. The
+        GPU sees the same minibatches, but adds in another order: its weights agree to rounding, not in every bit.
     progress : callable, optional
         Called on this thread with a `Progress`, about 20 times a second and at the end. If it raises, training ends.
     **settings
@@ -120,6 +125,9 @@ def fit(
     start = time.perf_counter()
     job = _Job(network, x, y, lengths, validation, _fit_config(settings))
     size = min(thread_count(n_threads), job.chunks)
+    if choose_device(device, 1) == "cuda":
+        _run_on_gpu([job], progress)
+        return job.history()
     arguments = [(*job.arguments(), rank, size) for rank in range(size)]
 
     def train() -> None:
@@ -138,10 +146,13 @@ def fit_many(
     *,
     validation: Pair | Sequence[Pair | None] | None = None,
     n_threads: int | None = None,
+    device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
     **settings: Any,
 ) -> list[History]:
-    """Train many networks, one to a thread at a time; each gets the bits that `fit` would give it alone.
+    """Train many networks, one to a thread (or to a multiprocessor of the GPU) at a time.
+
+    Each gets the bits that `fit` would give it alone on the same device.
 
     Parameters
     ----------
@@ -151,7 +162,7 @@ def fit_many(
         Inputs (N, T, F) and targets (N, m) of each network; a single array is shared.
     validation : pair, sequence of pairs or None, optional
         One for all or one each.
-    n_threads, progress, **settings
+    n_threads, device, progress, **settings
         As in `fit`.
 
     Returns
@@ -174,6 +185,9 @@ def fit_many(
         _Job(network, x, y, None, pair, config)
         for network, x, y, pair in zip(networks, inputs, targets, pairs, strict=True)
     ]
+    if choose_device(device, count) == "cuda":
+        _run_on_gpu(jobs, progress)
+        return [job.history() for job in jobs]
     remaining = iter(jobs)
     lock = threading.Lock()
 
@@ -200,6 +214,14 @@ def fit_many(
     _run(jobs, lambda: run_together(train_remaining, [()] * threads, _reporter(jobs, progress), stop_all))
     _reporter(jobs, progress)()
     return [job.history() for job in jobs]
+
+
+def _run_on_gpu(jobs: "list[_Job]", progress: Callable[[Progress], None] | None) -> None:
+    if not jobs:
+        return
+    driver = load_driver()
+    _run(jobs, lambda: driver.train(jobs, _reporter(jobs, progress)))
+    _reporter(jobs, progress)()
 
 
 def compile_kernels(dtype: str = "float32") -> None:
@@ -309,9 +331,6 @@ class _Job:
             array[...] = 0
             return array
 
-        decays = zeros("decays", size)
-        for name, view in network._named_views(decays).items():
-            view[...] = 0.0 if name.endswith("bias") else 1.0
         theta = zeros("theta", size)
         theta[:] = network._theta
         return kernel.FitState(
@@ -320,7 +339,7 @@ class _Job:
             previous=self.kept.copy(),
             first_moment=zeros("first_moment", size),
             second_moment=zeros("second_moment", size),
-            decays=decays,
+            decays=self.decays(),
             gradients=zeros("gradients", accumulators, size),
             losses=np.zeros(accumulators),
             norms=np.zeros(size // buffers.BLOCK),
@@ -331,6 +350,13 @@ class _Job:
             outcome=self.outcome,
             counters=self.counters,
         )
+
+    def decays(self) -> np.ndarray:
+        """Which parameters decay: 1 for weights, 0 for biases."""
+        decays = buffers.aligned_zeros(self.kept.size, self.network.dtype)
+        for name, view in self.network._named_views(decays).items():
+            view[...] = 0.0 if name.endswith("bias") else 1.0
+        return decays
 
     def release(self) -> None:
         """Drop what only a running fit needs."""

@@ -322,6 +322,7 @@ def train(comparison: Comparison, progress: Callable[[Progress], None] | None = 
             windows.train.y,
             validation=(windows.validation.x, windows.validation.y),
             n_threads=config.threads,
+            device=config.device,
             progress=progress,
             **config.fit.to_dict(),
         )

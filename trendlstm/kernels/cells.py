@@ -15,6 +15,7 @@ nothing, and every derivative below is 0 without a further test.
 
 from .activations import sigmoid, tanh
 from .compile import inlined, kernel
+from .equations import cell_state, cell_state_1997, sigmoid_backward, tanh_backward
 from .matrix import product, transposed_multiply_add
 from .simd import view
 
@@ -51,10 +52,10 @@ def lstm_forward(inputs, weight, lengths, gates, cell, squashed, squash_output):
         c_before, c = cell[t], cell[t + 1]
         if forget_gate:
             for j in range(c.size):
-                c[j] = f[j] * c_before[j] + i[j] * g[j]
+                c[j] = cell_state(f[j], c_before[j], i[j], g[j])
         else:
             for j in range(c.size):
-                c[j] = c_before[j] + i[j] * g[j]
+                c[j] = cell_state_1997(c_before[j], i[j], g[j])
 
         s = squashed[t]
         for j in range(c.size):
@@ -84,7 +85,6 @@ def lstm_backward(
     n_gates, hidden_size, _ = weight_transposed.shape
     steps, rows = squashed.shape[0], inputs.shape[1]
     forget_gate = n_gates == 4
-    one = dweight.dtype.type(1)
     dh[:] = dweight.dtype.type(0)
     dc[:] = dweight.dtype.type(0)
     for t in range(steps - 1, -1, -1):
@@ -94,20 +94,20 @@ def lstm_backward(
             dh[j] += external[j]
         if squash_output:
             for j in range(dc.size):
-                dc[j] += dh[j] * o[j] * (one - s[j] * s[j])
+                dc[j] += tanh_backward(dh[j] * o[j], s[j])
         else:
             for j in range(dc.size):
                 dc[j] += dh[j] * o[j]
         for j in range(o.size):
-            o[j] = dh[j] * s[j] * o[j] * (one - o[j])
+            o[j] = sigmoid_backward(dh[j] * s[j], o[j])
         for j in range(i.size):
             i_before = i[j]
-            i[j] = dc[j] * g[j] * i_before * (one - i_before)
-            g[j] = dc[j] * i_before * (one - g[j] * g[j])
+            i[j] = sigmoid_backward(dc[j] * g[j], i_before)
+            g[j] = tanh_backward(dc[j] * i_before, g[j])
         if forget_gate:
             for j in range(f.size):
                 f_before = f[j]
-                f[j] = dc[j] * c_before[j] * f_before * (one - f_before)
+                f[j] = sigmoid_backward(dc[j] * c_before[j], f_before)
                 dc[j] *= f_before
         if t > 0:
             hidden_gradient(view(dh, 0, (rows, hidden_size)), gates, t, weight_transposed)
@@ -137,14 +137,13 @@ def rnn_backward(inputs, weight_transposed, gates, dh_external, dh, dweight):
     """BPTT of `rnn_forward`: dz = dh (1 - h^2), dh_{t-1} = dz W_h^T; arguments as in `lstm_backward`."""
     hidden_size = weight_transposed.shape[1]
     steps, rows = gates.shape[1], inputs.shape[1]
-    one = dweight.dtype.type(1)
     dh[:] = dweight.dtype.type(0)
     for t in range(steps - 1, -1, -1):
         h, external = gates[0, t], dh_external[t]
         for j in range(dh.size):
             dh[j] += external[j]
         for j in range(h.size):
-            h[j] = dh[j] * (one - h[j] * h[j])
+            h[j] = tanh_backward(dh[j], h[j])
         if t > 0:
             hidden_gradient(view(dh, 0, (rows, hidden_size)), gates, t, weight_transposed)
     _weight_gradient(dweight, inputs, gates)

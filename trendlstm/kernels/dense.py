@@ -5,6 +5,8 @@ Also the whole of the feed-forward cell: z = [x, 1] W, h = tanh(z), on the flatt
 
 from .activations import tanh
 from .compile import kernel
+from .equations import relu as relu_of
+from .equations import relu_backward, tanh_backward
 from .matrix import multiply, multiply_add, transposed_multiply_add
 from .simd import view
 
@@ -20,9 +22,8 @@ def dense_forward(x, weight, out, relu):
     multiply_add(out, x, view(weight, 0, (n_in, out.shape[1])))
     if relu:
         flat = view(out, 0, (out.size,))
-        zero = out.dtype.type(0)
         for j in range(flat.size):
-            flat[j] = zero if flat[j] < zero else flat[j]  # written so that NaN stays NaN
+            flat[j] = relu_of(flat[j])
 
 
 @kernel
@@ -31,9 +32,8 @@ def dense_backward(x, out, weight_transposed, dout, dx, dweight, relu):
     n_in = x.shape[1]
     if relu:
         flat, dflat = view(out, 0, (out.size,)), view(dout, 0, (dout.size,))
-        zero = out.dtype.type(0)
         for j in range(flat.size):
-            dflat[j] = dflat[j] if flat[j] > zero else zero
+            dflat[j] = relu_backward(dflat[j], flat[j])
     transposed_multiply_add(view(dweight, 0, (n_in, dout.shape[1])), x, dout)
     dbias = dweight[n_in]
     for r in range(dout.shape[0]):
@@ -54,7 +54,6 @@ def feedforward_forward(inputs, weight, gates):
 def feedforward_backward(inputs, gates, dh, dweight):
     """dW += [x, 1]^T dz with dz = dh (1 - h^2); leaves dz in gates."""
     h = gates[0, 0]
-    one = h.dtype.type(1)
     for j in range(h.size):
-        h[j] = dh[j] * (one - h[j] * h[j])
+        h[j] = tanh_backward(dh[j], h[j])
     transposed_multiply_add(dweight[0], inputs[0], view(h, 0, (inputs.shape[1], dweight.shape[2])))

@@ -245,6 +245,38 @@ def view(typing_context, flat, start, shape):
 
 
 @intrinsic
+def round_to_even(typing_context, x):
+    """The nearest whole number of a float, as a float; of two the even one. Not np.rint: the GPU must know it too."""
+
+    def codegen(context, builder, signature, arguments):
+        kind = arguments[0].type
+        single = isinstance(kind, ir.FloatType)
+        name = f"llvm.rint.f{32 if single else 64}"
+        if builder.module.triple.startswith("nvptx"):  # whose compiler has its own name for it
+            name = "__nv_rintf" if single else "__nv_rint"
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind]), name)
+        return builder.call(function, arguments)
+
+    return x(x), codegen
+
+
+@intrinsic
+def quotient(typing_context, a, b):
+    """a / b, on the GPU in float32 to 2 units in the last place: an exact division is a subroutine there."""
+
+    def codegen(context, builder, signature, arguments):
+        kind = arguments[0].type
+        if builder.module.triple.startswith("nvptx") and isinstance(kind, ir.FloatType):
+            function = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(kind, [kind] * 2), "__nv_fast_fdividef"
+            )
+            return builder.call(function, arguments)
+        return builder.fdiv(*arguments)
+
+    return a(a, b), codegen
+
+
+@intrinsic
 def power_of_two(typing_context, exponent):
     """2**exponent for a whole-numbered float within the exponent range of its type, by writing the exponent's bits."""
     bits, bias, shift = (32, 127, 23) if exponent == types.float32 else (64, 1023, 52)

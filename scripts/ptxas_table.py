@@ -1,0 +1,115 @@
+"""Compile every kernel of the GPU without one, and print what it takes: registers, stack, spills, shared memory.
+
+Needs the extra `cuda`, which brings NVIDIA's compiler. Prints a Markdown table.
+"""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from numba import cuda, types
+
+from trendlstm.cuda.kernels import make_kernels
+from trendlstm.cuda.recurrent import Spec
+from trendlstm.kernels.buffers import LSTM, LSTM1997, RNN
+
+ARCHITECTURES = ((7, 5), (8, 0), (9, 0))
+CELLS = {"lstm": LSTM, "lstm1997": LSTM1997, "rnn": RNN}
+SIZES = (
+    (16, 1, 4),
+    (64, 1, 4),
+    (64, 16, 4),
+    (256, 16, 4),
+    (64, 1, 8),
+    (256, 16, 8),
+)  # H, F, bytes of a number
+
+
+class Usage(NamedTuple):
+    """What one kernel takes of a multiprocessor; bytes, except the registers, which are a thread's."""
+
+    registers: int
+    stack: int
+    spill_stores: int
+    spill_loads: int
+    shared: int
+
+
+def find_ptxas() -> str:
+    """NVIDIA's assembler: of the extra's packages, else in the path."""
+    package = find_spec("nvidia")
+    for folder in package.submodule_search_locations or () if package else ():
+        for path in sorted(Path(folder).glob("*/bin/ptxas")):
+            return str(path)
+    found = shutil.which("ptxas")
+    if found is None:
+        raise SystemExit("There is no ptxas: pip install 'trendlstm[cuda]'.")
+    return found
+
+
+def _signature(name: str, spec: Spec) -> types.Type:
+    real, whole, double = (types.float32 if spec.itemsize == 4 else types.float64), types.int64, types.float64
+    if name == "predict":
+        return types.void(real[::1], whole[::1], real[::1], whole[::1], whole, real[:, ::1], real[:, ::1])
+    data = (real[:, :, ::1], real[::1], whole[::1], real[::1], real[::1], whole[::1], whole[::1])
+    state = (whole[:, ::1], double[:, ::1], double[:, :, ::1])
+    return types.void(*data, *state, whole[::1], whole[::1], real[:, ::1], whole)
+
+
+def measure(name: str, spec: Spec, architecture: tuple[int, int]) -> Usage:
+    """Compile one of the kernels "fit" and "predict" for a compute capability."""
+    function = getattr(make_kernels(spec), name).py_func
+    ptx, _ = cuda.compile(
+        function,
+        _signature(name, spec),
+        cc=architecture,
+        device=False,
+        abi="numba",
+        launch_bounds=spec.threads,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "kernel.ptx")
+        source.write_text(ptx)
+        target = f"-arch=sm_{architecture[0]}{architecture[1]}"
+        command = [find_ptxas(), "-v", target, "-o", f"{folder}/kernel.cubin", str(source)]
+        told = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    # of each function; what a kernel calls is listed beside it
+    stack, stores, loads = (
+        max(map(int, re.findall(rf"(\d+) bytes {what}", told)))
+        for what in ("stack frame", "spill stores", "spill loads")
+    )
+    (registers,) = map(int, re.findall(r"Used (\d+) registers", told))
+    (shared,) = map(int, re.findall(r"(\d+) bytes smem", told))
+    return Usage(registers, stack, stores, loads, shared)
+
+
+def main() -> None:
+    """Print the table, a line as soon as it is known."""
+    print("| kernel | cell | H | F | dtype | threads | sm | registers | stack | spills | shared memory |")
+    print("|---|---|--:|--:|---|--:|--:|--:|--:|--:|--:|")
+    for name, cell, spec, architecture in _kernels():
+        usage = measure(name, spec, architecture)
+        print(
+            f"| {name} | {cell} | {spec.hidden_size} | {spec.features} | float{8 * spec.itemsize} | {spec.threads} "
+            f"| {architecture[0]}{architecture[1]} | {usage.registers} | {usage.stack} "
+            f"| {usage.spill_stores + usage.spill_loads} | {usage.shared:,} |",
+            flush=True,
+        )
+
+
+def _kernels() -> Iterator[tuple[str, str, Spec, tuple[int, int]]]:
+    for hidden, features, itemsize in SIZES:
+        reference = (hidden, features, itemsize) == (64, 1, 4)
+        for cell, code in CELLS.items() if reference else [("lstm", LSTM)]:
+            for name in ("fit", "predict"):
+                for architecture in ARCHITECTURES if reference else ARCHITECTURES[-1:]:
+                    yield name, cell, Spec(code, features, hidden, 1, 1, itemsize), architecture
+
+
+if __name__ == "__main__":
+    main()

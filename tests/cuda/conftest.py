@@ -1,0 +1,21 @@
+"""The same tests run in numba-cuda's simulator and, without NUMBA_ENABLE_CUDASIM, on a GPU: they fail without one."""
+
+import sys
+
+import pytest
+
+from trendlstm.cuda import device_name
+from trendlstm.errors import OptionError
+
+
+def pytest_sessionstart(session):
+    try:
+        device_name()
+    except OptionError as error:
+        pytest.exit(f"these tests need a GPU, or NUMBA_ENABLE_CUDASIM=1: {error}", returncode=1)
+    # the simulator's threads wait for each other at every barrier: change between them soon
+    sys.setswitchinterval(1e-4)
+
+
+def pytest_report_header():
+    return f"device: {device_name()}"

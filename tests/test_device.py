@@ -1,0 +1,87 @@
+"""Where training runs: what `device` accepts, and that a GPU that cannot be used is said, never passed over."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import trendlstm as tl
+from trendlstm import cli, cuda, report
+from trendlstm.errors import OptionError
+
+X, Y = np.ones((9, 3, 1)), np.zeros((9, 1))
+
+
+def network():
+    return tl.Network(hidden_size=2, dense=())
+
+
+def without_extra(monkeypatch):
+    monkeypatch.setattr(cuda, "find_spec", lambda name: None)
+
+
+def without_gpu(monkeypatch):
+    def fail():
+        raise RuntimeError("no driver\nwas found.")
+
+    shim = SimpleNamespace(SIMULATED=False, cuda=SimpleNamespace(get_current_device=fail))
+    monkeypatch.setattr(cuda, "find_spec", lambda name: name)
+    monkeypatch.setitem(sys.modules, "trendlstm.cuda.shim", shim)
+    monkeypatch.setattr(cuda, "shim", shim, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("missing", "told"),
+    [
+        (without_extra, "needs the GPU's compiler: pip install 'trendlstm[cuda]'."),
+        (without_gpu, "needs an NVIDIA GPU, but none can be used (no driver was found)."),
+    ],
+)
+def test_a_gpu_that_cannot_be_used_is_an_error(missing, told, monkeypatch):
+    missing(monkeypatch)
+    net = network()
+    for use in (
+        lambda: net.fit(X, Y, device="cuda"),
+        lambda: tl.fit_many([net], X, Y, device="cuda"),
+        lambda: net.predict(X, device="cuda"),
+    ):
+        with pytest.raises(OptionError) as raised:
+            use()
+        assert str(raised.value) == f"device 'cuda' {told}"
+    for command in ("train", "compare"):
+        result = CliRunner().invoke(cli.main, [command, "MSFT", "--source", "sample", "--device", "cuda"])
+        assert result.exit_code == 2
+        assert told in " ".join(result.output.split())
+
+
+def test_an_unknown_device_is_refused():
+    for use in (network().fit, network().predict):
+        with pytest.raises(OptionError, match="auto, cpu, cuda"):
+            use(*((X, Y) if use.__name__ == "fit" else (X,)), device="gpu")
+    with pytest.raises(OptionError, match="auto, cpu, cuda"):
+        tl.fit_many([network()], X, Y, device="gpu")
+
+
+def test_auto_is_the_cpu_until_a_gpu_was_measured_and_says_so():
+    by_choice, by_name = network(), network()
+    by_choice.fit(X, Y, epochs=2, device="auto")
+    by_name.fit(X, Y, epochs=2, device="cpu")
+    np.testing.assert_array_equal(by_choice.predict(X, device="auto"), by_name.predict(X))
+    assert (
+        report.device_sentence("auto", "cpu") == "Device: cpu, for no GPU has been measured to be faster yet."
+    )
+    assert report.device_sentence("cpu", "cpu") == "Device: cpu."
+
+
+def test_the_cpu_does_not_import_the_gpus_compiler():
+    code = """
+import sys, numpy as np, trendlstm as tl
+net = tl.Network(hidden_size=2, dense=())
+net.fit(np.ones((9, 3, 1)), np.zeros((9, 1)), epochs=1, device="auto")
+net.predict(np.ones((9, 3, 1)))
+assert "trendlstm.cuda.shim" not in sys.modules and "numba_cuda" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

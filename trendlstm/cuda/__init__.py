@@ -1,0 +1,59 @@
+"""The GPU twin of `kernels`: whole fits on an NVIDIA GPU. Its compiler is imported only when it is asked for."""
+
+from importlib.util import find_spec
+from types import ModuleType
+
+from ..config import DEVICES
+from ..errors import OptionError
+
+INSTALL = "pip install 'trendlstm[cuda]'"
+
+
+def choose_device(device: str, fits: int) -> str:
+    """What computes `fits` fits: "cpu" or "cuda".
+
+    Raises
+    ------
+    OptionError
+        `device` is not one of `config.DEVICES`.
+    """
+    if device not in DEVICES:
+        raise OptionError(f"device must be one of {', '.join(DEVICES)}, but is {device!r}.")
+    # "auto" takes the GPU for as many fits as it was measured to be faster at; none has been measured yet
+    return "cuda" if device == "cuda" else "cpu"
+
+
+def load_driver() -> ModuleType:
+    """The module that runs jobs on the GPU.
+
+    Raises
+    ------
+    OptionError
+        The extra is missing, or no GPU can be used.
+    """
+    device_name()
+    from . import driver
+
+    return driver
+
+
+def device_name() -> str:
+    """The name of the GPU that is used; the simulator counts as one where the user has asked for it.
+
+    Raises
+    ------
+    OptionError
+        The extra is missing, or no GPU can be used.
+    """
+    if find_spec("numba_cuda") is None:
+        raise OptionError(f"device 'cuda' needs the GPU's compiler: {INSTALL}.")
+    from . import shim
+
+    if shim.SIMULATED:
+        return "numba-cuda's simulator"
+    try:
+        name = shim.cuda.get_current_device().name
+    except Exception as error:  # the driver's own errors, of many kinds
+        reason = " ".join(str(error).split()).rstrip(".: ")
+        raise OptionError(f"device 'cuda' needs an NVIDIA GPU, but none can be used ({reason}).") from error
+    return name.decode() if isinstance(name, bytes) else name

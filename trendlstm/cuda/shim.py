@@ -1,0 +1,37 @@
+"""The one import of the GPU's compiler; to try its successor, change the line that imports `cuda`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numba.cuda
+import numpy as np
+
+cuda: Any = numba.cuda
+SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
+
+ALIGNMENT = None if SIMULATED else 16  # bytes, of shared arrays that are read in vectors
+
+
+def kernel(threads: int) -> Callable[[Callable], Any]:
+    """Compile a function that is launched with blocks of at most so many threads."""
+    if SIMULATED:
+        return cuda.jit
+    return cuda.jit(launch_bounds=threads)
+
+
+def device(function: Callable) -> Any:
+    """Compile a function that becomes part of the kernels that call it."""
+    if SIMULATED and "cuda" not in function.__code__.co_names:
+        return function  # plain Python, without the simulator's wrapper
+    return cuda.jit(device=True, inline="always")(function)
+
+
+@device
+def unsigned(index):
+    """`index`, from 0 to 2^32 - 1, as a number that the compiler knows is not negative.
+
+    Otherwise it is tested for being counted from an array's end, and the addresses made from it are no longer a common
+    base and a constant, but take a register each.
+    """
+    return np.int64(np.uint32(index))
