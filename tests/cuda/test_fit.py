@@ -307,7 +307,7 @@ def test_fit_many_is_each_fit_alone(short, request):
 def test_shared_data_is_copied_once():
     x, y = (array.astype(np.float32) for array in problem())
     jobs = [_Job(network(seed=seed), x, y, None, (x, y), FitConfig(epochs=1)) for seed in range(3)]
-    table, data = driver._lay_out(jobs)
+    table, data = driver._lay_out([(job.plan, job.train, job.validation) for job in jobs])
     assert data.x.size == x.size + 1
     assert len(set(table[:, kernels.X])) == len(set(table[:, kernels.VALIDATION_X])) == 1
     assert len(set(table[:, kernels.ORDER])) == 3
@@ -336,7 +336,7 @@ def test_predictions_are_the_cpus(N):
 
 @pytest.mark.parametrize(
     ("shape", "limit"),
-    [({"H": 257}, "256 hidden"), ({"T": 1001}, "1000 time"), ({"F": 17}, "16 features")],
+    [({"H": 257}, "256 hidden"), ({"T": 1201}, "1200 time"), ({"F": 17}, "16 features")],
 )
 def test_a_limit_is_named(shape, limit):
     x, y = problem(2, **{name: size for name, size in shape.items() if name != "H"})
