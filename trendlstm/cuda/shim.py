@@ -13,11 +13,16 @@ SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 ALIGNMENT = None if SIMULATED else 16  # bytes, of shared arrays that are read in vectors
 
 
+def launch_bounds(threads: int) -> tuple[int, int]:
+    """Threads of a block, and the blocks that must fit a multiprocessor: left to guess, the compiler spills for more."""
+    return threads, 1
+
+
 def kernel(threads: int) -> Callable[[Callable], Any]:
-    """Compile a function that is launched with blocks of at most so many threads."""
+    """Compile a function that is launched with blocks of so many threads."""
     if SIMULATED:
         return cuda.jit
-    return cuda.jit(launch_bounds=threads)
+    return cuda.jit(launch_bounds=launch_bounds(threads))
 
 
 def device(function: Callable) -> Any:
