@@ -391,11 +391,11 @@ def test_the_size_of_blocks_changes_nothing(monkeypatch):
 
 
 def test_a_curve_is_the_mean_of_the_sequences_before_each_point(monkeypatch):
-    monkeypatch.setattr(trials._Job, "_train", lambda self, network, generator: np.arange(2500.0))
+    monkeypatch.setattr(trials._Job, "_train", lambda self, network: np.arange(2500.0))
     (found,) = run_trials(tasks.adding(100), [Model("lstm")], trials=1)
     assert found.curve.tolist() == [499.5, 1499.5, 1999.5]
     assert found.sequences == 2500
-    monkeypatch.setattr(trials._Job, "_train", lambda self, network, generator: np.arange(5.0))
+    monkeypatch.setattr(trials._Job, "_train", lambda self, network: np.arange(5.0))
     (found,) = run_trials(tasks.adding(100), [Model("lstm")], trials=1)
     assert found.curve.tolist() == [2.0]
 

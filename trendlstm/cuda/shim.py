@@ -14,7 +14,7 @@ ALIGNMENT = None if SIMULATED else 16  # bytes, of shared arrays that are read i
 
 
 def launch_bounds(threads: int) -> tuple[int, int]:
-    """Threads of a block, and the blocks that must fit a multiprocessor: left to guess, the compiler spills for more."""
+    """Threads of a block, and the blocks that must fit a multiprocessor: unless told, the compiler spills for more."""
     return threads, 1
 
 
