@@ -586,7 +586,7 @@ def test_reproduce(tmp_path):
     assert [row["network"] for row in document["networks"]] == [model.label for model in make_models()]
     assert document["settings"] == {
         "hidden_size": 16, "batch_size": 32, "learning_rate": 0.01, "clip_norm": 1.0, "lag": 110, "seed": 4,
-        "max_sequences": 1500,
+        "max_sequences": 1500, "device": "cpu",
     }  # fmt: skip
     assert document["paper"]["sequences"] == 74_000
     with open(folder / "trials.csv", newline="") as file:
