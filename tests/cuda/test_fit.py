@@ -228,6 +228,23 @@ def test_a_loss_that_is_not_finite_stops_as_on_the_cpu(batch_size, validated):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_weights_whose_own_loss_is_not_finite_are_not_kept():
+    """After one huge step the weights are finite, but the next epoch's first loss, which is theirs, is not."""
+    x, y = problem()
+    options = {"epochs": 5, "batch_size": 100, "learning_rate": 1e13}
+    ours, cpus = network(dense=(8, 8)), network(dense=(8, 8))
+    before = weights(ours)
+    with pytest.raises(TrainingError) as expected:
+        cpus.fit(x, y, **options)
+    with pytest.raises(TrainingError) as raised:
+        ours.fit(x, y, device="cuda", **options)
+    history = raised.value.histories[0]
+    assert (history.epochs_run, history.best_epoch) == (1, -1)
+    assert str(raised.value) == str(expected.value)
+    assert weights(ours) == before
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_weights_that_overflow_in_the_very_last_step_are_not_kept():
     x, y = problem()
     net = network()
