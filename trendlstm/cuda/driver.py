@@ -13,7 +13,7 @@ from ..kernels.fit import Data
 from ..kernels.stream import StreamOptions
 from . import kernels
 from .recurrent import Spec
-from .shim import SIMULATED, cuda
+from .shim import SIMULATED, configure, cuda
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -64,7 +64,7 @@ def predict(network: "Network", plan: Plan, x: np.ndarray, lengths: np.ndarray) 
     compiled = kernels.make_kernels(spec)
     blocks = min(-(-x.shape[0] // CHUNK_ROWS), 2 * _multiprocessors())
     out = cuda.device_array((x.shape[0], plan.outputs), network.dtype)
-    compiled.predict[blocks, compiled.threads](
+    configure(compiled.predict, blocks, compiled.threads)(
         cuda.to_device(network._theta),
         cuda.to_device(plan.widths),
         cuda.to_device(x.reshape(-1)),
@@ -256,7 +256,7 @@ class _Launcher:
         queue = sorted(
             running, key=lambda network: not table[network, [kernels.POSITION, kernels.EPOCH]].any()
         )
-        self._kernel[min(self._blocks, len(queue)), self._threads](
+        configure(self._kernel, min(self._blocks, len(queue)), self._threads)(
             *arguments,
             cuda.to_device(np.array(queue)),
             cuda.to_device(np.zeros(1, np.int64)),
@@ -306,11 +306,13 @@ def _lay_out(parts: Sequence[tuple[Plan, Data, Data | None]]) -> tuple[np.ndarra
         kernels.VALIDATION_SAMPLES, kernels.VALIDATION_X, kernels.VALIDATION_Y, kernels.VALIDATION_LENGTHS
     ]  # fmt: skip
     orders: list[np.ndarray] = []
+    begin = 0
     for row, (plan, train, validation) in zip(table, parts, strict=True):
         row[kernels.STEPS], row[kernels.OUTPUTS] = plan.steps, plan.outputs
-        row[kernels.ORDER] = sum(order.size for order in orders)
+        row[kernels.ORDER] = begin
         # each order is followed by room for the draws that shuffle it
         orders.append(np.tile(np.arange(train.x.shape[0]), 2))
+        begin += orders[-1].size
         for columns, data in ((training, train), (validating, validation)):
             if data is not None:
                 places = x.place(data.x), y.place(data.y), lengths.place(data.lengths)
