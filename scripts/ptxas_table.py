@@ -16,13 +16,13 @@ from numba import cuda, types
 
 from trendlstm.cuda.kernels import make_kernels
 from trendlstm.cuda.recurrent import Spec
+from trendlstm.cuda.shim import launch_bounds
 from trendlstm.kernels.buffers import LSTM, LSTM1997, RNN
 
 ARCHITECTURES = ((7, 5), (8, 0), (9, 0))
 CELLS = {"lstm": LSTM, "lstm1997": LSTM1997, "rnn": RNN}
 SIZES = (
     (16, 1, 4),
-    (64, 1, 4),
     (64, 16, 4),
     (256, 16, 4),
     (64, 1, 8),
@@ -62,7 +62,7 @@ def _signature(name: str, spec: Spec) -> types.Type:
 
 
 def measure(name: str, spec: Spec, architecture: tuple[int, int]) -> Usage:
-    """Compile one of the kernels "fit" and "predict" for a compute capability."""
+    """Compile one of the kernels "fit", "stream" and "predict" for a compute capability."""
     function = getattr(make_kernels(spec), name).py_func
     ptx, _ = cuda.compile(
         function,
@@ -70,7 +70,7 @@ def measure(name: str, spec: Spec, architecture: tuple[int, int]) -> Usage:
         cc=architecture,
         device=False,
         abi="numba",
-        launch_bounds=spec.threads,
+        launch_bounds=launch_bounds(spec.threads),
     )
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "kernel.ptx")
@@ -103,12 +103,16 @@ def main() -> None:
 
 
 def _kernels() -> Iterator[tuple[str, str, Spec, tuple[int, int]]]:
+    """The reference model's, its training for every architecture; of other sizes one."""
+    newest = ARCHITECTURES[-1]
+    for cell, code in CELLS.items():
+        reference = Spec(code, 1, 64, 1, 1, 4)
+        for architecture in ARCHITECTURES:
+            yield "fit", cell, reference, architecture
+        for name in ("stream", "predict"):
+            yield name, cell, reference, newest
     for hidden, features, itemsize in SIZES:
-        reference = (hidden, features, itemsize) == (64, 1, 4)
-        for cell, code in CELLS.items() if reference else [("lstm", LSTM)]:
-            for name in ("fit", "predict"):
-                for architecture in ARCHITECTURES if reference else ARCHITECTURES[-1:]:
-                    yield name, cell, Spec(code, features, hidden, 1, 1, itemsize), architecture
+        yield "fit", "lstm", Spec(LSTM, features, hidden, 1, 1, itemsize), newest
 
 
 if __name__ == "__main__":

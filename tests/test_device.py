@@ -51,8 +51,8 @@ def test_a_gpu_that_cannot_be_used_is_an_error(missing, told, monkeypatch):
         with pytest.raises(OptionError) as raised:
             use()
         assert str(raised.value) == f"device 'cuda' {told}"
-    for command in ("train", "compare"):
-        result = CliRunner().invoke(cli.main, [command, "MSFT", "--source", "sample", "--device", "cuda"])
+    for line in ("train MSFT --source sample", "compare MSFT --source sample", "reproduce adding"):
+        result = CliRunner().invoke(cli.main, [*line.split(), "--device", "cuda"])
         assert result.exit_code == 2
         assert told in " ".join(result.output.split())
 

@@ -391,11 +391,11 @@ def test_the_size_of_blocks_changes_nothing(monkeypatch):
 
 
 def test_a_curve_is_the_mean_of_the_sequences_before_each_point(monkeypatch):
-    monkeypatch.setattr(trials._Job, "_train", lambda self, network, generator: np.arange(2500.0))
+    monkeypatch.setattr(trials._Job, "_train", lambda self, network: np.arange(2500.0))
     (found,) = run_trials(tasks.adding(100), [Model("lstm")], trials=1)
     assert found.curve.tolist() == [499.5, 1499.5, 1999.5]
     assert found.sequences == 2500
-    monkeypatch.setattr(trials._Job, "_train", lambda self, network, generator: np.arange(5.0))
+    monkeypatch.setattr(trials._Job, "_train", lambda self, network: np.arange(5.0))
     (found,) = run_trials(tasks.adding(100), [Model("lstm")], trials=1)
     assert found.curve.tolist() == [2.0]
 
@@ -586,7 +586,7 @@ def test_reproduce(tmp_path):
     assert [row["network"] for row in document["networks"]] == [model.label for model in make_models()]
     assert document["settings"] == {
         "hidden_size": 16, "batch_size": 32, "learning_rate": 0.01, "clip_norm": 1.0, "lag": 110, "seed": 4,
-        "max_sequences": 1500,
+        "max_sequences": 1500, "device": "cpu",
     }  # fmt: skip
     assert document["paper"]["sequences"] == 74_000
     with open(folder / "trials.csv", newline="") as file:

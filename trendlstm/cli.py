@@ -269,6 +269,7 @@ _reproduce_options = _options(
             help="Training sequences after which a trial ends unsolved."),
     _option("--seed", type=_Count(0, 2**32 - 1), default=0, help="Of the first trial; the next has SEED + 1."),
     _threads_option,
+    _device_option,
     _option("--out", type=click.Path(), default=None, show_default="runs/TASK-LENGTH-YYYYMMDD-HHMMSS",
             help="The folder for the figure and the tables; must not exist."),
 )  # fmt: skip
@@ -630,8 +631,8 @@ def compare(
 @_output_options
 def reproduce(
     task: str, length: int | None, variant: str | None, cells: tuple[str, ...], forget_biases: tuple[str, ...],
-    init: str, trials: int, max_sequences: int, seed: int, threads: int | None, out: str | None, no_plot: bool,
-    as_json: bool, quiet: bool,
+    init: str, trials: int, max_sequences: int, seed: int, threads: int | None, device: str, out: str | None,
+    no_plot: bool, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Repeat a long-lag experiment of the paper that introduced the LSTM, beside the paper's own figures.
 
@@ -648,7 +649,9 @@ def reproduce(
     biases = [bias if bias == "chrono" else int(bias) for bias in forget_biases]
     models = learning.make_models(cells, biases, init)
     folder = runs.RunFolder(out, chosen.name)
+    used = _device(device, trials * len(models))
     console.print(say.task_sentences(chosen))
+    console.print(report.device_sentence(device, used))
     console.print()
     if not learning.is_compiled():
         console.notice("Compiling the kernels for this machine: once, some 10 seconds.")
@@ -657,9 +660,9 @@ def reproduce(
         with console.progress("Training", 1) as bar:
             results = learning.run_trials(
                 chosen, models, trials=trials, max_sequences=max_sequences, seed=seed, n_threads=threads,
-                progress=lambda progress: bar.update(progress.share, say.progress_text(progress)),
+                device=used, progress=lambda progress: bar.update(progress.share, say.progress_text(progress)),
             )  # fmt: skip
-        document = say.describe(chosen, results, max_sequences, seed, time.perf_counter() - start)
+        document = say.describe(chosen, results, max_sequences, seed, used, time.perf_counter() - start)
         say.write_files(folder.stage, document, results)
         if not no_plot:
             from .plots import plot_trials

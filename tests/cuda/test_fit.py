@@ -228,6 +228,23 @@ def test_a_loss_that_is_not_finite_stops_as_on_the_cpu(batch_size, validated):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_weights_whose_own_loss_is_not_finite_are_not_kept():
+    """After one huge step the weights are finite, but the next epoch's first loss, which is theirs, is not."""
+    x, y = problem()
+    options = {"epochs": 5, "batch_size": 100, "learning_rate": 1e13}
+    ours, cpus = network(dense=(8, 8)), network(dense=(8, 8))
+    before = weights(ours)
+    with pytest.raises(TrainingError) as expected:
+        cpus.fit(x, y, **options)
+    with pytest.raises(TrainingError) as raised:
+        ours.fit(x, y, device="cuda", **options)
+    history = raised.value.histories[0]
+    assert (history.epochs_run, history.best_epoch) == (1, -1)
+    assert str(raised.value) == str(expected.value)
+    assert weights(ours) == before
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_weights_that_overflow_in_the_very_last_step_are_not_kept():
     x, y = problem()
     net = network()
@@ -307,7 +324,7 @@ def test_fit_many_is_each_fit_alone(short, request):
 def test_shared_data_is_copied_once():
     x, y = (array.astype(np.float32) for array in problem())
     jobs = [_Job(network(seed=seed), x, y, None, (x, y), FitConfig(epochs=1)) for seed in range(3)]
-    table, data = driver._lay_out(jobs)
+    table, data = driver._lay_out([(job.plan, job.train, job.validation) for job in jobs])
     assert data.x.size == x.size + 1
     assert len(set(table[:, kernels.X])) == len(set(table[:, kernels.VALIDATION_X])) == 1
     assert len(set(table[:, kernels.ORDER])) == 3
@@ -336,7 +353,7 @@ def test_predictions_are_the_cpus(N):
 
 @pytest.mark.parametrize(
     ("shape", "limit"),
-    [({"H": 257}, "256 hidden"), ({"T": 1001}, "1000 time"), ({"F": 17}, "16 features")],
+    [({"H": 257}, "256 hidden"), ({"T": 1201}, "1200 time"), ({"F": 17}, "16 features")],
 )
 def test_a_limit_is_named(shape, limit):
     x, y = problem(2, **{name: size for name, size in shape.items() if name != "H"})

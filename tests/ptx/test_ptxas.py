@@ -26,7 +26,7 @@ def check(name, spec, architecture):
 
 @pytest.mark.parametrize("architecture", ptxas_table.ARCHITECTURES, ids=str)
 @pytest.mark.parametrize("cell", ptxas_table.CELLS)
-@pytest.mark.parametrize("name", ["fit", "predict"])
+@pytest.mark.parametrize("name", ["fit", "stream", "predict"])
 def test_the_reference_models_kernels_keep_everything_in_registers(name, cell, architecture):
     usage = check(name, Spec(ptxas_table.CELLS[cell], 1, 64, 1, 1, 4), architecture)
     assert (usage.stack, usage.spill_stores, usage.spill_loads) == (0, 0, 0)
@@ -37,8 +37,9 @@ def test_the_reference_models_kernels_keep_everything_in_registers(name, cell, a
     [Spec(LSTM, 16, 64, 1, 1, 4), Spec(LSTM, 2, 16, 1, 1, 4), Spec(RNN, 3, 48, 0, 1, 4)],
     ids=str,
 )
-def test_other_kernels_in_registers(spec):
-    usage = check("fit", spec, (9, 0))
+@pytest.mark.parametrize("name", ["fit", "stream"])
+def test_other_kernels_in_registers(name, spec):
+    usage = check(name, spec, (9, 0))
     assert (usage.stack, usage.spill_stores, usage.spill_loads) == (0, 0, 0)
 
 

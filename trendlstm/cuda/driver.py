@@ -1,7 +1,7 @@
 """What the host does: data to the GPU once, launches of bounded length, and the results back."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -9,15 +9,17 @@ import numpy as np
 from ..errors import OptionError
 from ..kernels import buffers
 from ..kernels.buffers import CHUNK_ROWS, Plan
+from ..kernels.fit import Data
+from ..kernels.stream import StreamOptions
 from . import kernels
 from .recurrent import Spec
-from .shim import SIMULATED, cuda
+from .shim import SIMULATED, configure, cuda
 
 if TYPE_CHECKING:
     from ..network import Network
     from ..training import _Job
 
-MAX_HIDDEN, MAX_STEPS, MAX_FEATURES = 256, 1000, 16
+MAX_HIDDEN, MAX_STEPS, MAX_FEATURES = 256, 1200, 16  # steps: 1,000, and the adding problem's tenth more
 
 # Arithmetic of one block in one launch. A multiprocessor does some 1e11 operations a second with its weights in
 # registers, perhaps a tenth without: a launch ends within a fraction of a second, long before the watchdog of a GPU
@@ -62,7 +64,7 @@ def predict(network: "Network", plan: Plan, x: np.ndarray, lengths: np.ndarray) 
     compiled = kernels.make_kernels(spec)
     blocks = min(-(-x.shape[0] // CHUNK_ROWS), 2 * _multiprocessors())
     out = cuda.device_array((x.shape[0], plan.outputs), network.dtype)
-    compiled.predict[blocks, compiled.threads](
+    configure(compiled.predict, blocks, compiled.threads)(
         cuda.to_device(network._theta),
         cuda.to_device(plan.widths),
         cuda.to_device(x.reshape(-1)),
@@ -98,33 +100,29 @@ class Series:
     """Networks of one specification and their data on the GPU, and the launches that train them."""
 
     def __init__(self, spec: Spec, jobs: "Sequence[_Job]", launch_steps: int | None = None) -> None:
-        self.spec, self.jobs = spec, list(jobs)
-        self.compiled = kernels.make_kernels(spec)
-        dtype, plan = jobs[0].network.dtype, jobs[0].plan
-        self.table, data = _lay_out(self.jobs)
-        start = np.zeros((len(jobs), kernels.BUFFERS, jobs[0].kept.size), dtype)
-        for row, job in zip(start, jobs, strict=True):
-            row[: kernels.FIRST] = job.network._theta  # what is trained, kept, and kept before
-        self.table[:, [kernels.BEST_EPOCH, kernels.PREVIOUS_EPOCH]] = -1
-        self.table[:, kernels.OUTCOME] = kernels.RUNNING
+        self.jobs = list(jobs)
+        options = [job.options for job in jobs]
+        self.table, data = _lay_out([(job.plan, job.train, job.validation) for job in jobs])
+        for row, option in zip(self.table, options, strict=True):
+            row[kernels.EPOCHS], row[kernels.BATCH_SIZE] = option.epochs, option.batch_size
+            row[kernels.PATIENCE_EPOCHS], row[kernels.SHUFFLE] = option.patience, option.shuffle
+            row[kernels.SEED] = option.seed
         numbers = np.zeros((len(jobs), kernels.NUMBERS_SIZE))
         numbers[:, : kernels.BATCH_LOSS] = [
-            (job.options.learning_rate, job.options.clip_norm, job.options.weight_decay) for job in jobs
+            (option.learning_rate, option.clip_norm, option.weight_decay) for option in options
         ]
         numbers[:, kernels.BEST_LOSS] = np.inf
-
-        self.parameters = cuda.to_device(start)
-        self.device_table = cuda.to_device(self.table)
+        networks, plans = [job.network for job in jobs], [job.plan for job in jobs]
+        self.parameters = _parameters(networks)
         self.histories = cuda.to_device(np.stack([job.losses for job in jobs]))
-        self.blocks = min(len(jobs), _multiprocessors() * _blocks_each(spec), _workspaces_at_once(self.jobs))
-        workspaces = cuda.device_array((self.blocks, max(_workspace_size(job.plan) for job in jobs)), dtype)
-        before = (self.parameters, cuda.to_device(jobs[0].decays()), cuda.to_device(plan.widths), *data)
-        self.fixed = (*before, self.device_table, cuda.to_device(numbers), self.histories)
-        self.workspaces = workspaces
-        if launch_steps is None:
-            step_flops = 2 * CHUNK_ROWS * spec.input_rows * spec.n_gates * spec.hidden_size
-            launch_steps = max(1, int(_LAUNCH_FLOPS[spec.in_registers] / step_flops))
-        self.launch_steps = launch_steps
+        self.launcher = _Launcher(
+            spec, kernels.make_kernels(spec).fit, plans, networks[0].dtype, launch_steps
+        )
+        self.device_table = cuda.to_device(self.table)
+        constants = (cuda.to_device(jobs[0].decays()), cuda.to_device(plans[0].widths))
+        self.arguments = (
+            self.parameters, *constants, *data, self.device_table, cuda.to_device(numbers), self.histories
+        )  # fmt: skip
 
     def run(self, report: Callable[[], None]) -> None:
         """Launch until all networks are trained, and give the jobs what came of it, however it ends."""
@@ -138,7 +136,7 @@ class Series:
                 job.seconds = time.perf_counter() - start
 
     def launch(self) -> bool:
-        """One launch; whether there is more to do. A job that is asked to stop is not trained any further."""
+        """One launch; whether there was anything to do. A job that is asked to stop is not trained any further."""
         running = [
             network
             for network, job in enumerate(self.jobs)
@@ -146,16 +144,7 @@ class Series:
         ]
         if not running:
             return False
-        # networks that are begun come first: no more than there are blocks
-        running.sort(key=lambda network: not self.table[network, [kernels.POSITION, kernels.EPOCH]].any())
-        blocks = min(self.blocks, len(running))
-        self.compiled.fit[blocks, self.compiled.threads](
-            *self.fixed,
-            cuda.to_device(np.array(running)),
-            cuda.to_device(np.zeros(1, np.int64)),
-            self.workspaces,
-            self.launch_steps,
-        )
+        self.launcher.launch(self.arguments, running, self.table)
         self.table = self.device_table.copy_to_host()
         histories = self.histories.copy_to_host()
         for job, row, history in zip(self.jobs, self.table, histories, strict=True):
@@ -171,6 +160,109 @@ class Series:
         kept = self.parameters.copy_to_host()[:, kernels.KEPT]
         for job, weights in zip(self.jobs, kept, strict=True):
             job.kept[:] = weights
+
+
+class Streams:
+    """Networks of one specification that learn from blocks of fresh sequences, as `kernels.stream.stream_worker`.
+
+    Parameters
+    ----------
+    networks : sequence of Network
+        Modified by `copy_back`.
+    options : StreamOptions
+    run : int
+        Sequences in a row that must be answered well.
+    """
+
+    def __init__(self, networks: "Sequence[Network]", options: StreamOptions, run: int) -> None:
+        self.networks, self.options = list(networks), options
+        self.parameters = _parameters(networks)
+        self.table = np.zeros((len(networks), kernels.JOB_SIZE), np.int64)
+        self.table[:, [kernels.BATCH_SIZE, kernels.RUN]] = options.batch_size, run
+        self.recent = np.zeros((len(networks), run))
+        self.numbers = np.zeros((len(networks), kernels.NUMBERS_SIZE))
+        self.numbers[:, [kernels.LEARNING_RATE, kernels.CLIP_NORM, kernels.TOLERANCE, kernels.MEAN]] = (
+            options.learning_rate, options.clip_norm, options.tolerance, options.mean,
+        )  # fmt: skip
+
+    def train(self, blocks: dict[int, Data], report: Callable[[], None]) -> dict[int, tuple[int, np.ndarray]]:
+        """Train some networks, by index, on a block of sequences each; their outcomes, and the sequences' errors."""
+        first = self.networks[0]
+        plans = {network: self.networks[network]._plan(data.x.shape[1]) for network, data in blocks.items()}
+        table, data = _lay_out([(plans[network], block, None) for network, block in blocks.items()])
+        longest = max(self.recent.shape[1], *(block.x.shape[0] for block in blocks.values()))
+        histories = np.zeros((len(self.networks), 2, longest))
+        histories[:, 1, : self.recent.shape[1]] = self.recent
+        for row, network in zip(table, blocks, strict=True):
+            self.table[network, : kernels.OUTPUTS + 1] = row[: kernels.OUTPUTS + 1]
+            self.table[network, kernels.POSITION] = 0
+            self.table[network, kernels.OUTCOME] = kernels.RUNNING
+        spec = make_spec(next(iter(plans.values())), first.dtype)
+        launcher = _Launcher(spec, kernels.make_kernels(spec).stream, list(plans.values()), first.dtype)
+        device_table, device_numbers = cuda.to_device(self.table), cuda.to_device(self.numbers)
+        device_histories = cuda.to_device(histories)
+        widths = next(iter(plans.values())).widths
+        constants = (cuda.to_device(np.zeros(first._theta.size, first.dtype)), cuda.to_device(widths))
+        arguments = (self.parameters, *constants, *data, device_table, device_numbers, device_histories)
+        before = self.table[:, kernels.SEEN].copy()
+        running = list(blocks)
+        while running:
+            launcher.launch(arguments, running, self.table)
+            self.table = device_table.copy_to_host()
+            running = [
+                network for network in blocks if self.table[network, kernels.OUTCOME] == kernels.RUNNING
+            ]
+            report()
+        self.numbers, histories = device_numbers.copy_to_host(), device_histories.copy_to_host()
+        self.recent = histories[:, 1, : self.recent.shape[1]]
+        judged = self.table[:, kernels.SEEN] - before
+        return {
+            network: (int(self.table[network, kernels.OUTCOME]), histories[network, 0, : judged[network]])
+            for network in blocks
+        }
+
+    def copy_back(self) -> None:
+        """Give the networks their weights."""
+        theta = self.parameters.copy_to_host()[:, kernels.THETA]
+        for network, weights in zip(self.networks, theta, strict=True):
+            network._theta[:] = weights
+
+
+def _parameters(networks: "Sequence[Network]") -> Any:
+    """Every network's buffers on the GPU: the weights that are trained, kept and kept before, and zeros."""
+    first = networks[0]._theta
+    values = np.zeros((len(networks), kernels.BUFFERS, first.size), first.dtype)
+    for row, network in zip(values, networks, strict=True):
+        row[: kernels.FIRST] = network._theta
+    return cuda.to_device(values)
+
+
+class _Launcher:
+    """Launches a kernel on blocks with work spaces of their own."""
+
+    def __init__(
+        self, spec: Spec, kernel: Any, plans: Sequence[Plan], dtype: np.dtype, steps: int | None = None
+    ) -> None:
+        self._kernel, self._threads = kernel, spec.threads
+        size = max(_workspace_size(plan) for plan in plans)
+        at_once = int(_free_bytes() / (size * dtype.itemsize))
+        self._blocks = max(1, min(len(plans), _multiprocessors() * _blocks_each(spec), at_once))
+        self._workspaces = cuda.device_array((self._blocks, size), dtype)
+        step_flops = 2 * CHUNK_ROWS * spec.input_rows * spec.n_gates * spec.hidden_size
+        self._steps = steps or max(1, int(_LAUNCH_FLOPS[spec.in_registers] / step_flops))
+
+    def launch(self, arguments: tuple, running: list[int], table: np.ndarray) -> None:
+        """Train the networks `running`; those that are begun come first: they are no more than there are blocks."""
+        queue = sorted(
+            running, key=lambda network: not table[network, [kernels.POSITION, kernels.EPOCH]].any()
+        )
+        configure(self._kernel, min(self._blocks, len(queue)), self._threads)(
+            *arguments,
+            cuda.to_device(np.array(queue)),
+            cuda.to_device(np.zeros(1, np.int64)),
+            self._workspaces,
+            self._steps,
+        )
 
 
 class _Arena:
@@ -195,47 +287,38 @@ class _Arena:
         return cuda.to_device(np.concatenate([*self._parts, np.zeros(1, self._dtype)], dtype=self._dtype))
 
 
-class _Data(NamedTuple):
+class _Arrays(NamedTuple):
     x: Any
     y: Any
     lengths: Any
     order: Any
 
 
-def _lay_out(jobs: "Iterable[_Job]") -> tuple[np.ndarray, _Data]:
-    """The table of jobs, and their data on the GPU."""
-    jobs = list(jobs)
-    dtype = jobs[0].network.dtype
+def _lay_out(parts: Sequence[tuple[Plan, Data, Data | None]]) -> tuple[np.ndarray, _Arrays]:
+    """The table of jobs that train on some data and perhaps validate on other; and the data on the GPU."""
+    dtype = parts[0][1].x.dtype
     x, y, lengths = _Arena(dtype), _Arena(dtype), _Arena(np.int64)
-    table = np.zeros((len(jobs), kernels.JOB_SIZE), np.int64)
-    samples = 0
-    for row, job in zip(table, jobs, strict=True):
-        columns = (
-            (kernels.SAMPLES, kernels.X, kernels.Y, kernels.LENGTHS, job.train),
-            (
-                kernels.VALIDATION_SAMPLES,
-                kernels.VALIDATION_X,
-                kernels.VALIDATION_Y,
-                kernels.VALIDATION_LENGTHS,
-                job.validation,
-            ),
-        )
-        for count, x_at, y_at, length_at, data in columns:
-            row[[count, x_at, y_at, length_at]] = (
-                data.x.shape[0], x.place(data.x), y.place(data.y), lengths.place(data.lengths),
-            )  # fmt: skip
-        row[kernels.STEPS], row[kernels.OUTPUTS], row[kernels.ORDER] = (
-            job.plan.steps,
-            job.plan.outputs,
-            samples,
-        )
-        row[kernels.EPOCHS], row[kernels.BATCH_SIZE] = job.options.epochs, job.options.batch_size
-        row[kernels.PATIENCE_EPOCHS], row[kernels.SHUFFLE] = job.options.patience, job.options.shuffle
-        row[kernels.SEED] = job.options.seed
-        samples += 2 * job.train.x.shape[0]
-    # each order is followed by room for the draws that shuffle it
-    order = np.concatenate([np.tile(np.arange(job.train.x.shape[0]), 2) for job in jobs])
-    return table, _Data(x.to_device(), y.to_device(), lengths.to_device(), cuda.to_device(order))
+    table = np.zeros((len(parts), kernels.JOB_SIZE), np.int64)
+    table[:, [kernels.BEST_EPOCH, kernels.PREVIOUS_EPOCH]] = -1
+    table[:, kernels.OUTCOME] = kernels.RUNNING
+    training = [kernels.SAMPLES, kernels.X, kernels.Y, kernels.LENGTHS]
+    validating = [
+        kernels.VALIDATION_SAMPLES, kernels.VALIDATION_X, kernels.VALIDATION_Y, kernels.VALIDATION_LENGTHS
+    ]  # fmt: skip
+    orders: list[np.ndarray] = []
+    begin = 0
+    for row, (plan, train, validation) in zip(table, parts, strict=True):
+        row[kernels.STEPS], row[kernels.OUTPUTS] = plan.steps, plan.outputs
+        row[kernels.ORDER] = begin
+        # each order is followed by room for the draws that shuffle it
+        orders.append(np.tile(np.arange(train.x.shape[0]), 2))
+        begin += orders[-1].size
+        for columns, data in ((training, train), (validating, validation)):
+            if data is not None:
+                places = x.place(data.x), y.place(data.y), lengths.place(data.lengths)
+                row[columns] = data.x.shape[0], *places
+    order = cuda.to_device(np.concatenate(orders))
+    return table, _Arrays(x.to_device(), y.to_device(), lengths.to_device(), order)
 
 
 def _workspace_size(plan: Plan) -> int:
@@ -259,8 +342,3 @@ def _free_bytes() -> float:
 
 def _networks_at_once(job: "_Job") -> int:
     return max(1, int(_free_bytes() / (kernels.BUFFERS * job.kept.nbytes)))
-
-
-def _workspaces_at_once(jobs: "Sequence[_Job]") -> int:
-    largest = max(_workspace_size(job.plan) for job in jobs) * jobs[0].network.dtype.itemsize
-    return max(1, int(_free_bytes() / largest))

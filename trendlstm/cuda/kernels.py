@@ -23,10 +23,11 @@ from ..kernels.equations import (
     shuffle_state,
 )
 from ..kernels.fit import ALL_EPOCHS, NOT_FINITE, PATIENCE
+from ..kernels.stream import MORE, SOLVED
 from .recurrent import Spec, make_memory_layer, make_register_layer
 from .shim import ALIGNMENT, cuda, device, kernel, unsigned
 
-RUNNING = -1  # an outcome that is none yet; the others are those of `kernels.fit`
+RUNNING = -1  # an outcome that is none yet; the others are those of `kernels.fit` and `kernels.stream`
 
 # A network's buffers of P parameters; the gradient is 0 at the start of every minibatch.
 THETA, KEPT, PREVIOUS, FIRST, SECOND, GRADIENT = range(6)
@@ -54,12 +55,15 @@ BUFFERS = 6
 # And what has been done: epochs finished, the epoch of the kept weights and of those before them, epochs since,
 # training samples of this epoch, validation samples after it, Adam's steps.
 OUTCOME, EPOCH, BEST_EPOCH, PREVIOUS_EPOCH, SINCE_BEST, POSITION, VALIDATED, STEP = range(16, 24)
-JOB_SIZE = 24
+# And of a stream: sequences that must be correct in a row, sequences seen, of which the last so many were correct.
+RUN, SEEN, CORRECT = range(24, 27)
+JOB_SIZE = 27
 
 # Columns of `numbers`: settings, then sums of squared errors of the minibatch, the epoch and the validation samples,
-# and the best mean.
+# the best mean, and a stream's criterion.
 LEARNING_RATE, CLIP_NORM, WEIGHT_DECAY, BATCH_LOSS, EPOCH_LOSS, VALIDATION_LOSS, BEST_LOSS = range(7)
-NUMBERS_SIZE = 7
+TOLERANCE, MEAN = range(7, 9)
+NUMBERS_SIZE = 9
 
 # What a block knows of itself: the place in the queue of its network, and the steps of chunks that it may still do.
 PLACE, LEFT = range(2)
@@ -185,6 +189,7 @@ class Kernels(NamedTuple):
 
     threads: int
     fit: Any
+    stream: Any
     predict: Any
 
 
@@ -192,8 +197,12 @@ class Kernels(NamedTuple):
 def make_kernels(spec: Spec) -> Kernels:
     """Compile on first launch: recurrent layer, head, loss and optimizer in one kernel."""
     make_layer = make_register_layer if spec.in_registers else make_memory_layer
+    training, predicting = make_layer(spec, True), make_layer(spec, False)
     return Kernels(
-        spec.threads, _make_fit(spec, make_layer(spec, True)), _make_predict(spec, make_layer(spec, False))
+        spec.threads,
+        fit=_make_fit(spec, training, stream=False),
+        stream=_make_fit(spec, training, stream=True),
+        predict=_make_predict(spec, predicting),
     )
 
 
@@ -216,7 +225,8 @@ def _make_chunk(spec: Spec) -> tuple[Any, Any]:
     return prepare_inputs, place_sample
 
 
-def _make_fit(spec: Spec, layer: Any) -> Any:
+def _make_fit(spec: Spec, layer: Any, stream: bool) -> Any:
+    """The kernel that trains by epochs, or with `stream` on sequences that are judged, as `kernels.stream` does."""
     real, threads, rows = spec.real, spec.threads, CHUNK_ROWS
     input_size, scratch_size, dz_size = layer.input_size * CHUNK_ROWS, layer.scratch_size, layer.dz_size
     forward, backward = layer.forward, layer.backward
@@ -322,6 +332,41 @@ def _make_fit(spec: Spec, layer: Any) -> Any:
                 job[OUTCOME] = NOT_FINITE
                 if restored:
                     job[BEST_EPOCH] = job[PREVIOUS_EPOCH]
+        cuda.syncthreads()
+
+    @device
+    def judge(job, numbers, widths, activations, y, targets, history):
+        """Each sequence's mean |error| into the first row of `history`, the last `RUN` of them into its second."""
+        if cuda.threadIdx.x == 0:
+            _, _, count = minibatch(job)
+            at, width, outputs = 0, unsigned(widths[widths.size - 1]), job[OUTPUTS]
+            for layer in range(widths.size - 1):
+                at += rows * widths[layer]
+            r = 0
+            while r < count and job[OUTCOME] == RUNNING:
+                total, correct = 0.0, True
+                for k in range(outputs):
+                    error = abs(np.float64(activations[unsigned(at + r * width + k)] - y[targets[r] + k]))
+                    total += error
+                    correct = correct and error < numbers[TOLERANCE]
+                history[0, job[POSITION] + r] = total / outputs
+                history[1, job[SEEN] % job[RUN]] = total / outputs
+                job[SEEN] += 1
+                job[CORRECT] = job[CORRECT] + 1 if correct else 0
+                if job[CORRECT] >= job[RUN]:
+                    recent = 0.0
+                    for place in range(job[RUN]):
+                        recent += history[1, place]
+                    if recent / job[RUN] < numbers[MEAN]:
+                        job[OUTCOME] = SOLVED
+                r += 1
+        cuda.syncthreads()
+
+    @device
+    def end_block(job):
+        """A stream's sequences are used up."""
+        if cuda.threadIdx.x == 0:
+            job[OUTCOME] = MORE
         cuda.syncthreads()
 
     @device
@@ -441,7 +486,9 @@ def _make_fit(spec: Spec, layer: Any) -> Any:
             forward(theta, x, samples, own_lengths, job[STEPS], trace, activations, inputs, scratch)
             head_forward(theta, widths, activations)
             squared_error(job, all_numbers[network], widths, activations, deltas, y, targets)
-            if job[POSITION] < job[SAMPLES]:
+            if stream:
+                judge(job, all_numbers[network], widths, activations, y, targets, histories[network])
+            if job[POSITION] < job[SAMPLES] and job[OUTCOME] == RUNNING:
                 head_backward(theta, widths, activations, deltas, total)
                 backward(
                     theta, x, samples, own_lengths, job[STEPS], trace, deltas, inputs, scratch, dz_shared, total
@@ -449,7 +496,7 @@ def _make_fit(spec: Spec, layer: Any) -> Any:
             # asked again, for what is known beyond the layer's loops takes registers there
             network = unsigned(queue[unsigned(block[PLACE])])
             buffers, job, numbers = parameters[network], jobs[network], all_numbers[network]
-            if job[POSITION] < job[SAMPLES]:
+            if job[POSITION] < job[SAMPLES] and job[OUTCOME] == RUNNING:
                 _, end, count = minibatch(job)
                 if job[POSITION] + count == end:
                     end_minibatch(buffers, decays, job, numbers, norms)
@@ -460,7 +507,10 @@ def _make_fit(spec: Spec, layer: Any) -> Any:
                 and job[VALIDATED] == job[VALIDATION_SAMPLES]
             ):
                 cuda.syncthreads()
-                end_epoch(buffers, job, numbers, histories[network])
+                if stream:
+                    end_block(job)
+                else:
+                    end_epoch(buffers, job, numbers, histories[network])
             if tid == 0 and job[OUTCOME] != RUNNING:
                 block[PLACE] = cuda.gridDim.x + cuda.atomic.add(taken, 0, 1)
             cuda.syncthreads()
@@ -483,10 +533,11 @@ def _make_predict(spec: Spec, layer: Any) -> Any:
         own_lengths = cuda.shared.array(rows, np.int64)
         tid = unsigned(cuda.threadIdx.x)
         workspace = workspaces[cuda.blockIdx.x]
-        n, outputs = out.shape
-        width = widths[widths.size - 1]
+        n, outputs = out.shape[0], unsigned(out.shape[1])
+        width = unsigned(widths[widths.size - 1])
         prepare_inputs(inputs)
-        for first in range(rows * cuda.blockIdx.x, n, rows * cuda.gridDim.x):
+        for chunk in range(rows * cuda.blockIdx.x, n, rows * cuda.gridDim.x):
+            first = unsigned(chunk)
             count = min(rows, n - first)
             if tid < rows:
                 index = min(first + tid, n - 1)
@@ -495,7 +546,8 @@ def _make_predict(spec: Spec, layer: Any) -> Any:
             forward(theta, x, samples, own_lengths, steps, workspace, workspace, inputs, scratch)
             at = head_forward(theta, widths, workspace)
             for e in range(tid, count * outputs, threads):
-                out[first + e // outputs, e % outputs] = workspace[at + e // outputs * width + e % outputs]
+                r, k = unsigned(e) // outputs, unsigned(e) % outputs
+                out[first + r, k] = workspace[unsigned(at + r * width + k)]
             cuda.syncthreads()
 
     return predict

@@ -1,4 +1,4 @@
-"""The one import of the GPU's compiler; to try its successor, change the line that imports `cuda`."""
+"""The one place that imports the GPU's compiler; to try its successor, change these imports."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numba
 import numba.cuda
 import numpy as np
+from numba.cuda.core import config
 
 cuda: Any = numba.cuda
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
@@ -13,11 +14,26 @@ SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 ALIGNMENT = None if SIMULATED else 16  # bytes, of shared arrays that are read in vectors
 
 
+def launch_bounds(threads: int) -> tuple[int, int]:
+    """Threads of a block, and the blocks that must fit a multiprocessor: unless told, the compiler spills for more."""
+    return threads, 1
+
+
 def kernel(threads: int) -> Callable[[Callable], Any]:
-    """Compile a function that is launched with blocks of at most so many threads."""
+    """Compile a function that is launched with blocks of so many threads."""
     if SIMULATED:
         return cuda.jit
-    return cuda.jit(launch_bounds=threads)
+    return cuda.jit(launch_bounds=launch_bounds(threads))
+
+
+def configure(compiled: Any, blocks: int, threads: int) -> Any:
+    """What is called to launch a kernel, without the warning that there are few blocks: one network is one block."""
+    before = config.CUDA_LOW_OCCUPANCY_WARNINGS
+    config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
+    try:
+        return compiled[blocks, threads]
+    finally:
+        config.CUDA_LOW_OCCUPANCY_WARNINGS = before
 
 
 def device(function: Callable) -> Any:

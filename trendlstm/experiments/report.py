@@ -139,7 +139,7 @@ def write_files(folder: Path, document: dict[str, Any], trials: Sequence[Trial])
 
 
 def describe(
-    task: Task, trials: Sequence[Trial], max_sequences: int, seed: int, seconds: float
+    task: Task, trials: Sequence[Trial], max_sequences: int, seed: int, device: str, seconds: float
 ) -> dict[str, Any]:
     """The content of `reproduce.json`."""
     return {
@@ -159,6 +159,7 @@ def describe(
             "lag": task.lag,
             "seed": seed,
             "max_sequences": max_sequences,
+            "device": device,
         },
         "paper": {"citation": PAPER, **task.paper._asdict()},
         "networks": [

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..config import FitConfig, NetworkConfig
+from ..cuda import choose_device, load_driver
 from ..errors import OptionError
 from ..kernels import buffers, stream
 from ..kernels.compile import cache_folder
@@ -117,6 +118,7 @@ def run_trials(
     max_sequences: int = MAX_SEQUENCES,
     seed: int = 0,
     n_threads: int | None = None,
+    device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
 ) -> list[Trial]:
     """Let `trials` networks of every model learn a task, one network to a thread at a time.
@@ -135,6 +137,8 @@ def run_trials(
     seed : int
     n_threads : int, optional
         Default: all cores that the process may use.
+    device : {"cpu", "cuda", "auto"}
+        What trains the networks, see `training.fit`.
     progress : callable, optional
         Called on this thread with a `Progress`, about 20 times a second and at the end.
 
@@ -180,6 +184,10 @@ def run_trials(
             solved = sum(trial.outcome == "solved" for trial in done)
             progress(Progress(seen / (len(jobs) * max_sequences), len(done), solved))
 
+    if choose_device(device, len(jobs)) == "cuda":
+        _run_on_gpu(jobs, report)
+        report()
+        return [job.trial for job in jobs if job.trial]
     run_together(run_remaining, [()] * min(thread_count(n_threads), len(jobs)), report, stop_all)
     report()
     return [job.trial for job in jobs if job.trial]
@@ -207,14 +215,26 @@ class _Job:
 
     def run(self) -> None:
         start = time.perf_counter()
+        network = self.make_network()
+        errors = self._train(network)
+        if self.counts[stream.OUTCOME] != stream.STOPPED:
+            self.finish(network, errors, time.perf_counter() - start)
+
+    def make_network(self) -> Network:
         network = Network.from_config(self.config)
         if self.model.cell == "lstm1997" and self.model.forget_bias == "chrono":
             _shut_input_gates(network)
-        # the weights have streams of their own
-        training, test = (np.random.default_rng([self.seed, part]) for part in (1, 2))
-        errors = self._train(network, training)
-        if self.counts[stream.OUTCOME] == stream.STOPPED:
-            return
+        return network
+
+    def blocks(self) -> Iterator[Data]:
+        """The training sequences."""
+        generator = np.random.default_rng([self.seed, 1])  # the weights have streams of their own
+        for count in self._counts(self.max_sequences):
+            yield Data(*self.task.draw(generator, count))
+
+    def finish(self, network: Network, errors: np.ndarray, seconds: float) -> None:
+        """Make the trial of a trained network, and of the mean |error| of every sequence that it saw."""
+        test = np.random.default_rng([self.seed, 2])
         ends = [*range(CURVE_STEP, errors.size, CURVE_STEP), errors.size]
         self.trial = Trial(
             model=self.model,
@@ -224,44 +244,46 @@ class _Job:
             wrong=self._count_wrong(network, test),
             curve=np.array([errors[max(0, end - CURVE_STEP) : end].mean() for end in ends]),
             parameters=network.num_params,
-            seconds=time.perf_counter() - start,
+            seconds=seconds,
         )
 
-    def _blocks(self, count: int) -> Iterator[int]:
+    def _counts(self, count: int) -> Iterator[int]:
         """Parts of `count` sequences that fit into memory, of whole minibatches."""
         batch = TRAINING.batch_size
         most = max(_BLOCK_NUMBERS // (self.task.lag * self.task.input_size) // batch, 1) * batch
         for first in range(0, count, most):
             yield min(most, count - first)
 
-    def _train(self, network: Network, generator: np.random.Generator) -> np.ndarray:
-        """Train the network; returns the mean |error| of every sequence that it saw."""
-        criterion, theta = self.task.criterion, network._theta
+    def options(self) -> stream.StreamOptions:
+        criterion = self.task.criterion
         assert TRAINING.clip_norm is not None
-        options = stream.StreamOptions(
+        return stream.StreamOptions(
             TRAINING.batch_size,
             TRAINING.learning_rate,
             TRAINING.clip_norm,
             criterion.tolerance,
             criterion.mean,
         )
+
+    def _train(self, network: Network) -> np.ndarray:
+        """Train the network; returns the mean |error| of every sequence that it saw."""
+        theta, options = network._theta, self.options()
         names = ("first_moment", "second_moment", "decays", "gradient")
         state = stream.StreamState(
             theta=theta,
             transposed=buffers.aligned_zeros(buffers.transposed_size(network._plan(1)), theta.dtype),
             **{name: buffers.aligned_zeros(theta.size, theta.dtype) for name in names},
-            recent=np.zeros(criterion.run),
+            recent=np.zeros(self.task.criterion.run),
             counts=self.counts,
             counters=self.counters,
         )
         parts = []
-        for count in self._blocks(self.max_sequences):
+        for data in self.blocks():
             before = self.counts[stream.SEEN]
-            data = Data(*self.task.draw(generator, count))
             plan = network._plan(data.x.shape[1])
-            errors = np.zeros(count)
+            errors = np.zeros(data.x.shape[0])
             work = buffers.make_workspace(plan, theta.dtype)
-            stream.stream_worker(plan, state, data, np.arange(count), options, work, errors)
+            stream.stream_worker(plan, state, data, np.arange(errors.size), options, work, errors)
             parts.append(errors[: self.counts[stream.SEEN] - before])
             if self.counts[stream.OUTCOME] != stream.MORE:
                 break
@@ -270,11 +292,36 @@ class _Job:
     def _count_wrong(self, network: Network, generator: np.random.Generator) -> int:
         """How many of TEST_SEQUENCES have an |error| that is not below the tolerance."""
         wrong = 0
-        for count in self._blocks(TEST_SEQUENCES):
+        for count in self._counts(TEST_SEQUENCES):
             x, y, lengths = self.task.draw(generator, count)
             worst = np.abs(network.predict(x, lengths, n_threads=1) - y).max(axis=1)
             wrong += int(np.sum(~(worst < self.task.criterion.tolerance)))
         return wrong
+
+
+def _run_on_gpu(jobs: "Sequence[_Job]", report: Callable[[], None]) -> None:
+    """Run all trials of a cell at once, block after block of sequences; one network to a multiprocessor at a time."""
+    driver = load_driver()
+    for cell in dict.fromkeys(job.model.cell for job in jobs):
+        start = time.perf_counter()
+        group = [job for job in jobs if job.model.cell == cell]
+        networks = [job.make_network() for job in group]
+        streams = driver.Streams(networks, group[0].options(), group[0].task.criterion.run)
+        blocks = [job.blocks() for job in group]
+        errors: list[list[np.ndarray]] = [[] for _ in group]
+        learning = list(range(len(group)))
+        while learning:
+            drawn = {index: block for index in learning for block in [next(blocks[index], None)] if block}
+            learning = []
+            for index, (outcome, judged) in streams.train(drawn, report).items() if drawn else ():
+                errors[index].append(judged)
+                group[index].counts[[stream.OUTCOME, stream.SEEN]] = outcome, sum(map(len, errors[index]))
+                if outcome == stream.MORE:
+                    learning.append(index)
+        streams.copy_back()
+        seconds = time.perf_counter() - start  # of all together
+        for job, network, judged in zip(group, networks, errors, strict=True):
+            job.finish(network, np.concatenate(judged), seconds)
 
 
 def _shut_input_gates(network: Network) -> None:
