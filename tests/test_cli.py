@@ -496,6 +496,7 @@ def interrupted(tmp_path, fit, epoch, *options):
         f"""
         import os, signal, sys
         from trendlstm import cli
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job starts without
         fits = []
         def show_on(bar):
             fits.append(bar)
