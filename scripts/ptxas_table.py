@@ -58,7 +58,7 @@ def _signature(name: str, spec: Spec) -> types.Type:
         return types.void(real[::1], whole[::1], real[::1], whole[::1], whole, real[:, ::1], real[:, ::1])
     data = (real[:, :, ::1], real[::1], whole[::1], real[::1], real[::1], whole[::1], whole[::1])
     state = (whole[:, ::1], double[:, ::1], double[:, :, ::1])
-    return types.void(*data, *state, whole[::1], whole[::1], real[:, ::1], whole)
+    return types.void(*data, *state, whole[::1], whole, whole[::1], real[:, ::1], whole)
 
 
 def measure(name: str, spec: Spec, architecture: tuple[int, int]) -> Usage:

@@ -352,10 +352,12 @@ class _Job:
         )
 
     def decays(self) -> np.ndarray:
-        """Which parameters decay: 1 for weights, 0 for biases."""
+        """Which parameters decay: 1 for weights, also those of padding, which are 0 and stay so; 0 for biases."""
         decays = buffers.aligned_zeros(self.kept.size, self.network.dtype)
-        for name, view in self.network._named_views(decays).items():
-            view[...] = 0.0 if name.endswith("bias") else 1.0
+        recurrent, *dense = buffers.parameter_views(self.plan, decays)
+        recurrent[:, : buffers.input_rows(self.plan) - self.plan.bias] = 1
+        for weight in dense:
+            weight[:-1] = 1
         return decays
 
     def release(self) -> None:

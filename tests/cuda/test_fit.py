@@ -257,19 +257,20 @@ def test_weights_that_overflow_in_the_very_last_step_are_not_kept():
 @pytest.fixture
 def short_launches(monkeypatch):
     """Every launch does one chunk."""
-    monkeypatch.setattr(driver, "_LAUNCH_FLOPS", {True: 1.0, False: 1.0})
+    monkeypatch.setattr(driver, "_LAUNCH_NANOSECONDS", 1)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("stop_at", [1, 7, 10**9])
-def test_launches_of_any_length_give_the_same_bits(stop_at, dtype):
+@pytest.mark.parametrize("nanoseconds", [1, 70_000, 200_000])
+def test_launches_of_any_length_give_the_same_bits(nanoseconds, dtype, monkeypatch):
     x, y = problem(19)
     options = FitConfig(epochs=3, batch_size=11, clip_norm=0.1, patience=2)
     results = set()
-    for steps in (stop_at, 10**6):
+    for launch in (nanoseconds, 10**12):
+        monkeypatch.setattr(driver, "_LAUNCH_NANOSECONDS", launch)
         net = network(dtype=dtype)
         job = _Job(net, x, y, None, problem(9, seed=1), options)
-        series = driver.Series(driver.make_spec(job.plan, net.dtype), [job], steps)
+        series = driver.Series(driver.make_spec(job.plan, net.dtype), [job])
         series.run(lambda: None)
         job.finish()
         results.add((weights(net), job.losses.tobytes(), job.outcome.tobytes()))
@@ -331,6 +332,39 @@ def test_shared_data_is_copied_once():
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_weight_decay_of_networks_that_differ_inside_their_padding():
+    """They are trained by one series of launches; each has weights of its own that decay."""
+    x, y = problem(16)
+    options = {"epochs": 1, "batch_size": 8, "weight_decay": 5.0, "learning_rate": 0.1}
+    networks, alone = ([network(H=size, dense=(size,), dtype="float64") for size in (3, 7)] for _ in range(2))
+    tl.fit_many(networks, x, y, device="cuda", **options)
+    for net, other in zip(networks, alone, strict=True):
+        other.fit(x, y, **options)
+        for name, value in net.state_dict().items():
+            assert_close(value, other.state_dict()[name], 1e-9, name)
+
+
+def test_ctrl_c_while_a_launch_is_waited_for_keeps_weights_and_history_together(short_launches, monkeypatch):
+    """It may come before the host has read what the launch did."""
+    x, y = problem()
+    net, whole = network(), network()
+    read, reads = driver.Series.read, iter(range(100))
+
+    def interrupted_read(series):
+        if next(reads) == 9:  # the launch that ended the fifth epoch
+            raise KeyboardInterrupt
+        read(series)
+
+    monkeypatch.setattr(driver.Series, "read", interrupted_read)
+    with pytest.raises(FitInterrupted) as interrupted:
+        net.fit(x, y, epochs=50, batch_size=len(x), device="cuda")
+    monkeypatch.undo()
+    epochs = interrupted.value.histories[0].epochs_run
+    assert epochs == 5
+    whole.fit(x, y, epochs=epochs, batch_size=len(x), device="cuda")
+    assert weights(net) == weights(whole)
+
+
 def test_fit_many_raises_when_one_loss_is_not_finite():
     networks, xs, ys = several()
     ys[4] = np.full_like(ys[4], 1e200)  # its square is beyond float64

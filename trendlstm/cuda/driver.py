@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 MAX_HIDDEN, MAX_STEPS, MAX_FEATURES = 256, 1200, 16  # steps: 1,000, and the adding problem's tenth more
 
-# Arithmetic of one block in one launch. A multiprocessor does some 1e11 operations a second with its weights in
-# registers, perhaps a tenth without: a launch ends within a fraction of a second, long before the watchdog of a GPU
-# that also draws a screen (2 s), and Ctrl-C acts as soon.
-_LAUNCH_FLOPS = {True: 1e10, False: 1e9}
+# How long a launch may take by the estimate of `_times`: Ctrl-C acts as soon, and the watchdog of a GPU that also draws
+# a screen (2 s) is far, although the estimate is made without one and may be wrong by a factor.
+_LAUNCH_NANOSECONDS = 100_000_000
+
+# Operations a second of one block: in the recurrent products with weights in registers, and elsewhere.
+_REGISTER_RATE, _MEMORY_RATE = 1e11, 1e10
 
 # Of the GPU's free memory, for the networks of one series of launches and for the blocks' work spaces.
 _MEMORY_SHARE = 0.4
@@ -50,12 +52,11 @@ def train(jobs: "Sequence[_Job]", report: Callable[[], None]) -> None:
         spec = make_spec(job.plan, job.network.dtype)
         groups.setdefault((spec, tuple(job.plan.widths.tolist()), job.config.epochs), []).append(job)
     for (spec, _, _), members in groups.items():
-        most = _networks_at_once(members[0])
+        most = min(_networks_at_once(job) for job in members)
         for first in range(0, len(members), most):
             Series(spec, members[first : first + most]).run(report)
             if any(job.is_broken() for job in members):  # as on the CPU, the others go no further
-                for job in jobs:
-                    job.stop()
+                return
 
 
 def predict(network: "Network", plan: Plan, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -99,7 +100,7 @@ def make_spec(plan: Plan, dtype: np.dtype) -> Spec:
 class Series:
     """Networks of one specification and their data on the GPU, and the launches that train them."""
 
-    def __init__(self, spec: Spec, jobs: "Sequence[_Job]", launch_steps: int | None = None) -> None:
+    def __init__(self, spec: Spec, jobs: "Sequence[_Job]") -> None:
         self.jobs = list(jobs)
         options = [job.options for job in jobs]
         self.table, data = _lay_out([(job.plan, job.train, job.validation) for job in jobs])
@@ -115,9 +116,7 @@ class Series:
         networks, plans = [job.network for job in jobs], [job.plan for job in jobs]
         self.parameters = _parameters(networks)
         self.histories = cuda.to_device(np.stack([job.losses for job in jobs]))
-        self.launcher = _Launcher(
-            spec, kernels.make_kernels(spec).fit, plans, networks[0].dtype, launch_steps
-        )
+        self.launcher = _Launcher(spec, kernels.make_kernels(spec).fit, plans, networks[0].dtype)
         self.device_table = cuda.to_device(self.table)
         constants = (cuda.to_device(jobs[0].decays()), cuda.to_device(plans[0].widths))
         self.arguments = (
@@ -145,6 +144,11 @@ class Series:
         if not running:
             return False
         self.launcher.launch(self.arguments, running, self.table)
+        self.read()
+        return True
+
+    def read(self) -> None:
+        """Tell the jobs what has been done; waits for a launch to end."""
         self.table = self.device_table.copy_to_host()
         histories = self.histories.copy_to_host()
         for job, row, history in zip(self.jobs, self.table, histories, strict=True):
@@ -153,10 +157,10 @@ class Series:
             job.losses[:] = history
             if outcome != kernels.RUNNING:
                 job.outcome[0] = outcome
-        return True
 
     def copy_back(self) -> None:
-        """Give the jobs the weights that are kept."""
+        """Give the jobs the weights that are kept, and what belongs to them, which Ctrl-C may have kept unread."""
+        self.read()
         kept = self.parameters.copy_to_host()[:, kernels.KEPT]
         for job, weights in zip(self.jobs, kept, strict=True):
             job.kept[:] = weights
@@ -240,28 +244,26 @@ def _parameters(networks: "Sequence[Network]") -> Any:
 class _Launcher:
     """Launches a kernel on blocks with work spaces of their own."""
 
-    def __init__(
-        self, spec: Spec, kernel: Any, plans: Sequence[Plan], dtype: np.dtype, steps: int | None = None
-    ) -> None:
+    def __init__(self, spec: Spec, kernel: Any, plans: Sequence[Plan], dtype: np.dtype) -> None:
         self._kernel, self._threads = kernel, spec.threads
         size = max(_workspace_size(plan) for plan in plans)
         at_once = int(_free_bytes() / (size * dtype.itemsize))
         self._blocks = max(1, min(len(plans), _multiprocessors() * _blocks_each(spec), at_once))
         self._workspaces = cuda.device_array((self._blocks, size), dtype)
-        step_flops = 2 * CHUNK_ROWS * spec.input_rows * spec.n_gates * spec.hidden_size
-        self._steps = steps or max(1, int(_LAUNCH_FLOPS[spec.in_registers] / step_flops))
+        # Used by every launch: to free such arrays the host would wait for a launch where Ctrl-C is lost.
+        self._queue = cuda.device_array(len(plans), np.int64)
+        self._taken = cuda.device_array(1, np.int64)
 
     def launch(self, arguments: tuple, running: list[int], table: np.ndarray) -> None:
         """Train the networks `running`; those that are begun come first: they are no more than there are blocks."""
-        queue = sorted(
+        queue = np.zeros(self._queue.size, np.int64)
+        queue[: len(running)] = sorted(
             running, key=lambda network: not table[network, [kernels.POSITION, kernels.EPOCH]].any()
         )
-        configure(self._kernel, min(self._blocks, len(queue)), self._threads)(
-            *arguments,
-            cuda.to_device(np.array(queue)),
-            cuda.to_device(np.zeros(1, np.int64)),
-            self._workspaces,
-            self._steps,
+        self._queue.copy_to_device(queue)
+        self._taken.copy_to_device(np.zeros(1, np.int64))
+        configure(self._kernel, min(self._blocks, len(running)), self._threads)(
+            *arguments, self._queue, len(running), self._taken, self._workspaces, _LAUNCH_NANOSECONDS
         )
 
 
@@ -309,6 +311,7 @@ def _lay_out(parts: Sequence[tuple[Plan, Data, Data | None]]) -> tuple[np.ndarra
     begin = 0
     for row, (plan, train, validation) in zip(table, parts, strict=True):
         row[kernels.STEPS], row[kernels.OUTPUTS] = plan.steps, plan.outputs
+        row[[kernels.CHUNK_TIME, kernels.VALIDATION_TIME, kernels.MINIBATCH_TIME]] = _times(plan, dtype)
         row[kernels.ORDER] = begin
         # each order is followed by room for the draws that shuffle it
         orders.append(np.tile(np.arange(train.x.shape[0]), 2))
@@ -341,4 +344,21 @@ def _free_bytes() -> float:
 
 
 def _networks_at_once(job: "_Job") -> int:
-    return max(1, int(_free_bytes() / (kernels.BUFFERS * job.kept.nbytes)))
+    data = sum(array.nbytes for part in (job.train, job.validation) for array in part)
+    own = (
+        job.kept.nbytes * kernels.BUFFERS + job.losses.nbytes + 16 * job.train.x.shape[0]
+    )  # the order and its draws
+    return max(1, int(_free_bytes() / (own + data)))
+
+
+def _times(plan: Plan, dtype: np.dtype) -> tuple[int, ...]:
+    """Nanoseconds that a block may take for a chunk of training, one of validation, and Adam's step: estimates."""
+    spec = make_spec(plan, dtype)
+    step = 2 * CHUNK_ROWS * spec.input_rows * spec.n_gates * spec.hidden_size
+    head = 2 * CHUNK_ROWS * int(((plan.widths[:-1] + 1) * plan.widths[1:]).sum())
+    forward = (
+        plan.steps * step / (_REGISTER_RATE if spec.in_registers else _MEMORY_RATE) + head / _MEMORY_RATE
+    )
+    start = 20e-6  # whatever the sizes: some barriers and reads from memory
+    adam = buffers.parameter_size(plan) / spec.threads * 0.4e-6
+    return tuple(int(1e9 * seconds) for seconds in (start + 3 * forward, start + forward, adam))

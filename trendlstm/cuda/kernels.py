@@ -33,7 +33,8 @@ RUNNING = -1  # an outcome that is none yet; the others are those of `kernels.fi
 THETA, KEPT, PREVIOUS, FIRST, SECOND, GRADIENT = range(6)
 BUFFERS = 6
 
-# Columns of `jobs`: what a network is trained on, and how. Data lies at offsets in the common arrays.
+# Columns of `jobs`: what a network is trained on, and how. Data lies at offsets in the common arrays;
+# times are estimates in nanoseconds, which bound a launch.
 (
     SAMPLES,
     STEPS,
@@ -45,19 +46,22 @@ BUFFERS = 6
     VALIDATION_X,
     VALIDATION_Y,
     VALIDATION_LENGTHS,
+    CHUNK_TIME,
+    VALIDATION_TIME,
+    MINIBATCH_TIME,
     OUTPUTS,
     EPOCHS,
     BATCH_SIZE,
     PATIENCE_EPOCHS,
     SHUFFLE,
     SEED,
-) = range(16)
+) = range(19)
 # And what has been done: epochs finished, the epoch of the kept weights and of those before them, epochs since,
 # training samples of this epoch, validation samples after it, Adam's steps.
-OUTCOME, EPOCH, BEST_EPOCH, PREVIOUS_EPOCH, SINCE_BEST, POSITION, VALIDATED, STEP = range(16, 24)
+OUTCOME, EPOCH, BEST_EPOCH, PREVIOUS_EPOCH, SINCE_BEST, POSITION, VALIDATED, STEP = range(19, 27)
 # And of a stream: sequences that must be correct in a row, sequences seen, of which the last so many were correct.
-RUN, SEEN, CORRECT = range(24, 27)
-JOB_SIZE = 27
+RUN, SEEN, CORRECT = range(27, 30)
+JOB_SIZE = 30
 
 # Columns of `numbers`: settings, then sums of squared errors of the minibatch, the epoch and the validation samples,
 # the best mean, and a stream's criterion.
@@ -65,7 +69,7 @@ LEARNING_RATE, CLIP_NORM, WEIGHT_DECAY, BATCH_LOSS, EPOCH_LOSS, VALIDATION_LOSS,
 TOLERANCE, MEAN = range(7, 9)
 NUMBERS_SIZE = 9
 
-# What a block knows of itself: the place in the queue of its network, and the steps of chunks that it may still do.
+# What a block knows of itself: the place in the queue of its network, and the nanoseconds that it may still take.
 PLACE, LEFT = range(2)
 
 _NORM_PARTS = 32
@@ -128,11 +132,11 @@ def _make_head(spec: Spec) -> Head:
                     total += value * deltas[unsigned(at + r * n_out + j)]
                 gradient[unsigned(start + e)] = total
             for e in range(tid, rows * n_in, threads):
-                r, k = unsigned(e) // n_in, unsigned(e) % n_in
+                r, k = unsigned(e) % rows, unsigned(e) // rows  # neighbours share a row of theta
                 total = real(0)
                 for j in range(n_out):
                     total += deltas[unsigned(at + r * n_out + j)] * theta[unsigned(start + k * n_out + j)]
-                deltas[unsigned(before + e)] = total
+                deltas[unsigned(before + r * n_in + k)] = total
             cuda.syncthreads()
             at = before
 
@@ -376,10 +380,12 @@ def _make_fit(spec: Spec, layer: Any, stream: bool) -> Any:
             if job[POSITION] < job[SAMPLES]:
                 _, _, count = minibatch(job)
                 job[POSITION] += count
-                block[LEFT] -= 3 * job[STEPS]
+                block[LEFT] -= job[CHUNK_TIME]
+                if job[POSITION] % job[BATCH_SIZE] == 0:
+                    block[LEFT] -= job[MINIBATCH_TIME]
             else:
                 job[VALIDATED] += validation_count(job)
-                block[LEFT] -= job[STEPS]
+                block[LEFT] -= job[VALIDATION_TIME]
         cuda.syncthreads()
 
     @device
@@ -443,11 +449,12 @@ def _make_fit(spec: Spec, layer: Any, stream: bool) -> Any:
         all_numbers,
         histories,
         queue,
+        waiting,
         taken,
         workspaces,
         budget,
     ):
-        """Fit the networks of `queue`, each block one after the other, until it has done `budget` steps of chunks.
+        """Fit the first `waiting` networks of `queue`, each block one after the other, for some `budget` nanoseconds.
 
         `taken` counts the networks that are begun beside the first of each block.
         """
@@ -475,7 +482,7 @@ def _make_fit(spec: Spec, layer: Any, stream: bool) -> Any:
             block[PLACE] = cuda.blockIdx.x
             block[LEFT] = budget
         cuda.syncthreads()
-        while block[PLACE] < queue.size and block[LEFT] > 0:
+        while block[PLACE] < waiting and block[LEFT] > 0:
             network = unsigned(queue[unsigned(block[PLACE])])
             theta, total, job = parameters[network, THETA], parameters[network, GRADIENT], jobs[network]
             if job[POSITION] == 0 and job[SHUFFLE] != 0:
