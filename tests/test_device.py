@@ -37,7 +37,7 @@ def without_gpu(monkeypatch):
     ("missing", "told"),
     [
         (without_extra, "needs the GPU's compiler: pip install 'trendlstm[cuda]'."),
-        (without_gpu, "needs an NVIDIA GPU, but none can be used (no driver was found)."),
+        (without_gpu, "needs an NVIDIA GPU, but none can be used (no driver was found): use device 'cpu'."),
     ],
 )
 def test_a_gpu_that_cannot_be_used_is_an_error(missing, told, monkeypatch):
@@ -74,6 +74,31 @@ def test_auto_is_the_cpu_until_a_gpu_was_measured_and_says_so():
         report.device_sentence("auto", "cpu") == "Device: cpu, for no GPU has been measured to be faster yet."
     )
     assert report.device_sentence("cpu", "cpu") == "Device: cpu."
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("train MSFT --source sample --cell ann", "recurrent cells only"),
+        ("train MSFT --source sample --hidden 300", "at most 256 hidden units"),
+        ("train MSFT --source sample --lag 1300", "at most 1200 time steps"),
+        ("compare MSFT --source sample --baseline ann", "recurrent cells only"),
+        ("reproduce long-lag --length 50", "at most 16 features"),
+    ],
+)
+def test_what_a_gpu_cannot_do_is_said_before_anything_is_done(line, told, monkeypatch, tmp_path):
+    monkeypatch.setattr(cli, "device_name", lambda: "a GPU")
+    result = CliRunner().invoke(cli.main, [*line.split(), "--device", "cuda", "--out", str(tmp_path / "run")])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert told in " ".join(result.stderr.split())
+
+
+def test_results_record_the_device(monkeypatch):
+    assert cuda.describe_device("cpu") == "cpu"
+    monkeypatch.setattr(cuda, "device_name", lambda: "a GPU")
+    monkeypatch.setattr(cuda, "version", lambda name: f"of {name}")
+    assert cuda.describe_device("cuda") == "cuda: a GPU, numba-cuda of numba-cuda"
 
 
 def test_the_cpu_does_not_import_the_gpus_compiler():

@@ -31,7 +31,7 @@ from .config import (
     WindowConfig,
 )
 from .console import Console
-from .cuda import choose_device, device_name
+from .cuda import check_limits, choose_device, device_name
 from .errors import DataError, OptionError, SourceError, TrainingError, TrendLSTMError
 
 if TYPE_CHECKING:
@@ -234,8 +234,8 @@ _threads_option = _option(
 )  # fmt: skip
 _device_option = _option(
     "--device", type=click.Choice(DEVICES), default="auto",
-    help="What trains the networks: the processor, an NVIDIA GPU (pip install 'trendlstm[cuda]'), or whichever was "
-         "measured to be faster.",
+    help="What trains the networks: the processor, or an NVIDIA GPU (pip install 'trendlstm[cuda]'). auto takes the "
+         "processor until a GPU has been measured to be faster.",
 )  # fmt: skip
 _fit_options = _options(
     _option("--epochs", type=_Count(), default=FitConfig.epochs, help="Passes over the training windows."),
@@ -579,7 +579,7 @@ def compare(
     weights, before and after training. TICKER is MSFT unless given; with --csv it is only a label.
     """
     console = _console(as_json, quiet)
-    config = _train_config(ticker, {**options, "cell": "lstm"})
+    config = _train_config(ticker, {**options, "cell": "lstm", "baselines": baselines})
     from . import runs
     from .evaluation import compare as comparing
     from .gradients import is_compiled
@@ -650,6 +650,8 @@ def reproduce(
     models = learning.make_models(cells, biases, init)
     folder = runs.RunFolder(out, chosen.name)
     used = _device(device, trials * len(models))
+    if used == "cuda":
+        check_limits(False, learning.HIDDEN_SIZE, chosen.lag, chosen.input_size)
     console.print(say.task_sentences(chosen))
     console.print(report.device_sentence(device, used))
     console.print()
@@ -832,6 +834,9 @@ def _train_config(ticker: str | None, options: dict[str, Any]) -> TrainConfig:
     fit = replace(part(FitConfig), seed=None)  # every network of an ensemble shuffles by its own
     data = part(DataConfig, ticker=_ticker(ticker, options["csv"]))
     device = _device(options.get("device", "cpu"), options["seeds"])
+    if device == "cuda":
+        cells = {network.cell, *options.get("baselines", ())}
+        check_limits("ann" in cells, network.hidden_size, window.lag, network.input_size)
     return TrainConfig(
         data,
         window,

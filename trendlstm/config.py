@@ -260,5 +260,5 @@ class TrainConfig:
             seeds=values["seeds"],
             threads=values["threads"],
             final_fit=values["final_fit"],
-            device=values.get("device", "cpu"),  # runs of version 0.1.0 do not say
+            device=values.get("device", "cpu"),  # the first runs do not say
         )

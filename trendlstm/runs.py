@@ -16,6 +16,7 @@ import pandas as pd
 from . import __version__
 from .atomic import hidden_beside, replace_file
 from .config import TrainConfig
+from .cuda import describe_device
 from .data.windows import Scaler
 from .errors import OptionError, RunError
 from .forecasting import Forecaster
@@ -114,6 +115,7 @@ def _describe(result: Result) -> dict[str, Any]:
         "trendlstm": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        "device": describe_device(result.config.device),
         "settings": result.config.to_dict(),
         "provenance": result.provenance,
         "parameters": network.num_params,

@@ -331,7 +331,6 @@ def test_shared_data_is_copied_once():
     assert len(set(table[:, kernels.ORDER])) == 3
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_weight_decay_of_networks_that_differ_inside_their_padding():
     """They are trained by one series of launches; each has weights of its own that decay."""
     x, y = problem(16)
@@ -365,6 +364,7 @@ def test_ctrl_c_while_a_launch_is_waited_for_keeps_weights_and_history_together(
     assert weights(net) == weights(whole)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_fit_many_raises_when_one_loss_is_not_finite():
     networks, xs, ys = several()
     ys[4] = np.full_like(ys[4], 1e200)  # its square is beyond float64

@@ -1,5 +1,6 @@
 """The GPU twin of `kernels`: whole fits on an NVIDIA GPU. Its compiler is imported only when it is asked for."""
 
+from importlib.metadata import version
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -7,6 +8,8 @@ from ..config import DEVICES
 from ..errors import OptionError
 
 INSTALL = "pip install 'trendlstm[cuda]'"
+
+MAX_HIDDEN, MAX_STEPS, MAX_FEATURES = 256, 1200, 16  # steps: 1,000, and the adding problem's tenth more
 
 
 def choose_device(device: str, fits: int) -> str:
@@ -21,6 +24,26 @@ def choose_device(device: str, fits: int) -> str:
         raise OptionError(f"device must be one of {', '.join(DEVICES)}, but is {device!r}.")
     # "auto" takes the GPU for as many fits as it was measured to be faster at; none has been measured yet
     return "cuda" if device == "cuda" else "cpu"
+
+
+def check_limits(feedforward: bool, hidden_size: int, steps: int, features: int) -> None:
+    """Raise an OptionError that names what the kernels cannot do."""
+    if feedforward:
+        raise OptionError("device 'cuda' trains recurrent cells only: use device 'cpu' for cell 'ann'.")
+    for what, value, largest in (
+        ("hidden units", hidden_size, MAX_HIDDEN),
+        ("time steps", steps, MAX_STEPS),
+        ("features", features, MAX_FEATURES),
+    ):
+        if value > largest:
+            raise OptionError(f"device 'cuda' takes at most {largest} {what}: use device 'cpu' beyond that.")
+
+
+def describe_device(device: str) -> str:
+    """The device for a result's record: a GPU with its name and its compiler's version."""
+    if device == "cpu":
+        return device
+    return f"cuda: {device_name()}, numba-cuda {version('numba-cuda')}"
 
 
 def load_driver() -> ModuleType:
@@ -54,6 +77,8 @@ def device_name() -> str:
     try:
         name = shim.cuda.get_current_device().name
     except Exception as error:  # the driver's own errors, of many kinds
-        reason = " ".join(str(error).split()).rstrip(".: ")
-        raise OptionError(f"device 'cuda' needs an NVIDIA GPU, but none can be used ({reason}).") from error
+        reason = " ".join(str(error).split()).split(". ")[0].rstrip(".: ")
+        raise OptionError(
+            f"device 'cuda' needs an NVIDIA GPU, but none can be used ({reason}): use device 'cpu'."
+        ) from error
     return name.decode() if isinstance(name, bytes) else name

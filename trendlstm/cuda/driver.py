@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..errors import OptionError
 from ..kernels import buffers
 from ..kernels.buffers import CHUNK_ROWS, Plan
 from ..kernels.fit import Data
 from ..kernels.stream import StreamOptions
-from . import kernels
+from . import check_limits, kernels
 from .recurrent import Spec
 from .shim import SIMULATED, configure, cuda
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from ..network import Network
     from ..training import _Job
 
-MAX_HIDDEN, MAX_STEPS, MAX_FEATURES = 256, 1200, 16  # steps: 1,000, and the adding problem's tenth more
 
 # How long a launch may take by the estimate of `_times`: Ctrl-C acts as soon, and the watchdog of a GPU that also draws
 # a screen (2 s) is far, although the estimate is made without one and may be wrong by a factor.
@@ -85,15 +83,7 @@ def make_spec(plan: Plan, dtype: np.dtype) -> Spec:
     OptionError
         The GPU cannot train it.
     """
-    if plan.cell == buffers.FEEDFORWARD:
-        raise OptionError("device 'cuda' trains recurrent cells only: use device 'cpu' for cell 'ann'.")
-    for what, value, largest in (
-        ("hidden units", plan.hidden_size, MAX_HIDDEN),
-        ("time steps", plan.steps, MAX_STEPS),
-        ("features", plan.features, MAX_FEATURES),
-    ):
-        if value > largest:
-            raise OptionError(f"device 'cuda' takes at most {largest} {what}: use device 'cpu' beyond that.")
+    check_limits(plan.cell == buffers.FEEDFORWARD, plan.hidden_size, plan.steps, plan.features)
     return Spec(plan.cell, plan.features, plan.hidden_size, plan.bias, plan.squash_output, dtype.itemsize)
 
 

@@ -1,6 +1,7 @@
 """The one place that imports the GPU's compiler; to try its successor, change these imports."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numba

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..atomic import replace_file
 from ..config import COMPARED, INITS, MATCHES, NetworkConfig, TrainConfig
+from ..cuda import describe_device
 from ..data.windows import Windows, make_windows
 from ..errors import OptionError
 from ..forecasting import Forecaster
@@ -569,6 +570,7 @@ def _describe(comparison: Comparison) -> dict[str, Any]:
     return {
         "trendlstm": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": describe_device(comparison.config.device),
         "settings": {
             **comparison.config.to_dict(), "baselines": list(comparison.models)[1:], "match": comparison.match
         },

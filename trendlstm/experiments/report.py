@@ -15,6 +15,7 @@ import numpy as np
 from .. import __version__
 from ..atomic import replace_file
 from ..console import Console
+from ..cuda import describe_device
 from ..jsonable import jsonable
 from .tasks import PAPER, Criterion, Task
 from .trials import CURVE_STEP, HIDDEN_SIZE, TEST_SEQUENCES, TRAINING, Model, Progress, Trial
@@ -149,6 +150,7 @@ def describe(
             "python": platform.python_version(),
             **{name: version(name) for name in ("numpy", "numba")},
         },
+        "device": describe_device(device),
         "task": task.name,
         "criterion": task.criterion._asdict(),
         "settings": {
