@@ -1,13 +1,19 @@
 """The one place that imports the GPU's compiler; to try its successor, change these imports."""
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 import numba
 import numba.cuda
 import numpy as np
-from numba.cuda.core import config
+
+from ..errors import OptionError
+from . import INSTALL
+
+try:
+    from numba.cuda.core import config
+except ModuleNotFoundError as error:  # `numba.cuda` is then Numba's own target, which is deprecated
+    raise OptionError(f"The GPU's compiler is missing: {INSTALL}.") from error
 
 cuda: Any = numba.cuda
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
