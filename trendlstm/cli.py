@@ -649,7 +649,7 @@ def reproduce(
     biases = [bias if bias == "chrono" else int(bias) for bias in forget_biases]
     models = learning.make_models(cells, biases, init)
     folder = runs.RunFolder(out, chosen.name)
-    used = _device(device, trials * len(models))
+    used = _device(device)
     if used == "cuda":
         check_limits(False, learning.HIDDEN_SIZE, chosen.lag, chosen.input_size)
     console.print(say.task_sentences(chosen))
@@ -833,7 +833,7 @@ def _train_config(ticker: str | None, options: dict[str, Any]) -> TrainConfig:
     network = _network_config(options, len(window.features), window.horizon, window.lag)
     fit = replace(part(FitConfig), seed=None)  # every network of an ensemble shuffles by its own
     data = part(DataConfig, ticker=_ticker(ticker, options["csv"]))
-    device = _device(options.get("device", "cpu"), options["seeds"])
+    device = _device(options.get("device", "cpu"))
     if device == "cuda":
         cells = {network.cell, *options.get("baselines", ())}
         check_limits("ann" in cells, network.hidden_size, window.lag, network.input_size)
@@ -849,9 +849,9 @@ def _train_config(ticker: str | None, options: dict[str, Any]) -> TrainConfig:
     )
 
 
-def _device(asked: str, fits: int) -> str:
-    """What computes so many fits; an OptionError at once if it cannot be used."""
-    device = choose_device(asked, fits)
+def _device(asked: str) -> str:
+    """What computes; an OptionError at once if it cannot be used."""
+    device = choose_device(asked)
     if device == "cuda":
         device_name()
     return device

@@ -245,7 +245,7 @@ class Network:
         x, lengths = self._check_inputs(x, lengths)
         plan = self._plan(x.shape[1])
         x = self._flatten(x)
-        if choose_device(device, 1) == "cuda":
+        if choose_device(device) == "cuda":
             return load_driver().predict(self, plan, x, lengths)
         out = np.empty((x.shape[0], plan.outputs), self.dtype)
         order = np.arange(x.shape[0])

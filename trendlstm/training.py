@@ -125,7 +125,7 @@ def fit(
     start = time.perf_counter()
     job = _Job(network, x, y, lengths, validation, _fit_config(settings))
     size = min(thread_count(n_threads), job.chunks)
-    if choose_device(device, 1) == "cuda":
+    if choose_device(device) == "cuda":
         _run_on_gpu([job], progress)
         return job.history()
     arguments = [(*job.arguments(), rank, size) for rank in range(size)]
@@ -185,7 +185,7 @@ def fit_many(
         _Job(network, x, y, None, pair, config)
         for network, x, y, pair in zip(networks, inputs, targets, pairs, strict=True)
     ]
-    if choose_device(device, count) == "cuda":
+    if choose_device(device) == "cuda":
         _run_on_gpu(jobs, progress)
         return [job.history() for job in jobs]
     remaining = iter(jobs)

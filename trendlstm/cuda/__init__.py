@@ -12,8 +12,8 @@ INSTALL = "pip install 'trendlstm[cuda]'"
 MAX_HIDDEN, MAX_STEPS, MAX_FEATURES = 256, 1200, 16  # steps: 1,000, and the adding problem's tenth more
 
 
-def choose_device(device: str, fits: int) -> str:
-    """What computes `fits` fits: "cpu" or "cuda".
+def choose_device(device: str) -> str:
+    """What computes: "cpu" or "cuda".
 
     Raises
     ------
@@ -22,7 +22,7 @@ def choose_device(device: str, fits: int) -> str:
     """
     if device not in DEVICES:
         raise OptionError(f"device must be one of {', '.join(DEVICES)}, but is {device!r}.")
-    # "auto" takes the GPU for as many fits as it was measured to be faster at; none has been measured yet
+    # "auto" takes the GPU where it was measured to be faster, and none has been measured yet
     return "cuda" if device == "cuda" else "cpu"
 
 

@@ -184,7 +184,7 @@ def run_trials(
             solved = sum(trial.outcome == "solved" for trial in done)
             progress(Progress(seen / (len(jobs) * max_sequences), len(done), solved))
 
-    if choose_device(device, len(jobs)) == "cuda":
+    if choose_device(device) == "cuda":
         _run_on_gpu(jobs, report)
         report()
         return [job.trial for job in jobs if job.trial]
