@@ -579,7 +579,7 @@ def compare(
     weights, before and after training. TICKER is MSFT unless given; with --csv it is only a label.
     """
     console = _console(as_json, quiet)
-    config = _train_config(ticker, {**options, "cell": "lstm", "baselines": baselines})
+    config = _train_config(ticker, {**options, "cell": "lstm"})
     from . import runs
     from .evaluation import compare as comparing
     from .gradients import is_compiled
@@ -651,7 +651,9 @@ def reproduce(
     folder = runs.RunFolder(out, chosen.name)
     used = _device(device)
     if used == "cuda":
-        check_limits(False, learning.HIDDEN_SIZE, chosen.lag, chosen.input_size)
+        check_limits(
+            NetworkConfig(input_size=chosen.input_size, hidden_size=learning.HIDDEN_SIZE), chosen.lag
+        )
     console.print(say.task_sentences(chosen))
     console.print(report.device_sentence(device, used))
     console.print()
@@ -834,9 +836,6 @@ def _train_config(ticker: str | None, options: dict[str, Any]) -> TrainConfig:
     fit = replace(part(FitConfig), seed=None)  # every network of an ensemble shuffles by its own
     data = part(DataConfig, ticker=_ticker(ticker, options["csv"]))
     device = _device(options.get("device", "cpu"))
-    if device == "cuda":
-        cells = {network.cell, *options.get("baselines", ())}
-        check_limits("ann" in cells, network.hidden_size, window.lag, network.input_size)
     return TrainConfig(
         data,
         window,

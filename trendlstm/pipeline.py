@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .config import NetworkConfig, TrainConfig
+from .cuda import check_limits
 from .data.calendar import next_sessions
 from .data.windows import Windows, all_samples, make_windows
 from .errors import FitInterrupted, TrainingError
@@ -80,6 +81,8 @@ def prepare(config: TrainConfig, prices: pd.DataFrame) -> Result:
     """
     start = time.perf_counter()
     window = config.window
+    if config.device == "cuda":
+        check_limits(config.network, window.lag)
     windows = make_windows(prices, window.lag, window.horizon, window.features, window.scaling, window.split)
     learned_until = windows.dates[windows.train_rows - 1].date().isoformat()
     forecaster = Forecaster(

@@ -4,7 +4,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from types import ModuleType
 
-from ..config import DEVICES
+from ..config import DEVICES, NetworkConfig
 from ..errors import OptionError
 
 INSTALL = "pip install 'trendlstm[cuda]'"
@@ -26,14 +26,14 @@ def choose_device(device: str) -> str:
     return "cuda" if device == "cuda" else "cpu"
 
 
-def check_limits(feedforward: bool, hidden_size: int, steps: int, features: int) -> None:
-    """Raise an OptionError that names what the kernels cannot do."""
-    if feedforward:
+def check_limits(network: NetworkConfig, steps: int) -> None:
+    """Raise an OptionError that names what the kernels cannot do of a network on windows of `steps`."""
+    if network.cell == "ann":
         raise OptionError("device 'cuda' trains recurrent cells only: use device 'cpu' for cell 'ann'.")
     for what, value, largest in (
-        ("hidden units", hidden_size, MAX_HIDDEN),
+        ("hidden units", network.hidden_size, MAX_HIDDEN),
         ("time steps", steps, MAX_STEPS),
-        ("features", features, MAX_FEATURES),
+        ("features", network.input_size, MAX_FEATURES),
     ):
         if value > largest:
             raise OptionError(f"device 'cuda' takes at most {largest} {what}: use device 'cpu' beyond that.")

@@ -47,6 +47,7 @@ def train(jobs: "Sequence[_Job]", report: Callable[[], None]) -> None:
     """
     groups: dict[tuple, list[_Job]] = {}
     for job in jobs:
+        check_limits(job.network.config, job.plan.steps)
         spec = make_spec(job.plan, job.network.dtype)
         groups.setdefault((spec, tuple(job.plan.widths.tolist()), job.config.epochs), []).append(job)
     for (spec, _, _), members in groups.items():
@@ -59,6 +60,7 @@ def train(jobs: "Sequence[_Job]", report: Callable[[], None]) -> None:
 
 def predict(network: "Network", plan: Plan, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """The network's outputs (N, m) for checked inputs x (N, T, F)."""
+    check_limits(network.config, plan.steps)
     spec = make_spec(plan, network.dtype)
     compiled = kernels.make_kernels(spec)
     blocks = min(-(-x.shape[0] // CHUNK_ROWS), 2 * _multiprocessors())
@@ -76,14 +78,7 @@ def predict(network: "Network", plan: Plan, x: np.ndarray, lengths: np.ndarray) 
 
 
 def make_spec(plan: Plan, dtype: np.dtype) -> Spec:
-    """The kernels' specification of a network.
-
-    Raises
-    ------
-    OptionError
-        The GPU cannot train it.
-    """
-    check_limits(plan.cell == buffers.FEEDFORWARD, plan.hidden_size, plan.steps, plan.features)
+    """What the kernels of a network are compiled for."""
     return Spec(plan.cell, plan.features, plan.hidden_size, plan.bias, plan.squash_output, dtype.itemsize)
 
 
@@ -183,6 +178,8 @@ class Streams:
         """Train some networks, by index, on a block of sequences each; their outcomes, and the sequences' errors."""
         first = self.networks[0]
         plans = {network: self.networks[network]._plan(data.x.shape[1]) for network, data in blocks.items()}
+        for plan in plans.values():
+            check_limits(first.config, plan.steps)
         table, data = _lay_out([(plans[network], block, None) for network, block in blocks.items()])
         longest = max(self.recent.shape[1], *(block.x.shape[0] for block in blocks.values()))
         histories = np.zeros((len(self.networks), 2, longest))

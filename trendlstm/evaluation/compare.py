@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..atomic import replace_file
 from ..config import COMPARED, INITS, MATCHES, NetworkConfig, TrainConfig
-from ..cuda import describe_device
+from ..cuda import check_limits, describe_device
 from ..data.windows import Windows, make_windows
 from ..errors import OptionError
 from ..forecasting import Forecaster
@@ -250,11 +250,14 @@ def prepare(config: TrainConfig, baselines: Sequence[str], match: str, prices: p
             "is nothing to forget."
         )
     window, network = config.window, config.network
-    windows = make_windows(prices, window.lag, window.horizon, window.features, window.scaling, window.split)
     cells = {
         cell: replace(network, cell=cell, hidden_size=_hidden_size(network, cell, match))
         for cell in ("lstm", "rnn", "lstm1997", *(["ann"] if "ann" in baselines else []))
     }
+    if config.device == "cuda":
+        for one in cells.values():
+            check_limits(one, window.lag)
+    windows = make_windows(prices, window.lag, window.horizon, window.features, window.scaling, window.split)
     # the slowest to train first, so that no thread is left with one at the end
     settings = {
         **{
