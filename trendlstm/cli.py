@@ -582,7 +582,7 @@ def compare(
     config = _train_config(ticker, {**options, "cell": "lstm"})
     from . import runs
     from .evaluation import compare as comparing
-    from .gradients import is_compiled
+    from .kernels.compile import has_compiled
 
     folder = runs.RunFolder(out, f"compare-{config.data.ticker}")
     comparison = comparing.prepare(config, baselines, match, _load_prices(config.data))
@@ -590,7 +590,7 @@ def compare(
     console.print(report.comparison_sentence(comparison))
     console.print(report.device_sentence(options["device"], config.device))
     console.print()
-    if not is_compiled():
+    if not has_compiled("gradients"):
         console.notice("Compiling the kernels for this machine: once, some 10 to 30 seconds.")
     with folder:
         with console.progress("Gradients before training", 1) as bar:
@@ -644,6 +644,7 @@ def reproduce(
     from .experiments import report as say
     from .experiments import tasks
     from .experiments import trials as learning
+    from .kernels.compile import has_compiled
 
     chosen = tasks.make_task(task, length, variant)
     biases = [bias if bias == "chrono" else int(bias) for bias in forget_biases]
@@ -657,7 +658,7 @@ def reproduce(
     console.print(say.task_sentences(chosen))
     console.print(report.device_sentence(device, used))
     console.print()
-    if not learning.is_compiled():
+    if used == "cpu" and not has_compiled("stream"):
         console.notice("Compiling the kernels for this machine: once, some 10 seconds.")
     start = time.perf_counter()
     with folder:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from .errors import OptionError
 from .kernels import buffers
-from .kernels.compile import cache_folder
 from .kernels.gradient_flow import bptt_by_lag, jacobian_norms
 from .network import Network
 from .threads import run_together, thread_count
@@ -57,11 +56,6 @@ class GradientFlow:
 
 
 QUANTITIES = tuple(field.name for field in fields(GradientFlow))
-
-
-def is_compiled() -> bool:
-    """Whether this machine's cache holds the compiled measurement; if not, the first takes some seconds more."""
-    return any(cache_folder().rglob("gradient_flow.bptt_by_lag*.nbc"))
 
 
 def half_life(values: FloatArray) -> int | None:

@@ -12,7 +12,7 @@ from ..config import FitConfig, NetworkConfig
 from ..cuda import choose_device, load_driver
 from ..errors import OptionError
 from ..kernels import buffers, stream
-from ..kernels.compile import cache_folder
+from ..kernels.compile import note_compiled
 from ..kernels.fit import Data
 from ..kernels.gang import COUNTERS, STOP
 from ..network import Network
@@ -95,11 +95,6 @@ class Trial:
     curve: np.ndarray
     parameters: int
     seconds: float
-
-
-def is_compiled() -> bool:
-    """Whether this machine's cache holds the compiled training; if not, the first trial takes some seconds more."""
-    return any(cache_folder().rglob("stream.stream_worker*.nbc"))
 
 
 class Progress(NamedTuple):
@@ -189,6 +184,7 @@ def run_trials(
         report()
         return [job.trial for job in jobs if job.trial]
     run_together(run_remaining, [()] * min(thread_count(n_threads), len(jobs)), report, stop_all)
+    note_compiled("stream")
     report()
     return [job.trial for job in jobs if job.trial]
 

@@ -83,14 +83,14 @@ _cleaning = threading.Lock()
 _cleaned: list[Exception] = []  # why the cache was thrown away, once at most in a process
 
 
-def has_compiled(dtype: str) -> bool:
-    """Whether this machine's cache holds the compiled kernels of this version for a dtype."""
-    return (_CACHE_FOLDER / f"compiled-{dtype}").exists()
+def has_compiled(what: str) -> bool:
+    """Whether this machine's cache holds the compiled kernels of some work, as `note_compiled` has called it."""
+    return (_CACHE_FOLDER / f"compiled-{what}").exists()
 
 
-def note_compiled(dtype: str) -> None:
-    """Remember in the cache that all kernels of a dtype are there."""
-    (_CACHE_FOLDER / f"compiled-{dtype}").touch()
+def note_compiled(what: str) -> None:
+    """Remember in the cache that all kernels of some work are there: a fit in "float32", a "stream", ..."""
+    (_CACHE_FOLDER / f"compiled-{what}").touch()
 
 
 def _compile(function: Callable, **options: Any) -> Callable:
