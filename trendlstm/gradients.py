@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .errors import OptionError
 from .kernels import buffers
+from .kernels.compile import note_compiled
 from .kernels.gradient_flow import bptt_by_lag, jacobian_norms
 from .network import Network
 from .threads import run_together, thread_count
@@ -150,6 +151,7 @@ def gradient_flows(
             progress(done / total)
 
     run_together(work, [()] * thread_count(n_threads), report, stop)
+    note_compiled("gradients")
     report()
     return [job.result() for job in jobs]
 
