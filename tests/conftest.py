@@ -2,5 +2,13 @@
 
 import os
 
+import pytest
+
 # NumPy's matrix products in the reference are small: threads only make them slower, and other tests with them.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def own_cache(monkeypatch, tmp_path):
+    """An empty cache folder for this test alone."""
+    monkeypatch.setenv("TRENDLSTM_CACHE_DIR", str(tmp_path / "cache"))

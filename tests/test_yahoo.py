@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 import warnings
 from pathlib import Path
 
@@ -390,3 +391,7 @@ def test_four_processes_fetch_one_ticker_at_once(server, tmp_path):
     assert len({line for out, _ in outputs for line in out.split()}) == 1
     assert len(load_prices("MSFT", years=2, source="cache"))
     assert sorted(path.name for path in cache.prices_path("MSFT").parent.iterdir()) == ["MSFT.csv.gz"]
+
+
+def test_pauses_are_real_by_default():
+    assert yahoo.sleep is time.sleep and yahoo.clock is time.monotonic and yahoo.RETRY_SECONDS == 60

@@ -16,7 +16,7 @@ import platformdirs
 
 from trendlstm.atomic import replace_file
 from trendlstm.data.calendar import utc_now
-from trendlstm.data.prices import PriceSet, rows_sha256
+from trendlstm.data.prices import SourcePrices, rows_sha256
 from trendlstm.errors import DataError
 
 _SUFFIX = ".csv.gz"
@@ -34,14 +34,14 @@ def prices_path(ticker: str) -> Path:
     return cache_root() / "prices" / f"{ticker}{_SUFFIX}"
 
 
-def write_cache(ticker: str, prices: PriceSet) -> Path:
+def write_cache(ticker: str, prices: SourcePrices) -> Path:
     """Store one fetch, in place of an earlier one.
 
     Parameters
     ----------
     ticker : str
         In upper case.
-    prices : PriceSet
+    prices : SourcePrices
         As fetched, not yet cut to a number of years.
 
     Returns
@@ -75,7 +75,7 @@ def write_cache(ticker: str, prices: PriceSet) -> Path:
     return path
 
 
-def read_cache(ticker: str) -> PriceSet | None:
+def read_cache(ticker: str) -> SourcePrices | None:
     """Read a ticker's cache file.
 
     Parameters
@@ -85,7 +85,7 @@ def read_cache(ticker: str) -> PriceSet | None:
 
     Returns
     -------
-    PriceSet or None
+    SourcePrices or None
         None where there is no file.
 
     Raises
@@ -100,7 +100,7 @@ def read_cache(ticker: str) -> PriceSet | None:
         if header["ticker"] != ticker:
             raise ValueError(f"it holds {header['ticker']}")
         fields = {name: header[name] for name in _HEADER}
-        return PriceSet(frame=frame, source="cache", **{**fields, "notices": tuple(fields["notices"])})
+        return SourcePrices(frame=frame, source="cache", **{**fields, "notices": tuple(fields["notices"])})
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
@@ -125,7 +125,7 @@ def _read(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     return header, frame
 
 
-def is_fresh(prices: PriceSet) -> bool:
+def is_fresh(prices: SourcePrices) -> bool:
     """Whether cached prices still end with the last complete session of their exchange."""
     return prices.fresh_until is not None and utc_now() < pd.Timestamp(prices.fresh_until)
 

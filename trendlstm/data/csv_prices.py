@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trendlstm.data.prices import COLUMNS, PriceSet, adjust, clean_prices
+from trendlstm.data.prices import COLUMNS, SourcePrices, adjust, clean_prices
 from trendlstm.errors import DataError
 
 # Header names in lower case without <>, $ and outer blanks; Nasdaq writes Close/Last, Stooq's bulk files VOL.
@@ -31,7 +31,7 @@ _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _HTML = ("<!doctype", "<html", "<head", "<body", "<?xml", "<div", "<script")
 
 
-def read_csv_prices(path: str | Path, calendar: str) -> PriceSet:
+def read_csv_prices(path: str | Path, calendar: str) -> SourcePrices:
     """Read prices from a CSV file.
 
     Parameters
@@ -46,7 +46,7 @@ def read_csv_prices(path: str | Path, calendar: str) -> PriceSet:
 
     Returns
     -------
-    PriceSet
+    SourcePrices
         All rows of the file, checked; `adjusted` says whether there was an Adj Close.
 
     Raises
@@ -69,7 +69,9 @@ def read_csv_prices(path: str | Path, calendar: str) -> PriceSet:
     if adjusted:
         frame = adjust(frame)
         notices.append(f"{path}: Open, High, Low and Close were scaled by Adj Close / Close.")
-    return PriceSet(frame=frame, source="csv", calendar=calendar, adjusted=adjusted, notices=tuple(notices))
+    return SourcePrices(
+        frame=frame, source="csv", calendar=calendar, adjusted=adjusted, notices=tuple(notices)
+    )
 
 
 def _text(path: Path) -> str:

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,8 @@ TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
-class PriceSet:
-    """Checked prices and where they came from.
+class SourcePrices:
+    """What one source gave: all its rows, checked.
 
     Attributes
     ----------
@@ -49,6 +50,71 @@ class PriceSet:
     fetched_at: str | None = None
     fresh_until: str | None = None
     notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where prices came from, and which rows they are.
+
+    Attributes
+    ----------
+    ticker : str
+        In upper case; for prices from a file only a label.
+    source : {"yahoo", "cache", "sample", "csv"}
+        Where the rows were read.
+    requested_source : {"auto", "yahoo", "cache", "sample", "csv"}
+        What was asked for.
+    csv : str or None
+        The file.
+    exchange : str or None
+        Yahoo's code of the exchange.
+    calendar : str
+        Name of the trading calendar that dates forecasts.
+    adjusted : bool
+        Whether prices are adjusted for dividends and splits.
+    start, end : str
+        First and last date (ISO) of the rows.
+    rows : int
+    fetched_at : str or None
+        ISO time (UTC) of the fetch.
+    sha256 : str
+        Hash of the rows, see `rows_sha256`.
+    notices : tuple of str
+        What was said about the prices, one sentence each.
+    """
+
+    ticker: str
+    source: str
+    requested_source: str
+    csv: str | None
+    exchange: str | None
+    calendar: str
+    adjusted: bool
+    start: str
+    end: str
+    rows: int
+    fetched_at: str | None
+    sha256: str
+    notices: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields as JSON-able values, in the order above."""
+        return {**asdict(self), "notices": list(self.notices)}
+
+
+@dataclass(frozen=True)
+class PriceSet:
+    """The prices of one run and where they came from.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        Columns among Open, High, Low, Close, Volume (float64, Close always), strictly ascending tz-naive index `Date`.
+    provenance : Provenance
+    """
+
+    frame: pd.DataFrame
+    provenance: Provenance
 
 
 def adjust(frame: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from trendlstm.config import SOURCES
 from trendlstm.data import calendar as calendars
 from trendlstm.data.cache import is_fresh, read_cache, write_cache
 from trendlstm.data.csv_prices import read_csv_prices
-from trendlstm.data.prices import PriceSet, clean_prices, gap_notice, rows_sha256
+from trendlstm.data.prices import PriceSet, Provenance, SourcePrices, clean_prices, gap_notice, rows_sha256
 from trendlstm.data.yahoo import fetch_yahoo
 from trendlstm.errors import DataError, OptionError, SourceError
 
@@ -51,9 +51,8 @@ def load_prices(
     -------
     pandas.DataFrame
         Columns among Open, High, Low, Close, Volume (float64; Close always), strictly ascending tz-naive
-        DatetimeIndex named Date. ``attrs["provenance"]`` is a JSON-able dict: ticker, source (yahoo, cache, sample
-        or csv), requested_source, csv, exchange, calendar, adjusted, start, end, rows, fetched_at, sha256 (of the
-        rows, see `trendlstm.data.prices.rows_sha256`) and notices (sentences that were also logged as warnings).
+        DatetimeIndex named Date. ``attrs["provenance"]`` is a JSON-able dict of the fields of
+        `trendlstm.data.prices.Provenance`; its notices were also logged as warnings.
 
     Raises
     ------
@@ -63,6 +62,22 @@ def load_prices(
         The source has no prices of this ticker.
     DataError
         The prices or the file are refused.
+    """
+    found = find_prices(ticker, years, source, csv, calendar)
+    found.frame.attrs["provenance"] = found.provenance.to_dict()
+    return found.frame
+
+
+def find_prices(
+    ticker: str = "MSFT",
+    years: float = 4,
+    source: str = "auto",
+    csv: str | Path | None = None,
+    calendar: str | None = None,
+) -> PriceSet:
+    """Find prices as `load_prices` does, and return them with their provenance on a type of its own.
+
+    Parameters, sources and errors are those of `load_prices`. Notices are logged as warnings.
     """
     ticker = check_ticker(ticker)
     years = check_years(years)
@@ -108,22 +123,22 @@ def load_prices(
     for notice in notices:
         logger.warning("%s", notice)
 
-    frame.attrs["provenance"] = {
-        "ticker": ticker,
-        "source": found.source,
-        "requested_source": "csv" if csv is not None else source,
-        "csv": None if csv is None else str(csv),
-        "exchange": found.exchange,
-        "calendar": calendar,
-        "adjusted": found.adjusted,
-        "start": start,
-        "end": end,
-        "rows": len(frame),
-        "fetched_at": found.fetched_at,
-        "sha256": rows_sha256(frame),
-        "notices": notices,
-    }
-    return frame
+    provenance = Provenance(
+        ticker=ticker,
+        source=found.source,
+        requested_source="csv" if csv is not None else source,
+        csv=None if csv is None else str(csv),
+        exchange=found.exchange,
+        calendar=calendar,
+        adjusted=found.adjusted,
+        start=start,
+        end=end,
+        rows=len(frame),
+        fetched_at=found.fetched_at,
+        sha256=rows_sha256(frame),
+        notices=tuple(notices),
+    )
+    return PriceSet(frame, provenance)
 
 
 def check_ticker(ticker: str) -> str:
@@ -168,7 +183,7 @@ def sample_tickers() -> tuple[str, ...]:
     return tuple(sorted({line.split(",", 1)[0] for line in _sample_text().splitlines()[1:]}))
 
 
-def read_sample(ticker: str) -> PriceSet:
+def read_sample(ticker: str) -> SourcePrices:
     """Read a ticker's prices from the packaged sample; `sample.md` beside it says what they are.
 
     Raises
@@ -183,7 +198,7 @@ def read_sample(ticker: str) -> PriceSet:
     table = io.StringIO("\n".join([header, *ours]))
     frame = pd.read_csv(table, index_col="Date", parse_dates=["Date"], date_format="%Y-%m-%d")
     frame, _ = clean_prices(frame, f"The packaged sample of {ticker}")
-    return PriceSet(frame=frame, source="sample", calendar=calendars.DEFAULT_CALENDAR, adjusted=True)
+    return SourcePrices(frame=frame, source="sample", calendar=calendars.DEFAULT_CALENDAR, adjusted=True)
 
 
 def _sample_text() -> str:
@@ -191,7 +206,7 @@ def _sample_text() -> str:
     return gzip.decompress(packed).decode()
 
 
-def _auto(ticker: str, years: float, notices: list[str]) -> tuple[PriceSet, str]:
+def _auto(ticker: str, years: float, notices: list[str]) -> tuple[SourcePrices, str]:
     """Prices by the order of `auto`, and why it was not a fresh cache or Yahoo (empty if it was)."""
     try:
         cached = read_cache(ticker)
@@ -214,7 +229,7 @@ def _auto(ticker: str, years: float, notices: list[str]) -> tuple[PriceSet, str]
             ) from error
 
 
-def _covers(cached: PriceSet, years: float) -> bool:
+def _covers(cached: SourcePrices, years: float) -> bool:
     """Whether the cached fetch asked far enough back; the ticker may be younger."""
     start = calendars.years_before(cached.frame.index[-1], years)
     return cached.asked_from is not None and pd.Timestamp(cached.asked_from) <= start
@@ -222,7 +237,7 @@ def _covers(cached: PriceSet, years: float) -> bool:
 
 def _fetch(
     ticker: str, years: float, notices: list[str], since: pd.Timestamp | None = None, patient: bool = True
-) -> PriceSet:
+) -> SourcePrices:
     """Ask Yahoo and keep the answer in the cache."""
     fetched = fetch_yahoo(ticker, years, since, patient)
     if fetched.fresh_until is None:
@@ -237,7 +252,7 @@ def _fetch(
     return fetched
 
 
-def _cached(ticker: str) -> PriceSet:
+def _cached(ticker: str) -> SourcePrices:
     cached = read_cache(ticker)
     if cached is None:
         raise SourceError(f"The cache has no prices of {ticker}; fetch them with the source yahoo or auto.")

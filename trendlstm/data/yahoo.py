@@ -15,7 +15,7 @@ import pandas as pd
 
 from trendlstm.data import calendar as calendars
 from trendlstm.data.cache import cache_root
-from trendlstm.data.prices import PriceSet, adjust, clean_prices
+from trendlstm.data.prices import SourcePrices, adjust, clean_prices
 from trendlstm.errors import SourceError
 
 RETRY_SECONDS = 60.0
@@ -40,7 +40,7 @@ class FaultError(Exception):
 
 def fetch_yahoo(
     ticker: str, years: float, since: pd.Timestamp | None = None, patient: bool = True
-) -> PriceSet:
+) -> SourcePrices:
     """Fetch a ticker's daily prices up to the last complete session of its exchange.
 
     yfinance is asked for unadjusted prices and the adjustment is made here, as yfinance would: where Yahoo leaves
@@ -59,7 +59,7 @@ def fetch_yahoo(
 
     Returns
     -------
-    PriceSet
+    SourcePrices
         All rows of the answer, adjusted for dividends and splits and checked.
 
     Raises
@@ -94,7 +94,7 @@ def fetch_yahoo(
         )
     newest = frame.index[-1]
     fresh_until = calendars.next_close(calendar, complete) + SETTLING if newest == complete else None
-    return PriceSet(
+    return SourcePrices(
         frame=frame,
         source="yahoo",
         calendar=calendar,
