@@ -30,18 +30,19 @@ def problem(N=45, T=6, F=2, m=1, seed=0):
     return x, x[:, -1, :1] - 0.5 * x[:, 0, :1] + 0.3 * rng.normal(size=(N, m))
 
 
-def network(cell="lstm", dtype="float64", T=6, F=2, H=8, dense=(5,), **options):
+def network(cell="lstm", dtype="float64", T=6, F=2, H=8, dense=(5,), m=1, **options):
     """A network whose biases are not 0 either."""
     net = tl.Network(
         input_size=F,
         hidden_size=H,
         dense=dense,
+        output_size=m,
         cell=cell,
         dtype=dtype,
         lag=T if cell == "ann" else None,
         **options,
     )
-    net.load_state_dict(naive.random_params(np.random.default_rng(42), cell, T, F, H, dense))
+    net.load_state_dict(naive.random_params(np.random.default_rng(42), cell, T, F, H, dense, m))
     return net
 
 
@@ -81,9 +82,9 @@ def press_ctrl_c():
 )
 @pytest.mark.parametrize("cell", CELLS)
 def test_adam_steps_are_the_references(cell, options):
-    """Twelve steps: four epochs of minibatches of 20, 20 and 5."""
-    x, y = problem()
-    net = network(cell, seed=11)
+    """Twelve steps: four epochs of minibatches of 20, 20 and 5; three outputs, over which a loss is the mean too."""
+    x, y = problem(m=3)
+    net = network(cell, m=3, seed=11)
     start = reference(net)
     settings = {"epochs": 4, "batch_size": 20, "learning_rate": 0.01, "seed": 11} | options
     history = net.fit(x, y, **({"epochs": 4, "batch_size": 20, "learning_rate": 0.01} | options))
@@ -188,16 +189,17 @@ def test_seed_defaults_to_the_networks():
 # ----------------------------------------------------------------------------------------------- best weights
 
 
-def overfitting():
+def overfitting(m=1):
     """Thirty samples of noise, and others of the same noise to be wrong about."""
     rng = np.random.default_rng(3)
-    x, y = rng.normal(size=(60, 6, 2)), rng.normal(size=(60, 1))
+    x, y = rng.normal(size=(60, 6, 2)), rng.normal(size=(60, m))
     return (x[:30], y[:30]), (x[30:], y[30:])
 
 
-def test_best_validation_weights_are_restored():
-    (x, y), validation = overfitting()
-    net = network()
+@pytest.mark.parametrize("m", [1, 3])
+def test_best_validation_weights_are_restored(m):
+    (x, y), validation = overfitting(m)
+    net = network(m=m)
     after_epoch, losses = naive.fit(reference(net), x, y, epochs=40, batch_size=10, learning_rate=0.02)
     validation_losses = [
         naive.mse(naive.predict(params, validation[0]), validation[1]) for params in after_epoch
