@@ -20,13 +20,17 @@ from click.testing import CliRunner
 from walks import random_walk, trained
 from yahoo_server import redirect_yfinance, serve
 
-from trendlstm import cli, doctor, pipeline, plots, report
+from trendlstm import cli
+from trendlstm.cli import common
 from trendlstm.config import TrainConfig
-from trendlstm.console import Console
 from trendlstm.data import cache as price_cache
 from trendlstm.data import calendar as calendars
 from trendlstm.data import yahoo
 from trendlstm.data.windows import Scaler, make_windows
+from trendlstm.output import doctor
+from trendlstm.output import train as report
+from trendlstm.output.console import Console
+from trendlstm.workflows import train as pipeline
 
 ROOT = Path(__file__).parents[1]
 SMALL = "--hidden 3 --dense none --lag 4 --epochs 3 --threads 2"
@@ -215,7 +219,7 @@ def test_what_the_options_mean_is_what_is_trained():
     context = cli.main.commands["train"].make_context("train", [])
     defaults = {name: context.params.pop(name) for name in ("ticker", "out", "no_plot", "as_json", "quiet")}
     assert not any(defaults.values())
-    config = cli._train_config(None, context.params).to_dict()
+    config = common.train_config(None, context.params).to_dict()
     expected = TrainConfig().to_dict()
     expected["network"]["lag"] = expected["window"]["lag"]
     assert config == expected
@@ -227,7 +231,7 @@ def test_what_the_options_mean_is_what_is_trained():
     )
     context = cli.main.commands["train"].make_context("train", line.split())
     context.params.pop("ticker")
-    assert cli._train_config("ibm", context.params).to_dict() == {
+    assert common.train_config("ibm", context.params).to_dict() == {
         "data": {"ticker": "IBM", "years": 2.5, "source": "cache", "csv": None, "calendar": "XLON"},
         "window": {"lag": 7, "horizon": 2, "features": ["Volume", "Close"], "scaling": "minmax",
                    "split": [0.5, 0.25, 0.25]},
@@ -403,7 +407,7 @@ def test_bad_csv_files(tmp_path, content, message):
 
 
 def test_an_existing_folder_is_never_overwritten(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "_load_prices", lambda data: pytest.fail("refused before anything is fetched"))
+    monkeypatch.setattr(train_command, "load_prices", lambda data: pytest.fail("refused before anything is fetched"))
     (tmp_path / "file").write_text("mine")
     assert f"{tmp_path} exists already" in error_of(f"train {SAMPLE} --out {tmp_path}", 2)
     assert "exists already" in error_of(f"train {SAMPLE} --out {tmp_path / 'file'}", 2)
@@ -437,7 +441,7 @@ def test_a_failure_after_training_leaves_no_half_a_run(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device", "predictions.png")
 
-    monkeypatch.setattr(cli, "_draw", fail)
+    monkeypatch.setattr(train_command, "_draw", fail)
     assert (
         error_of(f"train {SAMPLE} --out {tmp_path / 'run'}", 1) == "No space left on device: predictions.png."
     )
@@ -466,7 +470,7 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
 )
 def test_the_picture_says_what_it_shows(tmp_path, monkeypatch, options, title):
     told = {}
-    monkeypatch.setattr(plots, "plot_predictions", lambda *_, **words: told.update(words))
+    monkeypatch.setattr("trendlstm.output.plots.train.plot_predictions", lambda *_, **words: told.update(words))
     run(f"train {SAMPLE} {options} --out {tmp_path / 'run'}")
     assert told["title"] == f"MSFT: {title}"
     assert "epoch chosen by validation" in told["subtitle"] and "2012-03-01 to 2013-03-01" in told["subtitle"]
@@ -504,7 +508,7 @@ def interrupted(tmp_path, fit, epoch, *options):
                 if len(fits) == {fit} and progress.epoch >= {epoch}:
                     os.kill(os.getpid(), signal.SIGINT)
             return update
-        cli._show_on = show_on
+        common.show_on = show_on
         cli.main(sys.argv[1:], prog_name="trendlstm")
         """,
         *shlex.split(f"train {SAMPLE} --no-plot --out"), tmp_path / "run", *options,
@@ -521,7 +525,7 @@ def test_ctrl_c_during_training_keeps_the_best_weights_so_far(tmp_path):
     assert found == {"model.safetensors", "run.json", "history.csv"}
     document = json.loads((tmp_path / "run" / "run.json").read_text())
     assert document["status"] == "interrupted" and document["fits"][0]["epochs_run"] >= 1
-    from trendlstm import runs
+    from trendlstm.output import runs
 
     trained, untrained = (
         network.state_dict()["recurrent.weight_hh"]
@@ -549,7 +553,7 @@ def test_ctrl_c_elsewhere_ends_with_130_and_leaves_nothing(tmp_path, monkeypatch
     def interrupt(data):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_load_prices", interrupt)
+    monkeypatch.setattr(train_command, "load_prices", interrupt)
     assert error_of(f"train {SAMPLE} --out {tmp_path / 'run'}", 130) == "Interrupted."
     assert list(tmp_path.iterdir()) == []
 
@@ -773,11 +777,11 @@ def test_doctor_says_honestly_that_yahoo_does_not_answer(monkeypatch, cache):
 
 
 def test_doctor_names_the_gpu_or_says_what_is_missing(monkeypatch):
-    monkeypatch.setattr("trendlstm.cuda.find_spec", lambda name: None)
+    monkeypatch.setattr("trendlstm.nn.device.find_spec", lambda name: None)
     assert doctor._gpu() == (
         "none is used: device 'cuda' needs the GPU's compiler: pip install 'trendlstm[cuda]'."
     )
-    monkeypatch.setattr("trendlstm.cuda.device_name", lambda: "H100")
+    monkeypatch.setattr("trendlstm.nn.device.device_name", lambda: "H100")
     monkeypatch.setattr(doctor, "version", lambda name: "1.0")
     assert doctor._gpu() == "H100, with numba-cuda 1.0; used where --device cuda asks for it"
 

@@ -13,15 +13,17 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from walks import random_walk, small_config, trained
 
-from trendlstm import cli, plots, report
+from trendlstm import cli
 from trendlstm.config import COMPARED
-from trendlstm.console import Console
 from trendlstm.errors import OptionError
 from trendlstm.evaluation import compare as comparing
 from trendlstm.evaluation.baselines import ridge
-from trendlstm.evaluation.compare import LagProfile, profile
 from trendlstm.evaluation.significance import TestResult, diebold_mariano
-from trendlstm.gradients import half_life, ratio
+from trendlstm.nn.gradient_flow import half_life, ratio
+from trendlstm.output import compare as report
+from trendlstm.output.console import Console
+from trendlstm.output.plots import compare as plots
+from trendlstm.workflows.compare import LagProfile, profile
 
 KINDS = [
     "LSTM, forget bias 0", "LSTM, forget bias 1", "LSTM, chrono", "LSTM 1997", "RNN, uniform", "RNN, glorot",
@@ -221,7 +223,7 @@ def set_shares(comparison, state, **shares):
 
 def test_conclusions_follow_the_numbers():
     comparison = compared(("rnn", "ridge"), seeds=2)
-    assert comparison.conclusions == comparing.conclusions(comparison)
+    assert report.conclusions(comparison) == report.conclusions(comparison)
 
     # accuracy
     def assess(name, rmse, p_value, lstm_p):
@@ -239,14 +241,14 @@ def test_conclusions_follow_the_numbers():
     assess("rnn", 1.1, 0.7, 0.3)
     assess("ridge", 1.2, 0.7, 0.3)
     assess("persistence", 1.0, None, 0.2)
-    first = comparing.conclusions(comparison)[0]
+    first = report.conclusions(comparison)[0]
     assert "LSTM has the smallest one-step RMSE, 0.9 (RNN 1.1, ridge 1.2, persistence 1)" in first
     assert "no model beats persistence" in first and "the LSTM beats none of the others" in first
     assess("lstm", 0.9, 0.01, None)
     assess("rnn", 0.8, 0.001, 0.9)
     assess("ridge", 1.2, 0.9, 0.01)
     assess("persistence", 1.0, None, 0.01)
-    first = comparing.conclusions(comparison)[0]
+    first = report.conclusions(comparison)[0]
     assert "RNN has the smallest one-step RMSE, 0.8 (LSTM 0.9, ridge 1.2, persistence 1)" in first
     assert "LSTM and RNN beat persistence" in first and "the LSTM beats ridge and persistence" in first
 
@@ -254,7 +256,7 @@ def test_conclusions_follow_the_numbers():
     set_shares(
         comparison, "initial", rnn_uniform=1e-9, lstm_chrono=0.1, rnn_orthogonal=0.02, lstm_forget_bias_1=0.01
     )
-    second = comparing.conclusions(comparison)[1]
+    second = report.conclusions(comparison)[1]
     assert (
         "1e-09 of what it is" in second
         and "0.1 in the LSTM with chrono biases, as the textbook says" in second
@@ -264,7 +266,7 @@ def test_conclusions_follow_the_numbers():
         in second
     )
     set_shares(comparison, "initial", rnn_uniform=0.3, rnn_orthogonal=0.001)
-    second = comparing.conclusions(comparison)[1]
+    second = report.conclusions(comparison)[1]
     assert "not what the textbook says" in second
     assert "and the RNN with orthogonal weights (0.001) forgets more than the LSTM" in second
 
@@ -274,7 +276,7 @@ def test_conclusions_follow_the_numbers():
     set_shares(comparison, "trained", **shares)
     for variant in comparison.recurrent:
         variant.test_rmse = 1.0 if variant.name == "RNN, glorot" else 2.0
-    third = comparing.conclusions(comparison)[2]
+    third = report.conclusions(comparison)[2]
     assert (
         "from 0.01 to 0.4 in the LSTM with forget bias 1 and from 0.001 to 0.2 in the RNN with orthogonal"
         in third
@@ -285,7 +287,7 @@ def test_conclusions_follow_the_numbers():
     )
     assert "the longest memory did not give the best forecast" in third
     set_shares(comparison, "trained", rnn_glorot=0.6)
-    third = comparing.conclusions(comparison)[2]
+    third = report.conclusions(comparison)[2]
     assert "the RNN with glorot weights now keeps most (0.6), and has the smallest test error" in third
     assert "the longest memory gave the best forecast" in third
 
@@ -295,9 +297,9 @@ def test_conclusions_follow_the_numbers():
 
 def drawn(monkeypatch, comparison, folder):
     figures: dict[str, Figure] = {}
-    save = plots._save
+    save = plots.save
     monkeypatch.setattr(
-        plots, "_save", lambda figure, path: (figures.update({path.name: figure}), save(figure, path))
+        plots, "save", lambda figure, path: (figures.update({path.name: figure}), save(figure, path))
     )
     plots.plot_comparison(comparison, folder)
     return figures
@@ -470,7 +472,7 @@ def test_the_steps_of_a_longer_horizon(tmp_path, cases, capsys):
     shown = capsys.readouterr().out
     rows = [line.split() for line in shown.splitlines() if line.startswith(("1 ", "3 ", "   1 ", "   3 "))]
     assert [row[0] for row in rows] == ["1"] * 4 + ["3"] * 4
-    comparing.write_comparison(tmp_path, comparison)
+    report.write_comparison(tmp_path, comparison)
     table = pd.read_csv(tmp_path / "compare.csv")
     assert list(table["step"]) == [1, 2, 3] * 4
     for name, one in comparison.assessments.items():

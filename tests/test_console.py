@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trendlstm.console import Console, jsonable
+from trendlstm.output.console import Console, jsonable
 
 ROOT = Path(__file__).parents[1]
 
@@ -201,7 +201,7 @@ def run_script(script: str, **environment: str) -> subprocess.CompletedProcess[b
 
 def test_output_that_is_not_unicode_does_not_stop_the_command():
     script = (
-        "from trendlstm.console import Console\n"
+        "from trendlstm.output.console import Console\n"
         "c = Console(); c.print('loss · 1'); c.table('', ['price €'], [[1.0]]); c.warning('±')"
     )
     shown = run_script(script, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
@@ -211,7 +211,7 @@ def test_output_that_is_not_unicode_does_not_stop_the_command():
 
 def test_heavy_libraries_wait_until_something_is_shown():
     script = (
-        "import sys; from trendlstm.console import Console; Console()\n"
+        "import sys; from trendlstm.output.console import Console; Console()\n"
         "print([name for name in ('rich', 'numpy', 'pandas', 'matplotlib') if name in sys.modules])"
     )
     assert run_script(script).stdout.strip() == b"[]"
@@ -219,7 +219,7 @@ def test_heavy_libraries_wait_until_something_is_shown():
 
 TRAINING = """
 import logging, sys
-from trendlstm.console import Console
+from trendlstm.output.console import Console
 console = Console(**{flags})
 console.configure_logging()
 with console.progress("Training [1]", 100) as progress:

@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 import trendlstm as tl
-from trendlstm import cli, cuda, report
+from trendlstm import cli
 from trendlstm.errors import OptionError
+from trendlstm.nn import device as cuda
+from trendlstm.output import wording as report
 
 X, Y = np.ones((9, 3, 1)), np.zeros((9, 1))
 

@@ -39,7 +39,7 @@ def test_every_named_function_exists(name):
 def test_every_named_option_exists(option):
     known = {
         name
-        for command in (cli.train, cli.reproduce)
+        for command in map(cli.main.commands.get, ("train", "reproduce"))
         for parameter in command.params
         for name in (*parameter.opts, *parameter.secondary_opts)
     }

@@ -14,14 +14,16 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trendlstm import Network, cli, plots
-from trendlstm.console import Console
+from trendlstm import Network, cli
 from trendlstm.errors import OptionError
-from trendlstm.experiments import ADDING_LENGTHS, CELLS, LONG_LAGS, report, tasks, trials
+from trendlstm.experiments import ADDING_LENGTHS, CELLS, LONG_LAGS, tasks, trials
 from trendlstm.experiments.trials import Model, Trial, make_models, run_trials
 from trendlstm.kernels import buffers, stream
 from trendlstm.kernels.fit import Data
 from trendlstm.kernels.gang import COUNTERS
+from trendlstm.output import reproduce as report
+from trendlstm.output.console import Console
+from trendlstm.output.plots import reproduce as plots
 
 ALL_TASKS = [tasks.adding(100), tasks.temporal_order("6a"), tasks.temporal_order("6b"), tasks.long_lag(50)]
 

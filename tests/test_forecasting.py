@@ -7,7 +7,7 @@ from walks import random_walk, trained
 
 from trendlstm.data.windows import make_windows
 from trendlstm.errors import DataError, OptionError
-from trendlstm.forecasting import error_bands, forecast_table
+from trendlstm.workflows.forecast import error_bands, forecast_table
 
 SCALINGS = ["window", "standard", "minmax", "none"]
 ROUNDING = 1e-7  # relative, in a price: what float32 inputs that differ in their last bit make of it

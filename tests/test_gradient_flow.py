@@ -12,8 +12,8 @@ from naive import assert_close
 
 import trendlstm as tl
 from trendlstm.errors import DataError, OptionError
-from trendlstm.gradients import gradient_flows, half_life, ratio, weight_gradient_terms
-from trendlstm.jsonable import jsonable
+from trendlstm.files import jsonable
+from trendlstm.nn.gradient_flow import gradient_flows, half_life, ratio, weight_gradient_terms
 
 CELLS = ["lstm", "lstm1997", "rnn"]
 

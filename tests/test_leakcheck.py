@@ -7,17 +7,18 @@ import pandas as pd
 import pytest
 from walks import random_walk, small_config
 
-from trendlstm import pipeline
 from trendlstm.data.windows import Scaler, make_windows
 from trendlstm.errors import OptionError
 from trendlstm.evaluation import leakcheck
 from trendlstm.evaluation.leakcheck import MOST_OBSERVATIONS, check_for_leaks
 from trendlstm.evaluation.metrics import lag_check
+from trendlstm.workflows import leakcheck as workflow
+from trendlstm.workflows import train as pipeline
 
 
 def checks_of(prices=None, **settings):
     result = pipeline.prepare(small_config(**settings), random_walk(160) if prices is None else prices)
-    return pipeline.leak_check(result)
+    return workflow.leak_check(result)
 
 
 def leaks(checks):
@@ -187,7 +188,7 @@ def test_without_a_future_there_is_nothing_to_check():
 def test_progress_covers_all_fits():
     result = pipeline.prepare(small_config(seeds=2), random_walk(160))
     told = []
-    pipeline.leak_check(result, told.append)
+    workflow.leak_check(result, told.append)
     epochs = [progress.epoch for progress in told]
     assert epochs == sorted(epochs) and epochs[-1] == MOST_OBSERVATIONS * 2 * 4
     assert {progress.epochs for progress in told} == {MOST_OBSERVATIONS * 2 * 4}

@@ -8,12 +8,12 @@ import pytest
 from walks import random_walk, small_config, trained
 
 import trendlstm as tl
-from trendlstm import pipeline
 from trendlstm.data.windows import Scaler, make_windows
 from trendlstm.evaluation.baselines import BASELINES
 from trendlstm.evaluation.metrics import evaluate, rmse, wilson_interval
 from trendlstm.evaluation.significance import claims_evidence, verdict
-from trendlstm.forecasting import Forecaster
+from trendlstm.workflows import train as pipeline
+from trendlstm.workflows.forecast import Forecaster
 
 SETTINGS = [
     {},

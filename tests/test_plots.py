@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from trendlstm import plots
 from trendlstm.evaluation.metrics import rmse
-from trendlstm.report import decimals
-from trendlstm.training import History
+from trendlstm.nn.training import History
+from trendlstm.output.plots import train as plots
+from trendlstm.output.train import decimals
 
 
 def make_history(epochs: int = 40, seed: int = 0, validation: bool = True, fall: float = 0.3) -> History:

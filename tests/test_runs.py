@@ -15,10 +15,10 @@ import pandas as pd
 import pytest
 from walks import random_walk, trained
 
-from trendlstm import pipeline
-from trendlstm.atomic import replace_file
 from trendlstm.errors import OptionError, RunError
-from trendlstm.runs import RunFolder, load_run, write_run
+from trendlstm.files import replace_file
+from trendlstm.output.runs import RunFolder, load_run, write_run
+from trendlstm.workflows import train as pipeline
 
 ROOT = Path(__file__).parents[1]
 KINDS = [
@@ -261,7 +261,7 @@ def test_sigkill_during_a_save_leaves_the_old_file_or_none(tmp_path, old):
     killed_after_saying_half(
         """
         import sys
-        from trendlstm.atomic import replace_file
+        from trendlstm.files import replace_file
         def write(file):
             file.write(b"ne")
             file.flush()

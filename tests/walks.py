@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from trendlstm import pipeline
 from trendlstm.config import DataConfig, FitConfig, NetworkConfig, TrainConfig, WindowConfig
+from trendlstm.workflows import train as pipeline
 
 
 def random_walk(rows=240, seed=0, start=50.0, sigma=0.015, drift=0.0003):

@@ -1,31 +1,27 @@
 """Stock trends with a small LSTM whose every equation is in the open, and an honest look at what it can do."""
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from trendlstm.version import __version__
+
 if TYPE_CHECKING:
-    from .data.sources import load_prices
-    from .data.windows import make_windows
-    from .gradients import gradient_flow
-    from .network import Network, load
-    from .training import fit_many
+    from trendlstm.data.sources import load_prices
+    from trendlstm.data.windows import make_windows
+    from trendlstm.nn.gradient_flow import gradient_flow
+    from trendlstm.nn.network import Network, load
+    from trendlstm.nn.training import fit_many
 
 _MODULES = {
-    "Network": "network",
-    "fit_many": "training",
-    "gradient_flow": "gradients",
-    "load": "network",
+    "Network": "nn.network",
+    "fit_many": "nn.training",
+    "gradient_flow": "nn.gradient_flow",
+    "load": "nn.network",
     "load_prices": "data.sources",
     "make_windows": "data.windows",
 }
 
 __all__ = ["Network", "__version__", "fit_many", "gradient_flow", "load", "load_prices", "make_windows"]
-
-try:
-    __version__ = version("trendlstm")
-except PackageNotFoundError:  # a source tree that was not installed
-    __version__ = "unknown"
 
 
 def __getattr__(name: str) -> Any:

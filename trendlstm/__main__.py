@@ -1,5 +1,5 @@
 """`python -m trendlstm`, the same as the command `trendlstm`."""
 
-from .cli import main
+from trendlstm.cli.group import main
 
 main(prog_name="trendlstm")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from .errors import OptionError
+from trendlstm.errors import OptionError
 
 CELLS = ("lstm", "lstm1997", "rnn", "ann")
 DTYPES = ("float32", "float64")

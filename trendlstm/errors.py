@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .training import History
+    from trendlstm.nn.training import History
 
 
 class TrendLSTMError(Exception):

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from trendlstm.cuda import device_name
 from trendlstm.errors import OptionError
+from trendlstm.nn.device import device_name
 
 
 def pytest_sessionstart(session):

@@ -7,10 +7,11 @@ from naive import assert_close
 
 import trendlstm as tl
 from trendlstm.config import FitConfig
-from trendlstm.cuda import driver, kernels, shim
+from trendlstm.cuda import kernels, shim
 from trendlstm.errors import FitInterrupted, OptionError, TrainingError
 from trendlstm.kernels.equations import BETA1
-from trendlstm.training import _Job
+from trendlstm.nn import gpu as driver
+from trendlstm.nn.training import _Job
 
 CELLS = ["lstm", "lstm1997", "rnn"]
 RTOL = {"float64": 1e-9, "float32": 1e-4}

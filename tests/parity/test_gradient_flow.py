@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from naive import assert_close
 
 import trendlstm as tl
-from trendlstm.gradients import weight_gradient_terms
+from trendlstm.nn.gradient_flow import weight_gradient_terms
 
 torch.set_num_threads(1)  # shapes this small only wait for each other's threads
 

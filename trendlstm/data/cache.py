@@ -12,21 +12,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import pandas as pd
-import platformdirs
 
-from trendlstm.atomic import replace_file
 from trendlstm.data.calendar import utc_now
 from trendlstm.data.prices import SourcePrices, rows_sha256
 from trendlstm.errors import DataError
+from trendlstm.files import cache_root, replace_file
 
 _SUFFIX = ".csv.gz"
 _HEADER = ("calendar", "adjusted", "exchange", "asked_from", "fetched_at", "fresh_until", "notices")
-
-
-def cache_root() -> Path:
-    """Return the folder of everything that trendlstm caches: TRENDLSTM_CACHE_DIR, or else the user's cache folder."""
-    given = os.environ.get("TRENDLSTM_CACHE_DIR")
-    return Path(given) if given else platformdirs.user_cache_path("trendlstm")
 
 
 def prices_path(ticker: str) -> Path:

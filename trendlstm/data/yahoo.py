@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 
 from trendlstm.data import calendar as calendars
-from trendlstm.data.cache import cache_root
 from trendlstm.data.prices import SourcePrices, adjust, clean_prices
 from trendlstm.errors import SourceError
+from trendlstm.files import cache_root
 
 RETRY_SECONDS = 60.0
 # The closing auction's price reaches Yahoo some minutes after the close; before that its "close" is the last trade.

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import OptionError
-from . import ADDING_LENGTHS, LONG_LAGS, TASKS, TEMPORAL_ORDERS
+from trendlstm.errors import OptionError
+from trendlstm.experiments import ADDING_LENGTHS, LONG_LAGS, TASKS, TEMPORAL_ORDERS
 
 PAPER = "Hochreiter & Schmidhuber 1997, Neural Computation 9(8)"
 STOP_PROBABILITY = 0.1  # of `long_lag`: that the next element is the trigger e

@@ -8,17 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..config import FitConfig, NetworkConfig
-from ..cuda import choose_device, load_driver
-from ..errors import OptionError
-from ..kernels import buffers, stream
-from ..kernels.compile import note_compiled
-from ..kernels.fit import Data
-from ..kernels.gang import COUNTERS, STOP
-from ..network import Network
-from ..threads import run_together, thread_count
-from . import CELLS, MAX_SEQUENCES, TRIALS
-from .tasks import Task
+from trendlstm.config import FitConfig, NetworkConfig
+from trendlstm.errors import OptionError
+from trendlstm.experiments import CELLS, MAX_SEQUENCES, TRIALS
+from trendlstm.experiments.tasks import Task
+from trendlstm.kernels import buffers, stream
+from trendlstm.kernels.compile import note_compiled
+from trendlstm.kernels.fit import Data
+from trendlstm.kernels.gang import COUNTERS, STOP
+from trendlstm.nn.device import choose_device, load_driver
+from trendlstm.nn.network import Network
+from trendlstm.nn.threads import run_together, thread_count
 
 TEST_SEQUENCES = 2560
 CURVE_STEP = 1000  # sequences: between two points of a curve, and what each is the mean of

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .config import FitConfig
-from .cuda import choose_device, load_driver
-from .errors import DataError, FitInterrupted, OptionError, TrainingError
-from .kernels import buffers
-from .kernels import fit as kernel
-from .kernels.compile import note_compiled
-from .kernels.gang import ABANDONED, ASKED, COUNTERS, STOP
-from .network import Network, recurse
-from .threads import run_together, thread_count
+from trendlstm.config import FitConfig
+from trendlstm.errors import DataError, FitInterrupted, OptionError, TrainingError
+from trendlstm.kernels import buffers
+from trendlstm.kernels import fit as kernel
+from trendlstm.kernels.compile import note_compiled
+from trendlstm.kernels.gang import ABANDONED, ASKED, COUNTERS, STOP
+from trendlstm.nn.device import choose_device, load_driver
+from trendlstm.nn.network import Network, recurse
+from trendlstm.nn.threads import run_together, thread_count
 
 Pair = tuple[np.ndarray, np.ndarray]
 

@@ -13,16 +13,15 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from . import __version__
-from .atomic import hidden_beside, replace_file
-from .config import TrainConfig
-from .cuda import describe_device
-from .data.windows import Scaler
-from .errors import OptionError, RunError
-from .forecasting import Forecaster
-from .jsonable import jsonable
-from .network import load_with_extra
-from .pipeline import Result, kept_loss
+from trendlstm.config import TrainConfig
+from trendlstm.data.windows import Scaler
+from trendlstm.errors import OptionError, RunError
+from trendlstm.files import hidden_beside, jsonable, write_csv, write_json
+from trendlstm.nn.device import describe_device
+from trendlstm.nn.network import load_with_extra
+from trendlstm.version import __version__
+from trendlstm.workflows.forecast import Forecaster
+from trendlstm.workflows.train import Result, kept_loss
 
 _LIBRARIES = ("numpy", "numba", "pandas", "yfinance", "exchange_calendars")
 
@@ -97,14 +96,13 @@ def write_run(folder: Path, result: Result, status: str = "finished") -> dict[st
     if result.final is not None:
         _write_weights(folder, "final", result.final, result.config)
     if result.histories:
-        _write_csv(folder / "history.csv", _history_table(result))
+        write_csv(folder / "history.csv", _history_table(result))
     if len(result.predictions):
-        _write_csv(folder / "predictions.csv", result.predictions)
+        write_csv(folder / "predictions.csv", result.predictions)
     if len(result.forecast):
-        _write_csv(folder / "forecast.csv", result.forecast)
+        write_csv(folder / "forecast.csv", result.forecast)
     document = jsonable({"status": status, **_describe(result)})
-    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-    replace_file(folder / "run.json", lambda file: file.write(text.encode()))
+    write_json(folder / "run.json", document)
     return document
 
 
@@ -243,8 +241,3 @@ def _history_table(result: Result) -> pd.DataFrame:
             )
         )
     return pd.concat(parts, ignore_index=True)
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    text = table.to_csv(index=False, date_format="%Y-%m-%d", lineterminator="\n")
-    replace_file(path, lambda file: file.write(text.encode()))

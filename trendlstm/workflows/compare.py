@@ -3,50 +3,31 @@
 Filled from top to bottom: `prepare`, `measure_gradients`, `train`, `measure_gradients` again, `assess`.
 """
 
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .. import __version__
-from ..atomic import replace_file
-from ..config import COMPARED, INITS, MATCHES, NetworkConfig, TrainConfig
-from ..cuda import check_limits, describe_device
-from ..data.windows import Windows, make_windows
-from ..errors import OptionError
-from ..forecasting import Forecaster
-from ..gradients import QUANTITIES, GradientFlow, gradient_flows, half_life, ratio
-from ..jsonable import jsonable
-from ..network import Network
-from ..training import History, Progress, fit_many
-from .baselines import persistence, ridge
-from .metrics import StepMetrics, evaluate
-from .significance import LEVEL, TestResult, claims_evidence, diebold_mariano
+from trendlstm.config import COMPARED, INITS, MATCHES, NetworkConfig, TrainConfig
+from trendlstm.data.windows import Windows, make_windows
+from trendlstm.errors import OptionError
+from trendlstm.evaluation.baselines import persistence, ridge
+from trendlstm.evaluation.metrics import StepMetrics, evaluate
+from trendlstm.evaluation.significance import TestResult, diebold_mariano
+from trendlstm.nn.device import check_limits
+from trendlstm.nn.gradient_flow import GradientFlow, gradient_flows, half_life, ratio
+from trendlstm.nn.network import Network
+from trendlstm.nn.training import History, Progress, fit_many
+from trendlstm.workflows.forecast import Forecaster
 
 FloatArray = NDArray[np.float64]
-
 STATES = ("initial", "trained")  # before training, and with the weights that validation chose
-NAMES = {"lstm": "LSTM", "rnn": "RNN", "ann": "ANN", "lstm1997": "LSTM 1997"}
-
 JACOBIAN_SAMPLES = 32  # more of them would take longer than the training
 LEAST_LAG = 3  # of chrono biases
-
-TEXTBOOK_RNN, ORTHOGONAL_RNN = "RNN, uniform", "RNN, orthogonal"
-DEFAULT_LSTM, CHRONO_LSTM = "LSTM, forget bias 1", "LSTM, chrono"
-_PHRASES = {
-    "LSTM, forget bias 0": "the LSTM with forget bias 0",
-    "LSTM, forget bias 1": "the LSTM with forget bias 1",
-    "LSTM, chrono": "the LSTM with chrono biases",
-    "LSTM 1997": "the LSTM of 1997",
-    **{f"RNN, {init}": f"the RNN with {init} weights" for init in INITS},
-}
 
 
 @dataclass(eq=False)
@@ -181,8 +162,6 @@ class Comparison:
         What is compared, by its name on the command line, "lstm" first.
     assessments : dict of str to Assessment
         By the same names.
-    conclusions : list of str
-        Three sentences.
     seconds : dict
         Wall time of each part.
     """
@@ -194,7 +173,6 @@ class Comparison:
     variants: list[Variant]
     models: dict[str, Variant | None]
     assessments: dict[str, Assessment] = field(default_factory=dict)
-    conclusions: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -337,7 +315,7 @@ def train(comparison: Comparison, progress: Callable[[Progress], None] | None = 
 
 
 def assess(comparison: Comparison) -> None:
-    """Measure every model on the test rows and draw the conclusions."""
+    """Measure every model on the test rows."""
     start = time.perf_counter()
     windows = comparison.windows
     test = windows.test
@@ -386,7 +364,6 @@ def assess(comparison: Comparison) -> None:
             [ensemble] if model is None else singles[model.name],
             lstm_better,
         )
-    comparison.conclusions = conclusions(comparison)
     comparison.seconds["assess"] = time.perf_counter() - start
 
 
@@ -412,98 +389,6 @@ def profile(variant: Variant, state: str, quantity: str) -> LagProfile | None:
     )
 
 
-def conclusions(comparison: Comparison) -> list[str]:
-    """Three sentences: who predicts better, who forgets before training, and who afterwards.
-
-    Returns
-    -------
-    list of str
-        Worded by the figures of `comparison` alone.
-    """
-    return [_on_errors(comparison), _before_training(comparison), _after_training(comparison)]
-
-
-def _on_errors(comparison: Comparison) -> str:
-    found = comparison.assessments
-    n = found["lstm"].ensemble[0].n
-    errors = {name: float(np.mean([steps[0].rmse for steps in one.singles])) for name, one in found.items()}
-    best = min(errors, key=lambda name: errors[name])
-    better = [
-        display_name(name)
-        for name, one in found.items()
-        if claims_evidence(one.ensemble[0].skill, one.ensemble[0].diebold_mariano)
-    ]
-    beaten = [
-        display_name(name)
-        for name, one in found.items()
-        if one.lstm_better and one.lstm_better[0].p_value is not None and one.lstm_better[0].p_value < LEVEL
-    ]
-    others = ", ".join(f"{display_name(name)} {error:,.4g}" for name, error in errors.items() if name != best)
-    against = f"{_listed(better)} {'beats' if len(better) == 1 else 'beat'}" if better else "no model beats"
-    versus = _listed(beaten) if beaten else "none of the others"
-    return (
-        f"On {n} test day{'' if n == 1 else 's'} {display_name(best)} has the smallest one-step RMSE, "
-        f"{errors[best]:,.4g} ({others}); by the Diebold-Mariano test (p < {LEVEL}) {against} persistence (tomorrow = "
-        f"today), and the LSTM beats {versus}."
-    )
-
-
-def _before_training(comparison: Comparison) -> str:
-    kept = _ratios(comparison, "initial")
-    textbook, chrono = kept[TEXTBOOK_RNN], kept[CHRONO_LSTM]
-    orthogonal, default = kept[ORTHOGONAL_RNN], kept[DEFAULT_LSTM]
-    return (
-        f"Before training, {comparison.longest_lag} steps back |dL/dh| is {textbook:.2g} of what it is at the last "
-        f"step in the RNN with uniform weights and {chrono:.2g} in the LSTM with chrono biases, "
-        f"{'as the textbook says' if textbook < chrono else 'which is not what the textbook says'}; "
-        f"{'and' if orthogonal < default else 'but'} the RNN with orthogonal weights ({orthogonal:.2g}) forgets "
-        f"{_than(orthogonal, default)} the LSTM with forget bias 1 ({default:.2g})."
-    )
-
-
-def _after_training(comparison: Comparison) -> str:
-    before, after = _ratios(comparison, "initial"), _ratios(comparison, "trained")
-    longest = max(after, key=lambda name: after[name])
-    errors = {variant.name: variant.test_rmse for variant in comparison.recurrent}
-    best = min(errors, key=lambda name: errors[name])
-    changes = " and ".join(
-        f"from {before[name]:.2g} to {after[name]:.2g} in {_PHRASES[name]}"
-        for name in (DEFAULT_LSTM, ORTHOGONAL_RNN)
-    )
-    if best == longest:
-        forecast = (
-            "and has the smallest test error: on these prices the longest memory gave the best forecast"
-        )
-    else:
-        forecast = (
-            f"but {_PHRASES[best]} ({after[best]:.2g}) has the smallest test error: on these prices the longest memory "
-            "did not give the best forecast"
-        )
-    return (
-        f"Training took this share {changes}; of all {len(after)} kinds {_PHRASES[longest]} now keeps most "
-        f"({after[longest]:.2g}), {forecast}. The long-lag tasks (trendlstm reproduce) test memory itself."
-    )
-
-
-def _ratios(comparison: Comparison, state: str) -> dict[str, float]:
-    """The median of |dL/dh| at the longest lag over the last step's, by variant; NaN where it is not defined."""
-    profiles = {variant.name: profile(variant, state, "dloss_dh") for variant in comparison.recurrent}
-    return {name: np.nan if one is None else one.ratio for name, one in profiles.items()}
-
-
-def display_name(model: str) -> str:
-    """How tables and figures call a model."""
-    return NAMES.get(model, model)
-
-
-def _than(one: float, other: float) -> str:
-    return "as much as" if one == other else f"{'less' if one > other else 'more'} than"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
 def _hidden_size(lstm: NetworkConfig, cell: str, match: str) -> int:
     """The hidden units of a cell: the LSTM's, or those with the number of parameters nearest to the LSTM's."""
     if match == "hidden" or cell == "lstm":
@@ -523,104 +408,3 @@ def _hidden_size(lstm: NetworkConfig, cell: str, match: str) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if parameters(cell, middle) < target else (low, middle)
     return min((low, high), key=lambda size: abs(parameters(cell, size) - target))
-
-
-def write_comparison(folder: Path, comparison: Comparison) -> dict[str, Any]:
-    """Write `compare.json` and `compare.csv`, a row for each model and step, into an existing folder.
-
-    Returns
-    -------
-    dict
-        The content of `compare.json`.
-    """
-    document = jsonable(_describe(comparison))
-    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-    replace_file(folder / "compare.json", lambda file: file.write(text.encode()))
-    table = _table(comparison).to_csv(index=False, lineterminator="\n")
-    replace_file(folder / "compare.csv", lambda file: file.write(table.encode()))
-    return document
-
-
-_MEASURES: dict[str, Callable[[StepMetrics], float | None]] = {
-    "rmse": lambda steps: steps.rmse,
-    "mae": lambda steps: steps.mae,
-    "skill": lambda steps: steps.skill,
-    "hit_rate": lambda steps: steps.hit_rate.rate,
-}
-
-
-def _table(comparison: Comparison) -> pd.DataFrame:
-    rows = []
-    for name, one in comparison.assessments.items():
-        for step, together in enumerate(one.ensemble, start=1):
-            row: dict[str, Any] = {"model": name, "step": step}
-            for measure, of in _MEASURES.items():
-                spread = one.spread(of, step)
-                row |= {measure: spread and spread.mean, f"{measure}_sd": spread and spread.sd}
-            rows.append(
-                row
-                | {
-                    "dm_p_against_persistence": together.diebold_mariano.p_value,
-                    "dm_p_of_lstm_against_it": one.lstm_better[step - 1].p_value if one.lstm_better else None,
-                    "parameters": one.parameters,
-                    "seconds": one.seconds,
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def _describe(comparison: Comparison) -> dict[str, Any]:
-    return {
-        "trendlstm": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": describe_device(comparison.config.device),
-        "settings": {
-            **comparison.config.to_dict(), "baselines": list(comparison.models)[1:], "match": comparison.match
-        },
-        "provenance": comparison.provenance,
-        "samples": {split.name: len(split.anchors) for split in comparison.windows.splits},
-        "models": {
-            name: {
-                "network": one.variant and one.variant.networks[0].config.to_dict(),
-                "parameters": one.parameters,
-                "seconds": one.seconds,
-                "steps": [
-                    {
-                        "step": step,
-                        **{measure: asdict(spread) if (spread := one.spread(of, step)) else None
-                           for measure, of in _MEASURES.items()},
-                        "ensemble": together.to_dict(),
-                        "lstm_better": asdict(one.lstm_better[step - 1]) if one.lstm_better else None,
-                    }
-                    for step, together in enumerate(one.ensemble, start=1)
-                ],
-            }
-            for name, one in comparison.assessments.items()
-        },
-        "gradients": {
-            variant.name: {
-                "network": variant.networks[0].config.to_dict(),
-                "test_rmse": variant.test_rmse,
-                "best_epochs": [history.best_epoch + 1 for history in variant.histories],
-                **{
-                    state: {quantity: _describe_profile(profile(variant, state, quantity)) for quantity in QUANTITIES}
-                    for state in STATES
-                },
-            }
-            for variant in comparison.recurrent
-        },
-        "conclusions": comparison.conclusions,
-        "seconds": comparison.seconds,
-    }  # fmt: skip
-
-
-def _describe_profile(one: LagProfile | None) -> dict[str, Any] | None:
-    if one is None:
-        return None
-    return {
-        "at_last_step": one.first,
-        "relative": one.relative,
-        "half_life": one.half_life,
-        "ratio": one.ratio,
-        "ratio_by_seed": one.ratios,
-    }

@@ -1,8 +1,5 @@
 """How the trials fared beside the paper: the table, the differences, the conclusions, and the files of a run."""
 
-import csv
-import io
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,14 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from .. import __version__
-from ..atomic import replace_file
-from ..console import Console
-from ..cuda import describe_device
-from ..jsonable import jsonable
-from .tasks import PAPER, Criterion, Task
-from .trials import CURVE_STEP, HIDDEN_SIZE, TEST_SEQUENCES, TRAINING, Model, Progress, Trial
+from trendlstm.experiments.tasks import PAPER, Criterion, Task
+from trendlstm.experiments.trials import (
+    CURVE_STEP,
+    HIDDEN_SIZE,
+    TEST_SEQUENCES,
+    TRAINING,
+    Model,
+    Progress,
+    Trial,
+)
+from trendlstm.files import write_csv, write_json
+from trendlstm.nn.device import describe_device
+from trendlstm.output.console import Console
+from trendlstm.version import __version__
 
 
 def task_sentences(task: Task) -> str:
@@ -125,18 +130,19 @@ def differences(task: Task, trials: Sequence[Trial]) -> list[str]:
 
 def write_files(folder: Path, document: dict[str, Any], trials: Sequence[Trial]) -> None:
     """Write `reproduce.json`, `trials.csv` and `curves.csv` (mean |error| against training sequences)."""
-    text = json.dumps(jsonable(document), indent=2, allow_nan=False) + "\n"
-    replace_file(folder / "reproduce.json", lambda file: file.write(text.encode()))
-    names = ("cell", "forget_bias", "init", "seed", "outcome", "sequences", "wrong", "parameters", "seconds")
-    _write_csv(folder / "trials.csv", names, [list(_trial(trial).values()) for trial in trials])
+    write_json(folder / "reproduce.json", document)
+    write_csv(folder / "trials.csv", pd.DataFrame([_trial(trial) for trial in trials]))
     points = [
-        [*trial.model, trial.seed, min((k + 1) * CURVE_STEP, trial.sequences), error]
+        {
+            **trial.model._asdict(),
+            "seed": trial.seed,
+            "sequences": min((k + 1) * CURVE_STEP, trial.sequences),
+            "mean_error": error,
+        }
         for trial in trials
         for k, error in enumerate(trial.curve.tolist())
     ]
-    _write_csv(
-        folder / "curves.csv", ("cell", "forget_bias", "init", "seed", "sequences", "mean_error"), points
-    )
+    write_csv(folder / "curves.csv", pd.DataFrame(points))
 
 
 def describe(
@@ -196,10 +202,3 @@ def _criterion_sentence(criterion: Criterion) -> str:
 def _trial(trial: Trial) -> dict[str, Any]:
     names = ("seed", "outcome", "sequences", "wrong", "parameters", "seconds")
     return {**trial.model._asdict(), **{name: getattr(trial, name) for name in names}}
-
-
-def _write_csv(path: Path, names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([names, *rows])
-    replace_file(path, lambda file: file.write(text.getvalue().encode()))

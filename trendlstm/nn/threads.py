@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .errors import OptionError
+from trendlstm.errors import OptionError
 
 _POLL_SECONDS = 0.05  # how often a waiting main thread looks at the progress
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .atomic import replace_file
-from .config import NetworkConfig
-from .cuda import choose_device, load_driver
-from .errors import DataError, OptionError, RunError
-from .kernels import buffers
-from .kernels.buffers import CHUNK_ROWS
-from .kernels.fit import Data, gradient_worker, predict_worker, recurse_worker
-from .kernels.gang import COUNTERS
-from .threads import run_together, thread_count
+from trendlstm.config import NetworkConfig
+from trendlstm.errors import DataError, OptionError, RunError
+from trendlstm.files import replace_file
+from trendlstm.kernels import buffers
+from trendlstm.kernels.buffers import CHUNK_ROWS
+from trendlstm.kernels.fit import Data, gradient_worker, predict_worker, recurse_worker
+from trendlstm.kernels.gang import COUNTERS
+from trendlstm.nn.device import choose_device, load_driver
+from trendlstm.nn.threads import run_together, thread_count
 
 if TYPE_CHECKING:
-    from .training import History
+    from trendlstm.nn.training import History
 
 _CELL_CODES = {
     "lstm": buffers.LSTM,
@@ -316,7 +316,7 @@ class Network:
 
     def fit(self, x: np.ndarray, y: np.ndarray, **options: Any) -> "History":
         """Train on x (N, T, F), y (N, m); the keywords and the result are those of `trendlstm.training.fit`."""
-        from .training import fit  # training builds on this module
+        from trendlstm.nn.training import fit  # training builds on this module
 
         return fit(self, x, y, **options)
 

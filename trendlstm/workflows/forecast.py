@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .data.windows import Scaler, Windows
-from .errors import DataError, OptionError
+from trendlstm.data.windows import Scaler, Windows
+from trendlstm.errors import DataError, OptionError
 
 if TYPE_CHECKING:
-    from .network import Network
+    from trendlstm.nn.network import Network
 
 FloatArray = NDArray[np.float64]
 
@@ -95,7 +95,7 @@ class Forecaster:
         """
         if not self.is_recursive:
             raise OptionError("A recursive forecast needs a model of Close alone with horizon 1.")
-        from .network import recurse
+        from trendlstm.nn.network import recurse
 
         # Logarithms of prices themselves; the kernel makes them relative to the last one of each window.
         one = np.ones(len(closes))

@@ -11,10 +11,9 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from json import dumps
 from typing import TYPE_CHECKING, Any
 
-from trendlstm.jsonable import jsonable
+from trendlstm.files import json_text
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -101,7 +100,7 @@ class Console:
         obj : object
             Anything `jsonable` takes.
         """
-        sys.stdout.write(dumps(jsonable(obj), indent=2, allow_nan=False) + "\n")
+        sys.stdout.write(json_text(obj))
         sys.stdout.flush()
 
     def notice(self, text: str) -> None:

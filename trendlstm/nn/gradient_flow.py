@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import OptionError
-from .kernels import buffers
-from .kernels.compile import note_compiled
-from .kernels.gradient_flow import bptt_by_lag, jacobian_norms
-from .network import Network
-from .threads import run_together, thread_count
+from trendlstm.errors import OptionError
+from trendlstm.kernels import buffers
+from trendlstm.kernels.compile import note_compiled
+from trendlstm.kernels.gradient_flow import bptt_by_lag, jacobian_norms
+from trendlstm.nn.network import Network
+from trendlstm.nn.threads import run_together, thread_count
 
 FloatArray = NDArray[np.float64]
 

@@ -6,8 +6,9 @@ import threading
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from . import __version__
-from .errors import OptionError
+from trendlstm.errors import OptionError
+from trendlstm.files import cache_root
+from trendlstm.version import __version__
 
 YAHOO_SECONDS = 10.0
 _GPU_PACKAGE = "numba-cuda"
@@ -51,7 +52,7 @@ def _versions() -> dict[str, str]:
 def _vectors() -> str:
     from numba.core.registry import cpu_target
 
-    from .kernels.simd import TILE_ROWS, VECTOR_BYTES
+    from trendlstm.kernels.simd import TILE_ROWS, VECTOR_BYTES
 
     _, processor, features = cpu_target.target_context.codegen().magic_tuple()
     present = [name for name in ("avx512f", "avx2", "fma", "neon") if f"+{name}" in features.split(",")]
@@ -62,7 +63,7 @@ def _vectors() -> str:
 
 
 def _threads() -> str:
-    from .threads import available_threads, thread_count
+    from trendlstm.nn.threads import available_threads, thread_count
 
     cores = f"{available_threads()} of the machine's {os.cpu_count()} cores may be used"
     if not os.environ.get("TRENDLSTM_NUM_THREADS"):
@@ -74,7 +75,7 @@ def _threads() -> str:
 
 
 def _gpu() -> str:
-    from .cuda import device_name
+    from trendlstm.nn.device import device_name
 
     try:
         name = device_name()
@@ -84,8 +85,8 @@ def _gpu() -> str:
 
 
 def _caches() -> dict[str, str]:
-    from .data.cache import cache_root, list_cache
-    from .kernels.compile import cache_folder, has_compiled
+    from trendlstm.data.cache import list_cache
+    from trendlstm.kernels.compile import cache_folder, has_compiled
 
     entries, prices, kernels = list_cache(), cache_root() / "prices", cache_folder()
     compiled = (
@@ -110,7 +111,7 @@ def _yahoo() -> str:
     """Ask for a week of prices once, and wait a short time for the answer."""
     import pandas as pd
 
-    from .data import yahoo
+    from trendlstm.data import yahoo
 
     answer = [f"no answer within {YAHOO_SECONDS:g} s"]
 

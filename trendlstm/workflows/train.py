@@ -8,18 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .config import NetworkConfig, TrainConfig
-from .cuda import check_limits
-from .data.calendar import next_sessions
-from .data.windows import Windows, all_samples, make_windows
-from .errors import FitInterrupted, TrainingError
-from .evaluation.baselines import BASELINES
-from .evaluation.leakcheck import MOST_OBSERVATIONS, LeakCheck, check_for_leaks
-from .evaluation.metrics import StepMetrics, evaluate, rmse
-from .evaluation.significance import verdict
-from .forecasting import Forecaster, error_bands, forecast_table
-from .network import Network
-from .training import History, Progress, fit, fit_many
+from trendlstm.config import NetworkConfig, TrainConfig
+from trendlstm.data.calendar import next_sessions
+from trendlstm.data.windows import Windows, all_samples, make_windows
+from trendlstm.errors import FitInterrupted, TrainingError
+from trendlstm.evaluation.baselines import BASELINES
+from trendlstm.evaluation.metrics import StepMetrics, evaluate, rmse
+from trendlstm.evaluation.significance import verdict
+from trendlstm.nn.device import check_limits
+from trendlstm.nn.network import Network
+from trendlstm.nn.training import History, Progress, fit, fit_many
+from trendlstm.workflows.forecast import Forecaster, error_bands, forecast_table
 
 FORECAST_DAYS = 10  # sessions that a recursive model forecasts unless asked otherwise
 
@@ -147,7 +146,7 @@ def assess(result: Result) -> None:
             )
             for split in windows.splits
         }
-    result.predictions = _predictions(windows, predicted, _recursive_path(result))
+    result.predictions = _predictions(windows, predicted, recursive_path(result))
     first = result.metrics["test"]["model"][0]
     result.verdict = verdict(first.rmse, result.metrics["test"]["persistence"][0].rmse, first.diebold_mariano)
     result.bands = error_bands(forecaster, windows)
@@ -176,7 +175,7 @@ def final_fit(result: Result, progress: Callable[[Progress], None] | None = None
             y,
             n_threads=result.config.threads,
             device=result.config.device,
-            progress=_part_of(progress, sum(epochs[:index]), sum(epochs)),
+            progress=part_of(progress, sum(epochs[:index]), sum(epochs)),
             **settings,
         )
     learned_until = prices.index[-1].date().isoformat()
@@ -208,71 +207,7 @@ def forecast_next(
     return forecast_table(forecaster, prices, dates, bands)
 
 
-def leak_check(result: Result, progress: Callable[[Progress], None] | None = None) -> list[LeakCheck]:
-    """Train again and again on prices whose future was changed; see `check_for_leaks`.
-
-    Parameters
-    ----------
-    result : Result
-        From `prepare`; stays untrained.
-    progress : callable, optional
-        Told of all fits together; their number is an upper bound.
-
-    Returns
-    -------
-    list of LeakCheck
-        Tables "scaler", the baselines but persistence, "model" (test predictions and the forecast from the last row)
-        and, if there is one, "recursive".
-    """
-    fits = 0
-    epochs = result.config.fit.epochs * result.config.seeds
-
-    def observe(prices: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        nonlocal fits
-        again = prepare(_split_at_same_rows(result, len(prices)), prices)
-        train(again, _part_of(progress, fits * epochs, MOST_OBSERVATIONS * epochs))
-        fits += 1
-        return _observations(again)
-
-    return check_for_leaks(result.windows, observe)
-
-
-def _split_at_same_rows(result: Result, rows: int) -> TrainConfig:
-    """The settings that split `rows` rows where the windows of `result` are split."""
-    train, validation = result.windows.train_rows / rows, result.windows.validation_rows / rows
-    window = replace(result.config.window, split=(train, validation, 1 - train - validation))
-    return replace(result.config, window=window)
-
-
-def _observations(result: Result) -> dict[str, pd.DataFrame]:
-    """All that a trained result has fitted or predicted, indexed by the last day that it may depend on."""
-    windows, forecaster, dates = result.windows, result.forecaster, result.windows.dates
-    last_train, last_validation = windows.train_rows - 1, windows.train_rows + windows.validation_rows - 1
-    scaler = windows.scaler
-    numbers = [scaler.sigma, *scaler.centre, *scaler.scale, scaler.target_centre, scaler.target_scale]
-    tables = {"scaler": pd.DataFrame([numbers], index=dates[[last_train]])}
-    for name, baseline in BASELINES.items():
-        predicted = baseline(windows)
-        # validation chooses ridge's penalty, so its validation predictions may depend on later validation rows
-        splits = (windows.validation, windows.test) if name == "drift" else (windows.test,)
-        if name != "persistence":
-            tables[name] = pd.concat(
-                [pd.DataFrame(predicted[split.name], dates[split.origins]) for split in splits]
-            )
-    x, anchor = windows.latest()
-    tested = forecaster.predict(windows.test.x, windows.test.anchors)
-    tables["model"] = pd.concat(
-        [
-            pd.DataFrame(tested, index=dates[windows.test.origins]),
-            pd.DataFrame(forecaster.predict(x, anchor), index=dates[-1:]),
-        ]
-    )
-    if forecaster.is_recursive:
-        tables["recursive"] = pd.DataFrame(_recursive_path(result)[None], index=dates[[last_validation]])
-    return tables
-
-
-def _part_of(
+def part_of(
     progress: Callable[[Progress], None] | None, before: int, total: int
 ) -> Callable[[Progress], None] | None:
     """A callback for one of several fits, which tells `progress` of all of them."""
@@ -289,7 +224,7 @@ def _networks(config: TrainConfig) -> tuple[Network, ...]:
     )
 
 
-def _recursive_path(result: Result) -> np.ndarray:
+def recursive_path(result: Result) -> np.ndarray:
     """The recursive forecast of every row after the training rows, (n_rows - train_rows,); NaN if there is none."""
     windows, forecaster = result.windows, result.forecaster
     rows = len(windows.close) - windows.train_rows

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..kernels import buffers
-from ..kernels.buffers import CHUNK_ROWS, Plan
-from ..kernels.fit import Data
-from ..kernels.stream import StreamOptions
-from . import check_limits, kernels
-from .recurrent import Spec
-from .shim import SIMULATED, configure, cuda
+from trendlstm.cuda import kernels
+from trendlstm.cuda.recurrent import Spec
+from trendlstm.cuda.shim import SIMULATED, configure, cuda
+from trendlstm.kernels import buffers
+from trendlstm.kernels.buffers import CHUNK_ROWS, Plan
+from trendlstm.kernels.fit import Data
+from trendlstm.kernels.stream import StreamOptions
+from trendlstm.nn.device import check_limits
 
 if TYPE_CHECKING:
-    from ..network import Network
-    from ..training import _Job
+    from trendlstm.nn.network import Network
+    from trendlstm.nn.training import _Job
 
 
 # How long a launch may take by the estimate of `_times`: Ctrl-C acts as soon, and the watchdog of a GPU that also draws

@@ -1,0 +1,120 @@
+"""What several commands do: settings from options, prices, compiled kernels, progress."""
+
+import time
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trendlstm.config import (
+    DataConfig,
+    FitConfig,
+    NetworkConfig,
+    TrainConfig,
+    WindowConfig,
+)
+from trendlstm.errors import OptionError
+from trendlstm.nn.device import choose_device, device_name
+from trendlstm.output.console import Console
+from trendlstm.output.train import progress_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from trendlstm.nn.training import Progress
+
+
+INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
+
+
+def make_console(as_json: bool, quiet: bool = False) -> Console:
+    """The console of a command, which also shows what the package logs."""
+    console = Console(json=as_json, quiet=quiet)
+    console.configure_logging()
+    return console
+
+
+def compile_kernels(console: Console, dtype: str) -> None:
+    """Compile the kernels if this machine has not yet, on this thread, where Ctrl-C is heard at once."""
+    from trendlstm.kernels.compile import has_compiled
+
+    if has_compiled(dtype):
+        return
+    from trendlstm.nn.training import compile_kernels
+
+    console.notice(f"Compiling the {dtype} kernels for this machine: once, some 10 to 20 seconds.")
+    start = time.perf_counter()
+    compile_kernels(dtype)
+    console.notice(f"Compiled in {time.perf_counter() - start:.1f} s.")
+
+
+def network_config(options: dict[str, Any], input_size: int, output_size: int, lag: int) -> NetworkConfig:
+    """The network of a command's options."""
+    forget_bias = options["forget_bias"]
+    names = ("hidden_size", "dense", "cell", "dtype", "seed", "bias", "squash_output", "init")
+    return NetworkConfig(
+        input_size=input_size,
+        output_size=output_size,
+        lag=lag,
+        forget_bias=forget_bias if forget_bias == "chrono" else int(forget_bias),
+        **{name: options[name] for name in names},
+    )
+
+
+def train_config(ticker: str | None, options: dict[str, Any]) -> TrainConfig:
+    """All settings of a command's options."""
+
+    def part(kind: type, **more: Any) -> Any:
+        return kind(
+            **{field.name: options[field.name] for field in fields(kind) if field.name in options}, **more
+        )
+
+    window = part(WindowConfig)
+    network = network_config(options, len(window.features), window.horizon, window.lag)
+    fit = replace(part(FitConfig), seed=None)  # every network of an ensemble shuffles by its own
+    data = part(DataConfig, ticker=_ticker(ticker, options["csv"]))
+    device = usable_device(options.get("device", "cpu"))
+    return TrainConfig(
+        data,
+        window,
+        network,
+        fit,
+        options["seeds"],
+        options["threads"],
+        options.get("final_fit", False),
+        device,
+    )
+
+
+def usable_device(asked: str) -> str:
+    """What computes; an OptionError at once if it cannot be used."""
+    device = choose_device(asked)
+    if device == "cuda":
+        device_name()
+    return device
+
+
+def _ticker(given: str | None, csv: str | None) -> str:
+    """The ticker in Yahoo's spelling; prices from a file go by the file's name if that could be one."""
+    from trendlstm.data.sources import check_ticker
+
+    if given is not None or csv is None:
+        return check_ticker(DataConfig.ticker if given is None else given)
+    try:
+        return check_ticker(Path(csv).stem)
+    except OptionError:
+        return "CSV"
+
+
+def load_prices(data: DataConfig) -> "pd.DataFrame":
+    """The prices that the settings ask for."""
+    from trendlstm.data.sources import load_prices
+
+    return load_prices(
+        data.ticker, years=data.years, source=data.source, csv=data.csv, calendar=data.calendar
+    )
+
+
+def show_on(bar: Any) -> "Callable[[Progress], None]":
+    """A progress callback for a fit that moves a bar."""
+    return lambda progress: bar.update(progress.epoch, progress_text(progress))

@@ -1,0 +1,121 @@
+"""Compare the LSTM with other models."""
+
+from typing import Any
+
+import click
+
+from trendlstm.cli.common import load_prices, make_console, show_on, train_config
+from trendlstm.cli.options import (
+    data_options,
+    device_option,
+    examples,
+    fit_options,
+    flag,
+    layer_options,
+    option,
+    output_options,
+    window_options,
+)
+from trendlstm.config import (
+    COMPARED,
+    MATCHES,
+)
+from trendlstm.output.wording import device_sentence, prices_sentence
+
+
+@click.command(
+    short_help="Compare the LSTM with other models on the same prices.",
+    epilog=examples(
+        "trendlstm compare --baseline rnn",
+        "trendlstm compare AAPL --baseline ann --baseline ridge --match params",
+    ),
+    context_settings={"default_map": {"lag": 60, "seeds": 5}},
+)
+@click.argument("ticker", required=False)
+@option(
+    "--baseline",
+    "baselines",
+    type=click.Choice(COMPARED),
+    multiple=True,
+    default=("rnn",),
+    help="What the LSTM is compared with; may be given several times. Persistence is always shown.",
+)
+@option(
+    "--match",
+    type=click.Choice(MATCHES),
+    default="hidden",
+    help="What all networks share: hidden units, or as nearly as can be the number of parameters.",
+)
+@data_options
+@window_options
+@layer_options
+@fit_options
+@device_option
+@option(
+    "--out",
+    type=click.Path(),
+    default=None,
+    show_default="runs/compare-TICKER-YYYYMMDD-HHMMSS",
+    help="The folder for the figures and tables; must not exist.",
+)
+@flag("--no-plot", help="Draw no pictures.")
+@output_options
+def compare(
+    ticker: str | None,
+    baselines: tuple[str, ...],
+    match: str,
+    out: str | None,
+    no_plot: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Compare the LSTM with other models on TICKER's prices, and see which networks forget.
+
+    Errors on the test rows, then how much of the gradient reaches the past in RNNs and LSTMs of different initial
+    weights, before and after training. TICKER is MSFT unless given; with --csv it is only a label.
+    """
+    console = make_console(as_json, quiet)
+    config = train_config(ticker, {**options, "cell": "lstm"})
+    from trendlstm.kernels.compile import has_compiled
+    from trendlstm.output.compare import (
+        comparison_sentence,
+        conclusions,
+        show_comparison,
+        show_gradients,
+        write_comparison,
+    )
+    from trendlstm.output.runs import RunFolder
+    from trendlstm.workflows import compare as workflow
+
+    folder = RunFolder(out, f"compare-{config.data.ticker}")
+    comparison = workflow.prepare(config, baselines, match, load_prices(config.data))
+    console.print(prices_sentence(comparison.provenance))
+    console.print(comparison_sentence(comparison))
+    console.print(device_sentence(options["device"], config.device))
+    console.print()
+    if not has_compiled("gradients"):
+        console.notice("Compiling the kernels for this machine: once, some 10 to 30 seconds.")
+    with folder:
+        with console.progress("Gradients before training", 1) as bar:
+            workflow.measure_gradients(comparison, "initial", bar.update)
+        with console.progress("Training", config.fit.epochs * config.seeds * len(comparison.variants)) as bar:
+            workflow.train(comparison, show_on(bar))
+        with console.progress("Gradients after training", 1) as bar:
+            workflow.measure_gradients(comparison, "trained", bar.update)
+        workflow.assess(comparison)
+        document = write_comparison(folder.stage, comparison)
+        if not no_plot:
+            from trendlstm.output.plots.compare import plot_comparison
+
+            plot_comparison(comparison, folder.stage)
+        path = folder.publish()
+    show_comparison(console, comparison)
+    console.print()
+    show_gradients(console, comparison)
+    console.print()
+    console.print("\n".join(conclusions(comparison)))
+    console.print()
+    console.print(f"The comparison is in {path}.")
+    if as_json:
+        console.json({"run": path, **document})

@@ -1,0 +1,90 @@
+"""Forecast with a trained model."""
+
+from dataclasses import replace
+
+import click
+
+from trendlstm.cli.common import load_prices, make_console
+from trendlstm.cli.options import FILE, Count, examples, option, output_options
+from trendlstm.config import (
+    SOURCES,
+)
+from trendlstm.errors import OptionError
+from trendlstm.output.wording import prices_sentence
+
+
+@click.command(
+    short_help="Forecast the next sessions with a trained model.",
+    epilog=examples("trendlstm forecast runs/MSFT-20261121-093000 --days 5"),
+)
+@click.argument("run", type=click.Path())
+@option(
+    "--days",
+    type=Count(max=1000),
+    default=None,
+    show_default="10, or a direct model's horizon",
+    help="Sessions to forecast.",
+)
+@option(
+    "--source",
+    type=click.Choice(SOURCES),
+    default=None,
+    show_default="the run's",
+    help="Where the newest prices come from.",
+)
+@option("--csv", type=FILE, default=None, show_default="the run's", help="A file with the newest prices.")
+@output_options
+def forecast(
+    run: str, days: int | None, source: str | None, csv: str | None, as_json: bool, quiet: bool
+) -> None:
+    """Forecast the sessions after the newest prices with the model in the folder RUN."""
+    console = make_console(as_json, quiet)
+    from trendlstm.output.runs import load_run
+    from trendlstm.output.train import show_forecast
+    from trendlstm.workflows.train import default_days, forecast_next
+
+    loaded = load_run(run)
+    forecaster, data = loaded.forecaster, loaded.config.data
+    if loaded.status != "finished":
+        console.warning(
+            f"The training of {run} did not finish ({loaded.status}); its weights are the best until then."
+        )
+    if csv is not None or source is not None:
+        data = replace(data, csv=csv, source=source or "auto")
+    days = days or default_days(forecaster)
+    if days > forecaster.horizon and not forecaster.is_recursive:
+        raise OptionError(
+            f"--days {days} is beyond this model's horizon of {forecaster.horizon}: it was not made to be "
+            "fed its own forecasts; train with a larger --horizon."
+        )
+    prices = load_prices(data)
+    provenance = prices.attrs["provenance"]
+    table = forecast_next(forecaster, prices, provenance, loaded.bands, days)
+    if provenance["end"] < forecaster.learned_until:
+        console.warning(
+            f"The model has learned from prices until {forecaster.learned_until}, after the start of this "
+            "forecast, so it may know what it forecasts."
+        )
+    console.print(prices_sentence(provenance))
+    console.print(
+        f"The model was trained on prices until {forecaster.learned_until}"
+        + (
+            ", in a final fit on all rows of its run, for the epochs that validation chose."
+            if loaded.is_final_fit
+            else "; the validation rows after them chose its epoch."
+        )
+    )
+    console.print()
+    show_forecast(console, table, f"Forecast of {data.ticker}")
+    if as_json:
+        console.json(
+            {
+                "run": loaded.path,
+                "status": loaded.status,
+                "ticker": data.ticker,
+                "provenance": provenance,
+                "learned_until": forecaster.learned_until,
+                "final_fit": loaded.is_final_fit,
+                "forecast": table.to_dict("records"),
+            }
+        )

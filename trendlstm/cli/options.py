@@ -1,0 +1,216 @@
+"""The options that commands share, and their types."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from trendlstm.config import (
+    CELLS,
+    DEVICES,
+    DTYPES,
+    FEATURES,
+    FORGET_BIASES,
+    INITS,
+    SCALINGS,
+    SOURCES,
+    DataConfig,
+    FitConfig,
+    NetworkConfig,
+    TrainConfig,
+    WindowConfig,
+)
+
+
+class Count(click.ParamType):
+    """A whole number of things; more than a million of anything is a slip."""
+
+    name = "n"
+
+    def __init__(self, min: int = 1, max: int = 1_000_000) -> None:
+        self._min, self._max = min, max
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """See click."""
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number.", param, ctx)
+        if not self._min <= number <= self._max:
+            self.fail(f"{number} is not in the range {self._min} to {self._max}.", param, ctx)
+        return number
+
+
+class Number(click.ParamType):
+    """A finite number above 0, or from 0 up."""
+
+    name = "x"
+
+    def __init__(self, zero: bool = False) -> None:
+        self._zero = zero
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """See click."""
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        if not math.isfinite(number) or number < 0 or (number == 0 and not self._zero):
+            self.fail(f"{value} is not a number {'from 0 up' if self._zero else 'above 0'}.", param, ctx)
+        return number
+
+
+class _Parsed(click.ParamType):
+    """What `parse` makes of the text; its ValueError means that the text is not `expected`."""
+
+    def __init__(self, name: str, parse: Callable[[str], tuple], expected: str) -> None:
+        self.name = name
+        self._parse = parse
+        self._expected = expected
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple:
+        """See click."""
+        try:
+            return self._parse(value)
+        except ValueError:
+            self.fail(f"{value!r} is not {self._expected}.", param, ctx)
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    sizes = () if text.strip().lower() == "none" else tuple(int(size) for size in text.split(","))
+    if min(sizes, default=1) < 1:
+        raise ValueError(text)
+    return sizes
+
+
+def _features(text: str) -> tuple[str, ...]:
+    known = {name.lower(): name for name in FEATURES}
+    names = [known.get(name.strip().lower()) for name in text.split(",")]
+    if None in names or len(set(names)) < len(names):
+        raise ValueError(text)
+    return tuple(name for name in names if name)
+
+
+def _fractions(text: str) -> tuple[float, ...]:
+    shares = tuple(float(share) for share in text.split(","))
+    if len(shares) != 3 or not (min(shares) > 0 and abs(sum(shares) - 1) < 1e-9):
+        raise ValueError(text)
+    return shares
+
+
+def listed(values: tuple) -> str:
+    """Values as an option takes them, with commas between."""
+    return ",".join(map(str, values))
+
+
+_LAYER_LIST = _Parsed("sizes", _layers, "a list of layer sizes such as 32,32, each from 1 up, or none")
+_FEATURE_LIST = _Parsed("names", _features, f"a list of different names among {', '.join(FEATURES)}")
+_SPLIT = _Parsed("shares", _fractions, "three shares above 0 that add up to 1, such as 0.8,0.1,0.1")
+FILE = click.Path(dir_okay=False, resolve_path=True)
+
+
+def combined(*options: Callable) -> Callable:
+    """One decorator for several options."""
+
+    def decorate(function: Callable) -> Callable:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def option(*names: str, **settings: Any) -> Callable:
+    """An option whose help shows its default."""
+    return click.option(*names, show_default=settings.pop("show_default", True), **settings)
+
+
+def flag(*names: str, **settings: Any) -> Callable:
+    """An option without a value."""
+    return option(*names, is_flag=True, show_default=False, **settings)
+
+
+def examples(*lines: str) -> str:
+    """The examples under a help text."""
+    heading = "Example:" if len(lines) == 1 else "Examples:"
+    return "\n".join(["\b", heading, *(f"  {line}" for line in lines)])  # \b: click keeps the lines
+
+
+years_option = option(
+    "--years", type=Number(), default=DataConfig.years,
+    help="Years of prices, back from the last complete session.",
+)  # fmt: skip
+data_options = combined(
+    years_option,
+    option("--source", type=click.Choice(SOURCES), default=DataConfig.source,
+            help="Where prices come from. auto: fresh cache, else Yahoo, else older cache, else the packaged sample "
+                 "if it has the ticker; the others never fall back."),
+    option("--csv", type=FILE, default=None,
+            help="A file with Date and Close, or a download of Yahoo, Stooq or Nasdaq, instead of --source."),
+    option("--calendar", metavar="NAME", default=None, show_default="the exchange's; XNYS for --csv",
+            help="Trading calendar for future dates: a code of exchange_calendars, or 24/7."),
+)  # fmt: skip
+window_options = combined(
+    option("--lag", type=Count(), default=WindowConfig.lag, help="Sessions the network looks back, T."),
+    option("--horizon", type=Count(), default=WindowConfig.horizon, help="Sessions it predicts at once, m."),
+    option("--features", type=_FEATURE_LIST, default=listed(WindowConfig.features),
+            help=f"Inputs, comma-separated, of {', '.join(FEATURES)}."),
+    option("--scaling", type=click.Choice(SCALINGS), default=WindowConfig.scaling,
+            help="window: log returns from the window's last close; standard, minmax: by the training rows; none: "
+                 "raw prices."),
+    option("--split", type=_SPLIT, default=listed(WindowConfig.split),
+            help="Shares of the rows for training, validation and test."),
+)  # fmt: skip
+_cell_option = option(
+    "--cell", type=click.Choice(CELLS), default=NetworkConfig.cell,
+    help="LSTM, LSTM without forget gate (1997), vanilla RNN, or feed-forward network.",
+)  # fmt: skip
+layer_options = combined(
+    option("--hidden", "hidden_size", type=Count(), default=NetworkConfig.hidden_size, help="Hidden units, H."),
+    option("--dense", type=_LAYER_LIST, default=listed(NetworkConfig.dense),
+            help="Sizes of the ReLU layers after the cell, comma-separated, or none."),
+    option("--dtype", type=click.Choice(DTYPES), default=NetworkConfig.dtype, help="Of all arithmetic."),
+    option("--bias/--no-bias", default=NetworkConfig.bias, help="Whether the cell has a bias."),
+    option("--squash/--no-squash", "squash_output", default=NetworkConfig.squash_output,
+            help="h = o tanh(c), or h = o c."),
+    option("--init", type=click.Choice(INITS), default=NetworkConfig.init,
+            help="Initial weights. orthogonal: as Keras; uniform: as PyTorch."),
+    option("--forget-bias", type=click.Choice([str(value) for value in FORGET_BIASES]),
+            default=str(NetworkConfig.forget_bias), help="Initial bias of the forget gate."),
+    option("--seed", type=Count(0, 2**32 - 1), default=NetworkConfig.seed, help="Of initial weights and shuffling."),
+)  # fmt: skip
+network_options = combined(_cell_option, layer_options)
+threads_option = option(
+    "--threads", type=Count(), default=None, show_default="all cores of this process",
+    help="Threads; the result does not depend on it.",
+)  # fmt: skip
+device_option = option(
+    "--device", type=click.Choice(DEVICES), default="auto",
+    help="What trains the networks: the processor, or an NVIDIA GPU (pip install 'trendlstm[cuda]'). auto takes the "
+         "processor until a GPU has been measured to be faster.",
+)  # fmt: skip
+fit_options = combined(
+    option("--epochs", type=Count(), default=FitConfig.epochs, help="Passes over the training windows."),
+    option("--batch-size", type=Count(), default=FitConfig.batch_size, help="Windows per Adam step."),
+    option("--lr", "learning_rate", type=Number(), default=FitConfig.learning_rate,
+            help="Adam's learning rate."),
+    option("--patience", type=Count(), default=None, show_default="off",
+            help="Stop after this many epochs without a better validation loss."),
+    option("--clip-norm", type=Number(), default=None, show_default="off",
+            help="Largest norm of a minibatch's gradient."),
+    option("--weight-decay", type=Number(zero=True), default=FitConfig.weight_decay,
+            help="Decoupled decay of the weights (not the biases)."),
+    option("--shuffle/--no-shuffle", default=FitConfig.shuffle, help="New order of the windows in every epoch."),
+    option("--seeds", type=Count(), default=TrainConfig.seeds,
+            help="Networks in an ensemble, with seeds SEED, SEED + 1, ...; their outputs are averaged."),
+    threads_option,
+)  # fmt: skip
+json_option = flag("--json", "as_json", help="One JSON object on stdout, everything else on stderr.")
+output_options = combined(
+    json_option,
+    flag(
+        "--quiet",
+        help="No progress bar and no notices, with --json no tables either; warnings and errors remain.",
+    ),
+)

@@ -1,0 +1,122 @@
+"""Files that are there whole or not at all, what JSON and CSV can say, and the folder of everything that is cached."""
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time
+from math import isfinite
+from os import PathLike, fspath
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def replace_file(path: str | Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file so that a crash at any moment leaves the old content or the new, never a mixture.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to create or replace. Its folder must exist.
+    write : callable
+        Called with a binary file open for writing, in the same folder; the finished file is synced to disk and
+        renamed over `path`.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written. Whatever stood at `path` is untouched.
+    """
+    path = Path(path)
+    temporary = hidden_beside(path)
+    try:
+        with open(temporary, "xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if (
+            isinstance(error, OSError) and error.errno and error.filename is None
+        ):  # a write does not know its file
+            error.filename = os.fspath(path)
+        raise
+
+
+def hidden_beside(path: Path) -> Path:
+    """A name in the same folder that nothing has and no listing shows: for what is not finished yet."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+
+
+def jsonable(obj: Any) -> Any:
+    """Reduce an object to what JSON can say.
+
+    Parameters
+    ----------
+    obj : object
+        Mappings, sequences, numpy scalars and arrays, pandas indexes and series, dates, paths, numbers, text.
+
+    Returns
+    -------
+    object
+        dict (keys as text), list, str, int, float, bool or None. NaN, infinities and NaT become None; a date,
+        and a time of day that is midnight without a zone (a trading session), becomes "YYYY-MM-DD", any other
+        time its ISO text.
+
+    Raises
+    ------
+    TypeError
+        For an object of another kind.
+    """
+    if obj is None or isinstance(obj, bool | int | str):
+        return obj
+    if isinstance(obj, float):
+        return float(obj) if isfinite(obj) else None
+    if isinstance(obj, Mapping):
+        return {str(jsonable(key)): jsonable(value) for key, value in obj.items()}
+    if isinstance(obj, list | tuple):
+        return [jsonable(value) for value in obj]
+    if isinstance(obj, datetime):
+        if obj != obj:  # NaT
+            return None
+        return (obj.date() if obj.tzinfo is None and obj.time() == time() else obj).isoformat()
+    if isinstance(obj, date):
+        return obj.isoformat()
+    if isinstance(obj, PathLike):
+        return fspath(obj)
+    if type(obj).__module__ == "numpy" and obj.dtype.kind == "M":
+        obj = obj.astype("datetime64[us]")  # numpy turns nanoseconds into integers
+    if hasattr(obj, "tolist"):
+        return jsonable(obj.tolist())
+    raise TypeError(f"Cannot write a {type(obj).__name__} as JSON.")
+
+
+def json_text(obj: Any) -> str:
+    """An object as an indented JSON document that ends with a newline; anything that `jsonable` takes."""
+    return json.dumps(jsonable(obj), indent=2, allow_nan=False) + "\n"
+
+
+def write_json(path: str | Path, obj: Any) -> None:
+    """Write an object as a JSON document; see `jsonable` and `replace_file`."""
+    text = json_text(obj)
+    replace_file(path, lambda file: file.write(text.encode()))
+
+
+def write_csv(path: str | Path, table: "pd.DataFrame") -> None:
+    """Write a table without its index, dates as YYYY-MM-DD; see `replace_file`."""
+    text = table.to_csv(index=False, date_format="%Y-%m-%d", lineterminator="\n")
+    replace_file(path, lambda file: file.write(text.encode()))
+
+
+def cache_root() -> Path:
+    """The folder of everything that trendlstm caches: TRENDLSTM_CACHE_DIR, or else the user's cache folder."""
+    given = os.environ.get("TRENDLSTM_CACHE_DIR")
+    if given:
+        return Path(given)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("trendlstm")

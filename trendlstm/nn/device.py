@@ -1,0 +1,83 @@
+"""What computes: the processor or an NVIDIA GPU, whose compiler is imported only when it is asked for."""
+
+from importlib.metadata import version
+from importlib.util import find_spec
+from types import ModuleType
+
+from trendlstm.config import DEVICES, NetworkConfig
+from trendlstm.cuda import INSTALL
+from trendlstm.errors import OptionError
+
+MAX_HIDDEN, MAX_STEPS, MAX_FEATURES = 256, 1200, 16  # steps: 1,000, and the adding problem's tenth more
+
+
+def choose_device(device: str) -> str:
+    """What computes: "cpu" or "cuda".
+
+    Raises
+    ------
+    OptionError
+        `device` is not one of `config.DEVICES`.
+    """
+    if device not in DEVICES:
+        raise OptionError(f"device must be one of {', '.join(DEVICES)}, but is {device!r}.")
+    # "auto" takes the GPU where it was measured to be faster, and none has been measured yet
+    return "cuda" if device == "cuda" else "cpu"
+
+
+def check_limits(network: NetworkConfig, steps: int) -> None:
+    """Raise an OptionError that names what the kernels cannot do of a network on windows of `steps`."""
+    if network.cell == "ann":
+        raise OptionError("device 'cuda' trains recurrent cells only: use device 'cpu' for cell 'ann'.")
+    for what, value, largest in (
+        ("hidden units", network.hidden_size, MAX_HIDDEN),
+        ("time steps", steps, MAX_STEPS),
+        ("features", network.input_size, MAX_FEATURES),
+    ):
+        if value > largest:
+            raise OptionError(f"device 'cuda' takes at most {largest} {what}: use device 'cpu' beyond that.")
+
+
+def describe_device(device: str) -> str:
+    """The device for a result's record: a GPU with its name and its compiler's version."""
+    if device == "cpu":
+        return device
+    return f"cuda: {device_name()}, numba-cuda {version('numba-cuda')}"
+
+
+def load_driver() -> ModuleType:
+    """The module that runs jobs on the GPU.
+
+    Raises
+    ------
+    OptionError
+        The extra is missing, or no GPU can be used.
+    """
+    device_name()
+    from trendlstm.nn import gpu
+
+    return gpu
+
+
+def device_name() -> str:
+    """The name of the GPU that is used; the simulator counts as one where the user has asked for it.
+
+    Raises
+    ------
+    OptionError
+        The extra is missing, or no GPU can be used.
+    """
+    if find_spec("numba_cuda") is None:
+        raise OptionError(f"device 'cuda' needs the GPU's compiler: {INSTALL}.")
+    from trendlstm.cuda import shim
+
+    if shim.SIMULATED:
+        return "numba-cuda's simulator"
+    try:
+        name = shim.cuda.get_current_device().name
+    except Exception as error:  # the driver's own errors, of many kinds
+        reason = " ".join(str(error).split()).split(". ")[0].rstrip(".: ")
+        raise OptionError(
+            f"device 'cuda' needs an NVIDIA GPU, but none can be used ({reason}): use device 'cpu'."
+        ) from error
+    return name.decode() if isinstance(name, bytes) else name

@@ -1,0 +1,1 @@
+"""Everything that words, draws or writes a result."""

@@ -1,0 +1,52 @@
+"""What a leak check found: a table and a sentence."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from trendlstm.output.console import Console
+
+if TYPE_CHECKING:
+    from trendlstm.evaluation.leakcheck import LeakCheck
+
+
+def show_leak_checks(console: Console, checks: Sequence["LeakCheck"], cell: str) -> None:
+    """One row for each day and change, one column for each table that was compared."""
+    names = list(dict.fromkeys(check.what for check in checks))
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for check in checks:
+        verdict = (
+            f"CHANGED {check.changed:,} of {check.compared:,}"
+            if check.changed
+            else f"same ({check.compared:,})"
+        )
+        rows.setdefault((check.after, check.change), {})[check.what] = verdict
+    headings = {"scaler": "Scaler", "model": cell, "recursive": "Recursive"}
+    console.table(
+        "What must not depend on prices after a day, compared bit by bit",
+        ["Prices after", "were", *(headings.get(name, name) for name in names)],
+        [[*key, *(found.get(name) for name in names)] for key, found in rows.items()],
+    )
+    recursive = ", and the recursive forecast" if "recursive" in names else ""
+    legend = [
+        "same (n): n numbers with the same bits as before. Compared are the fitted scaler, drift's predictions from",
+        f"validation and test days, those of ridge and {cell} from test days, each up to the day{recursive}.",
+        "A dash: nothing to compare, for validation, which comes after that day, has a part in it. After the last",
+        "training day prices are not truncated: no validation rows would be left.",
+    ]
+    console.print("\n".join(legend))
+
+
+def leak_sentence(checks: Sequence["LeakCheck"], cell: str) -> str:
+    """Whether anything saw its future."""
+    leaks = [check for check in checks if check.changed]
+    if not leaks:
+        changes = len({(check.after, check.change) for check in checks})
+        numbers = sum(check.compared for check in checks)
+        return f"No leak found: in {changes} changes of later prices all {numbers:,} compared numbers kept every bit."
+    names = {"model": cell, "recursive": "recursive forecast"}
+    who = ", ".join(dict.fromkeys(names.get(check.what, check.what) for check in leaks))
+    first = leaks[0]
+    return (
+        f"A leak: {who} changed; the first was {names.get(first.what, first.what)} of {first.first_changed}, when the "
+        f"prices after {first.after} were {first.change}."
+    )

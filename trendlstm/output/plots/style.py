@@ -1,0 +1,66 @@
+"""What all pictures share: colours, titles, axes, and how a figure becomes a file.
+
+Colours are those of Okabe and Ito (2008), which stay distinct in the common forms of colour blindness.
+"""
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from trendlstm.files import replace_file
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+BLACK, ORANGE, GREEN, BLUE = "#000000", "#E69F00", "#009E73", "#0072B2"
+VERMILLION, GREY = "#D55E00", "#666666"
+PURPLE, SKY = "#CC79A7", "#56B4E9"
+DPI = 110
+LEGEND: dict[str, Any] = {
+    "loc": "lower left", "bbox_to_anchor": (0, 1.01), "borderaxespad": 0, "frameon": False, "fontsize": 10.5
+}  # fmt: skip  # above the axes, where no line can run into it
+
+
+def draw_subtitle(figure: Figure, text: str, y: float) -> None:
+    """A grey line below the title, at height `y` of the figure."""
+    figure.text(figure.subplotpars.left, y, text, fontsize=11, color=GREY, va="center", parse_math=False)
+
+
+def draw_caption(figure: Figure, text: str) -> None:
+    """A note at the foot of the figure, broken into lines."""
+    text = textwrap.fill(text, int(13 * figure.get_figwidth()))
+    figure.text(figure.subplotpars.left, 0.02, text, fontsize=9.5, color=GREY, va="bottom", parse_math=False)
+
+
+def draw_title(figure: Figure, title: str, y: float) -> None:
+    """The title, at height `y` of the figure."""
+    figure.text(0.095, y, title, fontsize=15, fontweight="bold", va="center", parse_math=False)
+
+
+def epoch_numbers(loss: "NDArray[np.floating]") -> "NDArray[np.integer]":
+    """1, 2, ... for every entry of a history."""
+    return np.arange(1, len(loss) + 1)
+
+
+def marker(values: "NDArray[np.floating] | pd.Series") -> str:
+    """A dot for short lines, because a line of one point shows nothing."""
+    return "." if len(values) <= 25 else ""
+
+
+def decorate(axes: Axes) -> None:
+    """A faint grid, and no frame above and on the right."""
+    axes.grid(color="#DDDDDD", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    replace_file(path, lambda file: figure.savefig(file, format="png"))

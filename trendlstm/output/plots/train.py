@@ -1,0 +1,232 @@
+"""The pictures of a training run: losses, and predictions beside prices."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, DateFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from trendlstm.output.plots.style import (
+    BLACK,
+    BLUE,
+    DPI,
+    GREEN,
+    GREY,
+    LEGEND,
+    ORANGE,
+    VERMILLION,
+    decorate,
+    draw_title,
+    epoch_numbers,
+    marker,
+    save,
+)
+from trendlstm.output.wording import decimals
+
+if TYPE_CHECKING:
+    from trendlstm.nn.training import History
+
+
+ENLARGED_ROWS = 250  # more of them cannot be told apart
+# name, standing of its figures, colour
+SPLITS = {
+    "train": ("training", "in-sample", BLUE),
+    "validation": ("validation", "used for selection", ORANGE),
+    "test": ("test", "never trained on", GREEN),
+}
+
+
+def plot_losses(history: "History | Sequence[History]", path: str | Path, *, title: str) -> None:
+    """Draw training and validation loss against the epoch, with the epoch whose weights were kept.
+
+    Parameters
+    ----------
+    history : History or sequence of History
+        Of one fit, or of every network of an ensemble: then thin lines, and their mean as far as all of them
+        run. Each has at least one epoch.
+    path : str or Path
+        The PNG file to create or replace.
+    title : str
+        Above the picture.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; an earlier one stays as it was.
+    """
+    save(_losses_figure(history, title), path)
+
+
+def plot_predictions(predictions: pd.DataFrame, path: str | Path, *, title: str, subtitle: str = "") -> None:
+    """Draw actual closing prices, one-step predictions per split and the recursive forecast.
+
+    The lower panel enlarges the test forecasts (the last 250 of them) and adds persistence, the previous close,
+    with the root mean squared error of both over all test forecasts, in the price's currency.
+
+    Parameters
+    ----------
+    predictions : pandas.DataFrame
+        Long table with the columns origin, date, step, actual, prediction, recursive, split. Of a model with
+        a longer horizon only step 1 is drawn. `recursive` is NaN where there is no such forecast.
+    path : str or Path
+        The PNG file to create or replace.
+    title, subtitle : str
+        Above the picture.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; an earlier one stays as it was.
+    """
+    save(_predictions_figure(predictions, title, subtitle), path)
+
+
+def _losses_figure(history: "History | Sequence[History]", title: str) -> Figure:
+    histories = list(history) if isinstance(history, Sequence) else [history]
+    ensemble = len(histories) > 1
+    figure = Figure(figsize=(1200 / DPI, 650 / DPI), dpi=DPI)
+    figure.subplots_adjust(left=0.095, right=0.975, top=0.83 if ensemble else 0.865, bottom=0.105)
+    axes = figure.add_subplot()
+    draw_title(figure, title, y=0.955)
+
+    curves = [("training", BLUE, [one.loss for one in histories])]
+    validation = [one.validation_loss for one in histories if one.validation_loss is not None]
+    validated = len(validation) == len(histories)
+    if validated:
+        curves.append(("validation", VERMILLION, validation))
+    for name, colour, losses in curves:
+        label = f"{name} loss"
+        curve = losses[0]
+        if ensemble:
+            for loss in losses:
+                axes.plot(epoch_numbers(loss), loss, color=colour, linewidth=0.8, alpha=0.45)
+            shortest = min(map(len, losses))
+            label += f", mean of {len(losses)} networks"
+            if shortest < max(map(len, losses)):
+                label += " (while all of them run)"
+            curve = np.mean([loss[:shortest] for loss in losses], axis=0)
+        axes.plot(epoch_numbers(curve), curve, color=colour, linewidth=2.2, marker=marker(curve), label=label)
+    if ensemble:
+        axes.plot([], [], color=GREY, linewidth=0.8, label="each network")
+
+    epochs = [one.best_epoch for one in histories]
+    kept = [loss[epoch] for loss, epoch in zip(curves[-1][2], epochs, strict=True)]
+    which = "weights kept" if ensemble else f"weights kept: epoch {epochs[0] + 1}"
+    reason = "lowest validation loss" if validated else "the last: no validation"
+    axes.plot(
+        np.add(epochs, 1), kept, linestyle="none", marker="o", markersize=7 if ensemble else 11,
+        markerfacecolor="none", markeredgecolor=BLACK, markeredgewidth=1.6, zorder=5,
+        label=f"{which} ({reason})",
+    )  # fmt: skip
+
+    values = np.concatenate([loss for _, _, losses in curves for loss in losses])
+    axes.set_ylabel("mean squared error of the scaled target", fontsize=12)
+    if 0 < 10 * values.min() < values.max():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.set_ylabel("mean squared error of the scaled target, log scale", fontsize=12)
+    axes.set_xlabel("epoch", fontsize=12)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+    longest = max(len(one.loss) for one in histories)
+    margin = max(0.5, 0.02 * longest)
+    axes.set_xlim(1 - margin, longest + margin)
+    axes.legend(**LEGEND, ncols=2 if ensemble else 3)
+    decorate(axes)
+    return figure
+
+
+def _predictions_figure(predictions: pd.DataFrame, title: str, subtitle: str) -> Figure:
+    frame = predictions.assign(date=pd.to_datetime(predictions["date"])).sort_values(["date", "step"])
+    actual = frame.drop_duplicates("date").set_index("date")["actual"]
+    first = frame[frame["step"] == 1].set_index("date")
+    horizon = frame["step"].max()
+    kind = "one-step prediction" if horizon == 1 else f"prediction, step 1 of {horizon}"
+
+    figure = Figure(figsize=(1200 / DPI, 900 / DPI), dpi=DPI)
+    whole, enlarged = figure.subplots(2, 1, height_ratios=(5, 4))
+    figure.subplots_adjust(left=0.095, right=0.955, top=0.82, bottom=0.05, hspace=0.36)
+    draw_title(figure, title, y=0.968)
+    figure.text(0.095, 0.932, subtitle, fontsize=11, color=GREY, va="center", parse_math=False)
+    _draw_whole(whole, actual, first, kind)
+    test = first[first["split"] == "test"]
+    _draw_test(enlarged, actual, test, kind)
+    for axes, dates in ((whole, actual.index), (enlarged, test.index[-ENLARGED_ROWS:])):
+        axes.set_ylabel("closing price", fontsize=12)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}"))
+        axes.xaxis.set_major_locator(AutoDateLocator(minticks=4, maxticks=9))
+        if len(dates) <= 10:  # the locator would go on to hours
+            axes.set_xticks(dates)
+        axes.xaxis.set_major_formatter(DateFormatter("%Y-%m-%d" if np.ptp(dates).days < 370 else "%Y-%m"))
+        axes.margins(x=0.01)
+        decorate(axes)
+    figure.align_ylabels()
+    return figure
+
+
+def _draw_whole(axes: Axes, actual: pd.Series, first: pd.DataFrame, kind: str) -> None:
+    axes.plot(actual.index, actual, color=BLACK, linewidth=2.6, label="actual close")
+    present = [split for split in SPLITS if (first["split"] == split).any()]
+    for split in present:
+        name, standing, colour = SPLITS[split]
+        prediction = first.loc[first["split"] == split, "prediction"]
+        label = f"{kind}, {name} ({standing})"
+        axes.plot(
+            prediction.index, prediction, color=colour, linewidth=1.1, marker=marker(actual), label=label
+        )
+
+    low, high = axes.get_ylim()
+    span = high - low
+    recursive = first["recursive"].dropna()
+    if len(recursive):
+        last_seen = actual.index[actual.index < recursive.index[0]][-1:]
+        joined = pd.concat([actual[last_seen], recursive])
+        label = f"recursive forecast: fed no price after {last_seen[0]:%Y-%m-%d}"
+        # one that runs away must not press all prices into a flat line
+        if recursive.min() < low - span or recursive.max() > high + span:
+            label += " (off the chart)"
+        axes.plot(joined.index, joined, color=VERMILLION, linewidth=2, linestyle=(0, (4, 1.5)), label=label)
+        low = max(min(low, recursive.min() - 0.05 * span), low - span)
+        high = min(max(high, recursive.max() + 0.05 * span), high + span)
+    else:
+        axes.plot([], [], linestyle="none", label="no recursive forecast (needs Close alone, horizon 1)")
+
+    axes.set_ylim(low, high + 0.12 * (high - low))  # room for the names of the splits
+    starts = [first.index[first["split"] == split][0] for split in present]
+    for split, start, end in zip(present, starts, [*starts[1:], actual.index[-1]], strict=True):
+        name, _, colour = SPLITS[split]
+        if split != present[0]:
+            axes.axvline(start, color=GREY, linewidth=1, zorder=1)
+        if (end - start) > len(name) * 0.009 * (actual.index[-1] - actual.index[0]):  # else it does not fit
+            axes.annotate(
+                name, (start, 1), (4, -5), xycoords=("data", "axes fraction"), textcoords="offset points",
+                va="top", fontsize=10.5, fontweight="bold", color=colour,
+            )  # fmt: skip
+    axes.legend(**LEGEND, ncols=2)
+
+
+def _draw_test(axes: Axes, actual: pd.Series, test: pd.DataFrame, kind: str) -> None:
+    close = actual[test.index]
+    previous = actual.shift(1)[test.index]
+    lines: list[tuple[pd.Series, str, dict[str, Any]]] = [
+        (close, "actual close", {"color": BLACK, "linewidth": 2.4}),
+        (test["prediction"], kind, {"color": GREEN, "linewidth": 1.9}),
+        (previous, "previous close (persistence)", {"color": BLACK, "linewidth": 1, "dashes": (3, 2)}),
+    ]
+    errors = [float(np.sqrt(np.mean((prices - close) ** 2))) for prices, _, _ in lines]
+    digits = decimals(errors[-1], 4)  # as in the table of `trendlstm train`
+    for (prices, name, style), error in zip(lines, errors, strict=True):
+        if prices is not close:
+            name += f": RMSE {error:,.{digits}f}"
+        shown = prices[-ENLARGED_ROWS:]
+        axes.plot(shown.index, shown, marker=marker(shown), label=name, **style)
+    which = f"{len(test)}" if len(test) <= ENLARGED_ROWS else f"last {ENLARGED_ROWS} of {len(test)}"
+    question = f"The {which} test forecasts enlarged: is the prediction nearer than the previous close?"
+    axes.set_title(question, loc="left", fontsize=12, fontweight="bold", pad=27)
+    axes.legend(**LEGEND, ncols=3)

@@ -1,0 +1,171 @@
+"""A training run in words and tables: its windows, its fits, its errors and its forecast."""
+
+import math
+from typing import TYPE_CHECKING
+
+from trendlstm.output.console import Console
+from trendlstm.output.wording import count, decimals, figure, p_value
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from trendlstm.evaluation.metrics import HitRate
+    from trendlstm.nn.training import Progress
+    from trendlstm.workflows.train import Result
+
+
+_STANDING = {
+    "train": ("train", "in-sample"),
+    "validation": ("validation", "used for", "selection"),
+    "test": ("test",),
+}
+
+
+def windows_sentence(result: "Result") -> str:
+    """What the samples are and how many each part has; and why there is no recursive forecast, if so."""
+    windows = result.windows
+    train, validation, test = (f"{len(split.anchors):,}" for split in windows.splits)
+    text = (
+        f"{count(windows.lag, 'session')} of {', '.join(windows.features)} predict the next "
+        f"{'close' if windows.horizon == 1 else f'{windows.horizon} closes'}: {train} windows to train, {validation} "
+        f"to validate, {test} to test."
+    )
+    if not result.forecaster.is_recursive:
+        text += "\nThere is no recursive forecast: that needs --features Close and --horizon 1."
+    return text
+
+
+def fits_sentences(result: "Result") -> str:
+    """How training ended, one line per network, and how long it took."""
+    from trendlstm.workflows.train import kept_loss
+
+    lines = []
+    for number, history in enumerate(result.histories, start=1):
+        name = f"Network {number}: trained" if len(result.histories) > 1 else "Trained"
+        stopped = " (stopped early)" if history.stopped == "patience" else ""
+        lines.append(
+            f"{name} {count(history.epochs_run, 'epoch')}{stopped}; kept the weights of epoch "
+            f"{history.best_epoch + 1}, which has the lowest validation loss, {kept_loss(history):.4g}."
+        )
+    return "\n".join([*lines, f"Training took {result.seconds['fit']:.1f} s."])
+
+
+def progress_text(progress: "Progress") -> str:
+    """The losses beside a progress bar."""
+    text = f"epoch {progress.epoch}/{progress.epochs}"
+    if math.isfinite(progress.loss):
+        text += f" · loss {progress.loss:.4g}"
+    if math.isfinite(progress.validation_loss):
+        text += f" · validation {progress.validation_loss:.4g}"
+    return text
+
+
+def show_metrics(console: Console, result: "Result") -> None:
+    """The table of all errors, of the first and the last step, with what its columns mean."""
+    horizon = result.windows.horizon
+    digits = decimals(result.metrics["test"]["persistence"][0].rmse, 4)
+    rows = []
+    for split, models in result.metrics.items():
+        names = [*_STANDING[split], *[""] * 2 * len(models)]
+        for step in sorted({1, horizon}):
+            for model, steps in models.items():
+                measured = steps[step - 1]
+                error = f"{measured.rmse:,.{digits}f}"
+                if model == "model" and step == 1 and result.spread:
+                    error += f" ± {result.spread[split]:,.{digits}f}"
+                rows.append([
+                    names.pop(0),
+                    *([step] if horizon > 1 else []),
+                    result.config.network.cell if model == "model" else model,
+                    error,
+                    f"{measured.mae:,.{digits}f}",
+                    f"{measured.mape:,.2f}",
+                    figure(measured.skill, "+.3f"),
+                    _hit_rate(measured.hit_rate),
+                    p_value(measured.diebold_mariano.p_value),
+                    p_value(measured.pesaran_timmermann.p_value),
+                    measured.lag_check.shift,
+                ])  # fmt: skip
+    step_column = ["Step"] if horizon > 1 else []
+    columns = [
+        "Rows",
+        *step_column,
+        "Forecast",
+        "RMSE",
+        "MAE",
+        "MAPE %",
+        "Skill",
+        "Hit rate % [95 %]",
+        "DM p",
+        "PT p",
+        "Lag",
+    ]
+    console.table("How far the predictions were off; only test rows can support a claim", columns, rows)
+    echo = "the step" if horizon > 1 else "1"
+    legend = [
+        "RMSE, MAE: in the price's currency. Skill: 1 - RMSE / RMSE of persistence (tomorrow = today).",
+        "Hit rate: days whose direction was right, with Wilson's interval. DM p, PT p: p-values of the",
+        "Diebold-Mariano test (smaller errors than persistence) and the Pesaran-Timmermann test (directions).",
+        f"Lag: days by which predictions trail prices; {echo} is an echo of the last close.",
+    ]
+    if horizon > 1:
+        legend.append(
+            "Of k steps ahead the interval counts one k-th of the days: forecasts k days ahead overlap."
+        )
+    if result.spread:
+        legend.append("±: standard deviation over the single networks; all other figures are of their mean.")
+    console.print("\n".join(legend))
+
+
+def _hit_rate(rate: "HitRate") -> str | None:
+    if rate.rate is None or rate.low is None or rate.high is None:
+        return None
+    return f"{100 * rate.rate:.1f} [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+
+
+def forecast_title(result: "Result") -> str:
+    """What made a training run's forecast, and the last prices that it knows."""
+    begin = f"Forecast of {result.config.data.ticker} by"
+    if result.final:
+        until = result.final.learned_until
+        return f"{begin} the final fit on all rows, until {until}, for the epochs that validation chose"
+    windows = result.windows
+    validated_until = windows.dates[windows.train_rows + windows.validation_rows - 1]
+    return (
+        f"{begin} the evaluated model: trained until {result.forecaster.learned_until}, epoch chosen on prices until "
+        f"{validated_until:%Y-%m-%d}"
+    )
+
+
+def show_forecast(console: Console, table: "pd.DataFrame", title: str) -> None:
+    """The forecast of the next sessions, with the band and the naive forecast beside it."""
+    from trendlstm.workflows.forecast import BAND, LEAST_ERRORS, LEAST_SPANS
+
+    digits = decimals(float(table["naive"].iloc[0]), 5)
+    share = f"{100 * BAND:g} %"
+
+    def price(value: float) -> str | None:
+        return None if math.isnan(value) else f"{value:,.{digits}f}"
+
+    rows = [
+        [
+            f"{row.date:%a %Y-%m-%d}",
+            price(row.price),
+            row.direction,
+            price(row.low),
+            price(row.high),
+            price(row.naive),
+        ]
+        for row in table.itertuples()
+    ]
+    console.table(title, ["Session", "Close", "Direction", f"{share} from", "to", "Naive"], rows)
+    legend = [
+        f"{share} band: half-width that held {share} of the evaluated model's validation errors that many sessions",
+        "ahead. Naive: the last close.",
+    ]
+    if table["low"].isna().any():
+        legend.append(
+            f"A dash: no band; it needs {LEAST_ERRORS} validation errors that many sessions ahead, and {LEAST_SPANS} "
+            "that do not overlap."
+        )
+    console.print("\n".join(legend))

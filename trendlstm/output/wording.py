@@ -1,0 +1,48 @@
+"""How numbers are written: decimals, p-values, counts of things; and the sentences that several commands share."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from trendlstm.nn.device import device_name
+
+_PLACES = {"yahoo": "from Yahoo", "cache": "from the price cache", "sample": "from the packaged sample"}
+
+
+def prices_sentence(provenance: Mapping[str, Any]) -> str:
+    """Which prices these are, and where they came from."""
+    place = _PLACES.get(provenance["source"]) or f"from {provenance['csv']}"
+    adjusted = "adjusted for splits and dividends" if provenance["adjusted"] else "as given, not adjusted"
+    return (
+        f"{provenance['ticker']}: {provenance['rows']:,} sessions, {provenance['start']} to {provenance['end']}, "
+        f"{place}, {adjusted}."
+    )
+
+
+def device_sentence(asked: str, device: str) -> str:
+    """What trains the networks, and why, if the choice was ours."""
+    if device == "cuda":
+        return f"Device: {device_name()}."
+    return "Device: cpu" + (", for no GPU has been measured to be faster yet." if asked == "auto" else ".")
+
+
+def decimals(value: float, significant: int) -> int:
+    """Decimal places that show this many significant digits of `value`, at least 2."""
+    if not (value > 0 and math.isfinite(value)):
+        return 2
+    return max(2, significant - 1 - math.floor(math.log10(value)))
+
+
+def figure(value: float | None, style: str) -> str | None:
+    """A number in a format; None, which a table shows as a dash, stays None."""
+    return None if value is None else format(value, style)
+
+
+def p_value(value: float | None) -> str | None:
+    """A p-value with three decimals."""
+    return "<0.001" if value is not None and value < 0.001 else figure(value, ".3f")
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things: "1 epoch", "2,000 epochs"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,1 @@
+"""From settings and prices to results: no text, no files."""
