@@ -22,6 +22,7 @@ from yahoo_server import redirect_yfinance, serve
 
 from trendlstm import cli
 from trendlstm.cli import common
+from trendlstm.cli import train as train_command
 from trendlstm.config import TrainConfig
 from trendlstm.data import cache as price_cache
 from trendlstm.data import calendar as calendars
@@ -407,7 +408,9 @@ def test_bad_csv_files(tmp_path, content, message):
 
 
 def test_an_existing_folder_is_never_overwritten(tmp_path, monkeypatch):
-    monkeypatch.setattr(train_command, "load_prices", lambda data: pytest.fail("refused before anything is fetched"))
+    monkeypatch.setattr(
+        train_command, "load_prices", lambda data: pytest.fail("refused before anything is fetched")
+    )
     (tmp_path / "file").write_text("mine")
     assert f"{tmp_path} exists already" in error_of(f"train {SAMPLE} --out {tmp_path}", 2)
     assert "exists already" in error_of(f"train {SAMPLE} --out {tmp_path / 'file'}", 2)
@@ -470,7 +473,9 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
 )
 def test_the_picture_says_what_it_shows(tmp_path, monkeypatch, options, title):
     told = {}
-    monkeypatch.setattr("trendlstm.output.plots.train.plot_predictions", lambda *_, **words: told.update(words))
+    monkeypatch.setattr(
+        "trendlstm.output.plots.train.plot_predictions", lambda *_, **words: told.update(words)
+    )
     run(f"train {SAMPLE} {options} --out {tmp_path / 'run'}")
     assert told["title"] == f"MSFT: {title}"
     assert "epoch chosen by validation" in told["subtitle"] and "2012-03-01 to 2013-03-01" in told["subtitle"]
@@ -500,6 +505,7 @@ def interrupted(tmp_path, fit, epoch, *options):
         f"""
         import os, signal, sys
         from trendlstm import cli
+        from trendlstm.cli import train
         signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job starts without
         fits = []
         def show_on(bar):
@@ -508,7 +514,7 @@ def interrupted(tmp_path, fit, epoch, *options):
                 if len(fits) == {fit} and progress.epoch >= {epoch}:
                     os.kill(os.getpid(), signal.SIGINT)
             return update
-        common.show_on = show_on
+        train.show_on = show_on
         cli.main(sys.argv[1:], prog_name="trendlstm")
         """,
         *shlex.split(f"train {SAMPLE} --no-plot --out"), tmp_path / "run", *options,

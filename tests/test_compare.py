@@ -16,13 +16,13 @@ from walks import random_walk, small_config, trained
 from trendlstm import cli
 from trendlstm.config import COMPARED
 from trendlstm.errors import OptionError
-from trendlstm.evaluation import compare as comparing
 from trendlstm.evaluation.baselines import ridge
 from trendlstm.evaluation.significance import TestResult, diebold_mariano
 from trendlstm.nn.gradient_flow import half_life, ratio
 from trendlstm.output import compare as report
 from trendlstm.output.console import Console
 from trendlstm.output.plots import compare as plots
+from trendlstm.workflows import compare as comparing
 from trendlstm.workflows.compare import LagProfile, profile
 
 KINDS = [

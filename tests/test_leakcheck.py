@@ -117,7 +117,7 @@ def test_a_validation_loss_that_saw_the_test_rows_is_found(monkeypatch):
         windows = replace(result.windows, validation=result.windows.test)
         honest(replace(result, windows=windows), progress)  # trains the same networks
 
-    monkeypatch.setattr(pipeline, "train", peeking)
+    monkeypatch.setattr(workflow, "train", peeking)
     assert leaks(checks_of(epochs=30, learning_rate=0.05)) == {"model", "recursive"}
 
 

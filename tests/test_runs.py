@@ -282,7 +282,7 @@ def test_sigkill_while_a_run_is_written_leaves_no_run(tmp_path):
         """
         import sys
         from walks import trained
-        from trendlstm import runs
+        from trendlstm.output import runs
         def stop(*_):
             print("half", flush=True)
             sys.stdin.read()

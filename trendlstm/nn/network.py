@@ -315,7 +315,7 @@ class Network:
         return float(losses.sum() / (n * plan.outputs)), self._named_values(gradients[0])
 
     def fit(self, x: np.ndarray, y: np.ndarray, **options: Any) -> "History":
-        """Train on x (N, T, F), y (N, m); the keywords and the result are those of `trendlstm.training.fit`."""
+        """Train on x (N, T, F), y (N, m); the keywords and the result are those of `trendlstm.nn.training.fit`."""
         from trendlstm.nn.training import fit  # training builds on this module
 
         return fit(self, x, y, **options)
