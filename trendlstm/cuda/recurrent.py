@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kernels.buffers import CHUNK_ROWS, GATES, RNN
+from ..kernels.buffers import CELLS, CHUNK_ROWS
 from ..kernels.equations import (
     cell_state,
     cell_state_1997,
@@ -55,8 +55,18 @@ class Spec(NamedTuple):
 
     @property
     def n_gates(self) -> int:
-        """Four of the LSTM, three of that of 1997, one of the RNN."""
-        return GATES[self.cell]
+        """Matrices of weights, as in `kernels.buffers.Cell`."""
+        return CELLS[self.cell].n_gates
+
+    @property
+    def has_cell_state(self) -> bool:
+        """Whether there is a c beside h."""
+        return CELLS[self.cell].has_cell_state
+
+    @property
+    def has_forget_gate(self) -> bool:
+        """Otherwise f = 1."""
+        return CELLS[self.cell].has_forget_gate
 
     @property
     def input_rows(self) -> int:
@@ -71,7 +81,7 @@ class Spec(NamedTuple):
     @property
     def values(self) -> int:
         """V, the numbers of a unit and step in the trace."""
-        return 2 if self.cell == RNN else self.n_gates + 3
+        return self.n_gates + (3 if self.has_cell_state else 1)
 
     @property
     def in_registers(self) -> bool:
@@ -97,6 +107,7 @@ class Layer(NamedTuple):
 def _make_equations(spec: Spec) -> tuple[Any, Any]:
     """One unit's step forward, z and c_{t-1} to the values of the trace, and back, to dz and dL/dc_{t-1}."""
     real, n_gates, squash = spec.real, spec.n_gates, bool(spec.squash_output)
+    has_forget_gate = spec.has_forget_gate
     sigmoid, tanh = (sigmoid_32, tanh_32) if spec.itemsize == 4 else (sigmoid_64, tanh_64)
 
     # real(): the simulator's numbers come back from the equations as Python's
@@ -117,9 +128,9 @@ def _make_equations(spec: Spec) -> tuple[Any, Any]:
         g, o = real(0), real(0)
         if running:
             i, g, o = real(sigmoid(z[0])), real(tanh(z[n_gates - 2])), real(sigmoid(z[n_gates - 1]))
-            if n_gates == 4:
+            if has_forget_gate:
                 f = real(sigmoid(z[1]))
-        c = real(cell_state(f, c_before, i, g)) if n_gates == 4 else real(cell_state_1997(c_before, i, g))
+        c = real(cell_state(f, c_before, i, g) if has_forget_gate else cell_state_1997(c_before, i, g))
         s = real(tanh(c)) if squash else c
         values[0] = i
         values[1] = f  # without a forget gate g's place
@@ -142,12 +153,12 @@ def _make_equations(spec: Spec) -> tuple[Any, Any]:
         dz[n_gates - 1] = sigmoid_backward(dh * s, o)
         dz[0] = sigmoid_backward(dc * g, i)
         dz[n_gates - 2] = tanh_backward(dc * i, g)
-        if n_gates == 4:
+        if has_forget_gate:
             dz[1] = sigmoid_backward(dc * c_before, f)
             dc = dc * f
         return dc
 
-    return (rnn_forward, rnn_backward) if spec.cell == RNN else (lstm_forward, lstm_backward)
+    return (lstm_forward, lstm_backward) if spec.has_cell_state else (rnn_forward, rnn_backward)
 
 
 class _Steps(NamedTuple):
@@ -159,7 +170,7 @@ class _Steps(NamedTuple):
 
 def _make_steps(spec: Spec, keep: bool) -> _Steps:
     real, n_gates, hidden, rows, n_values = spec.real, spec.n_gates, spec.hidden_size, CHUNK_ROWS, spec.values
-    has_cell_state = spec.cell != RNN
+    has_cell_state = spec.has_cell_state
     cell_forward, cell_backward = _make_equations(spec)
 
     @device

@@ -10,7 +10,22 @@ from typing import NamedTuple
 import numpy as np
 
 LSTM, LSTM1997, RNN, FEEDFORWARD = range(4)
-GATES = {LSTM: 4, LSTM1997: 3, RNN: 1, FEEDFORWARD: 1}
+
+
+class Cell(NamedTuple):
+    """What sets one kind of cell apart from the others."""
+
+    n_gates: int  # matrices of weights, the candidate's among them
+    has_cell_state: bool  # c beside h
+    has_forget_gate: bool
+
+
+CELLS = {
+    LSTM: Cell(4, has_cell_state=True, has_forget_gate=True),
+    LSTM1997: Cell(3, has_cell_state=True, has_forget_gate=False),
+    RNN: Cell(1, has_cell_state=False, has_forget_gate=False),
+    FEEDFORWARD: Cell(1, has_cell_state=False, has_forget_gate=False),
+}
 
 CHUNK_ROWS = 8  # samples that go through all steps together: one register tile of rows
 # Chunk k adds its gradients to accumulator k mod ACCUMULATORS, whatever the number of threads.
@@ -27,6 +42,8 @@ class Plan(NamedTuple):
     features: int
     hidden_size: int
     n_gates: int
+    has_cell_state: bool
+    has_forget_gate: bool
     bias: int
     squash_output: int
     outputs: int
@@ -68,7 +85,15 @@ def make_plan(
         steps, features = 1, steps * features
     widths = np.array([pad(width) for width in (hidden_size, *dense, outputs)], np.int64)
     return Plan(
-        cell, steps, features, int(widths[0]), GATES[cell], int(bias), int(squash_output), outputs, widths
+        cell=cell,
+        steps=steps,
+        features=features,
+        hidden_size=int(widths[0]),
+        **CELLS[cell]._asdict(),
+        bias=int(bias),
+        squash_output=int(squash_output),
+        outputs=outputs,
+        widths=widths,
     )
 
 
@@ -110,8 +135,7 @@ def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype | type) -> np.nd
 def make_workspace(plan: Plan, dtype: np.dtype, rows: int = CHUNK_ROWS) -> Workspace:
     """Allocate a thread's arrays for chunks of `rows`, with the columns of ones and the zero initial state."""
     flat = rows * plan.hidden_size
-    has_cell_state = plan.cell in (LSTM, LSTM1997)
-    state = flat if has_cell_state else 0
+    state = flat if plan.has_cell_state else 0
     inputs = aligned_zeros((plan.steps + 1, rows, pad(input_rows(plan))), dtype)
     if plan.bias:
         inputs[:, :, input_rows(plan) - 1] = 1

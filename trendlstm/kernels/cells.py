@@ -21,14 +21,13 @@ from .simd import view
 
 
 @inlined
-def lstm_forward(inputs, weight, lengths, gates, cell, squashed, squash_output):
-    """Hidden and cell states of the LSTM (four gates i, f, g, o) or of the LSTM of 1997 (i, g, o; f = 1).
+def lstm_forward(inputs, weight, lengths, gates, cell, squashed, has_forget_gate, squash_output):
+    """Hidden and cell states of the LSTM (gates i, f, g, o) or of the LSTM of 1997 (i, g, o: no forget gate, f = 1).
 
     i, f, o = sigmoid(z)    g = tanh(z)    c_t = f c_{t-1} + i g    h_t = o tanh(c_t)
     """
     n_gates, _, hidden_size = weight.shape
     steps, rows = squashed.shape[0], inputs.shape[1]
-    forget_gate = n_gates == 4
     zero = weight.dtype.type(0)
     one = weight.dtype.type(1)
     for t in range(steps):
@@ -36,21 +35,21 @@ def lstm_forward(inputs, weight, lengths, gates, cell, squashed, squash_output):
         # without a forget gate f is g by another name, and is not used
         i, f, g, o = gates[0, t], gates[1, t], gates[n_gates - 2, t], gates[n_gates - 1, t]
         sigmoid(i)
-        if forget_gate:
+        if has_forget_gate:
             sigmoid(f)
         tanh(g)
         sigmoid(o)
         for r in range(rows):
             if t >= lengths[r]:
                 for j in range(r * hidden_size, (r + 1) * hidden_size):
-                    if forget_gate:
+                    if has_forget_gate:
                         f[j] = one
                     i[j] = zero
                     g[j] = zero
                     o[j] = zero
 
         c_before, c = cell[t], cell[t + 1]
-        if forget_gate:
+        if has_forget_gate:
             for j in range(c.size):
                 c[j] = cell_state(f[j], c_before[j], i[j], g[j])
         else:
@@ -72,7 +71,17 @@ def lstm_forward(inputs, weight, lengths, gates, cell, squashed, squash_output):
 
 @inlined
 def lstm_backward(
-    inputs, weight_transposed, gates, cell, squashed, squash_output, dh_external, dh, dc, dweight
+    inputs,
+    weight_transposed,
+    gates,
+    cell,
+    squashed,
+    has_forget_gate,
+    squash_output,
+    dh_external,
+    dh,
+    dc,
+    dweight,
 ):
     """BPTT of `lstm_forward`; adds to `dweight` and leaves dL/dz in `gates`.
 
@@ -84,7 +93,6 @@ def lstm_backward(
     """
     n_gates, hidden_size, _ = weight_transposed.shape
     steps, rows = squashed.shape[0], inputs.shape[1]
-    forget_gate = n_gates == 4
     dh[:] = dweight.dtype.type(0)
     dc[:] = dweight.dtype.type(0)
     for t in range(steps - 1, -1, -1):
@@ -104,7 +112,7 @@ def lstm_backward(
             i_before = i[j]
             i[j] = sigmoid_backward(dc[j] * g[j], i_before)
             g[j] = tanh_backward(dc[j] * i_before, g[j])
-        if forget_gate:
+        if has_forget_gate:
             for j in range(f.size):
                 f_before = f[j]
                 f[j] = sigmoid_backward(dc[j] * c_before[j], f_before)

@@ -69,12 +69,19 @@ def forward_chunk(plan, theta, work):
     hidden_size, rows = plan.hidden_size, work.lengths.size
     if plan.cell == FEEDFORWARD:
         feedforward_forward(work.inputs, weight, work.gates)
-    elif plan.n_gates == 1:
-        rnn_forward(work.inputs, weight, work.lengths, work.gates)
-    else:
+    elif plan.has_cell_state:
         lstm_forward(
-            work.inputs, weight, work.lengths, work.gates, work.cell, work.squashed, plan.squash_output
+            work.inputs,
+            weight,
+            work.lengths,
+            work.gates,
+            work.cell,
+            work.squashed,
+            plan.has_forget_gate,
+            plan.squash_output,
         )
+    else:
+        rnn_forward(work.inputs, weight, work.lengths, work.gates)
 
     layer_input = view(work.activations, 0, (rows, hidden_size))
     for r in range(rows):
@@ -161,21 +168,22 @@ def backward_chunk(plan, theta, transposed, work, gradient, scale):
         dh = work.dh_external[work.lengths[r] - 1]
         for j in range(r * hidden_size, (r + 1) * hidden_size):
             dh[j] = dh_last[j]
-    if plan.n_gates == 1:
-        rnn_backward(work.inputs, weight_transposed, work.gates, work.dh_external, work.dh, dweight)
-    else:
+    if plan.has_cell_state:
         lstm_backward(
             work.inputs,
             weight_transposed,
             work.gates,
             work.cell,
             work.squashed,
+            plan.has_forget_gate,
             plan.squash_output,
             work.dh_external,
             work.dh,
             work.dc,
             dweight,
         )
+    else:
+        rnn_backward(work.inputs, weight_transposed, work.gates, work.dh_external, work.dh, dweight)
     for r in range(rows):
         dh = work.dh_external[work.lengths[r] - 1]
         for j in range(r * hidden_size, (r + 1) * hidden_size):

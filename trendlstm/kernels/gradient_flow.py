@@ -30,7 +30,6 @@ def bptt_by_lag(
     (shaped as work.gates) and `gradient` (as theta) are work space.
     """
     hidden_size, steps = plan.hidden_size, plan.steps
-    has_cell_state = plan.n_gates > 1
     dh, dc = work.dh, work.dc
     for start in range(first, first + count, CHUNK_ROWS):
         rows = min(CHUNK_ROWS, first + count - start)
@@ -44,18 +43,18 @@ def bptt_by_lag(
         dc[:] = 0.0
         for k in range(steps):
             t = steps - 1 - k
-            if has_cell_state:
+            if plan.has_cell_state:
                 o, s = kept[plan.n_gates - 1, t], work.squashed[t]
                 for j in range(dc.size):
                     dc[j] += dh[j] * o[j] * (1.0 - plan.squash_output * s[j] * s[j])
             for r in range(rows):
                 norms_h[start + r, k] = _norm(view(dh, r * hidden_size, (hidden_size,)))
-                if has_cell_state:
+                if plan.has_cell_state:
                     norms_c[start + r, k] = _norm(view(dc, r * hidden_size, (hidden_size,)))
             for gate in range(plan.n_gates):
                 dz = view(work.gates[gate, t], 0, (CHUNK_ROWS, hidden_size))
                 transposed_multiply_add(terms[k, gate], work.inputs[t], dz)
-            if plan.n_gates == 4:
+            if plan.has_forget_gate:
                 f = kept[1, t]
                 for j in range(dc.size):
                     dc[j] *= f[j]
@@ -79,9 +78,8 @@ def jacobian_norms(
     and in the RNN P_h <- P_h diag(1 - h^2) W^T.
     """
     hidden_size, steps = plan.hidden_size, plan.steps
-    has_cell_state = plan.n_gates > 1
     square = (hidden_size, hidden_size)
-    height = 2 * hidden_size if has_cell_state else hidden_size
+    height = 2 * hidden_size if plan.has_cell_state else hidden_size
     p_h, p_c = np.empty((height, hidden_size)), np.empty((height, hidden_size))
     d, next_h = np.empty((height, hidden_size)), np.empty((height, hidden_size))
     through_h, through_c, powers = np.empty(square), np.empty(square), np.empty((2, *square))
@@ -92,14 +90,14 @@ def jacobian_norms(
         p_c[:] = 0.0
         for j in range(units):
             p_h[j, j] = 1.0
-            if has_cell_state:
+            if plan.has_cell_state:
                 p_c[hidden_size + j, j] = 1.0
         norms_hh[first + r, 0] = 1.0
-        if has_cell_state:
+        if plan.has_cell_state:
             norms_cc[first + r, 0] = 1.0
         for k in range(1, steps):
             t = steps - k
-            if has_cell_state:
+            if plan.has_cell_state:
                 _lstm_jacobian(plan, work, weight_transposed, t, r, through_h, through_c)
                 _through_cell_state(plan, work, t, r, p_h, p_c, d)
                 multiply(next_h, d, through_c)
@@ -127,7 +125,7 @@ def _lstm_jacobian(plan, work, weight_transposed, t, r, through_h, through_c):
         _scale_row(through_h, weight_transposed[n_gates - 1], j, s[j] * o[j] * (1.0 - o[j]))
         _scale_row(through_c, weight_transposed[0], j, g[j] * i[j] * (1.0 - i[j]))
         _add_scaled_row(through_c, weight_transposed[n_gates - 2], j, i[j] * (1.0 - g[j] * g[j]))
-    if n_gates == 4:
+    if plan.has_forget_gate:
         f = view(work.gates[1, t], first, (hidden_size,))
         c_before = view(work.cell[t], first, (hidden_size,))
         for j in range(hidden_size):
@@ -148,7 +146,7 @@ def _through_cell_state(plan, work, t, r, p_h, p_c, d):
         h_row, c_row, d_row = p_h[row], p_c[row], d[row]
         for j in range(hidden_size):
             d_row[j] = c_row[j] + h_row[j] * o[j] * (1.0 - plan.squash_output * s[j] * s[j])
-        if n_gates == 4:
+        if plan.has_forget_gate:
             for j in range(hidden_size):
                 c_row[j] = d_row[j] * f[j]
         else:

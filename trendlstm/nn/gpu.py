@@ -314,7 +314,7 @@ def _lay_out(parts: Sequence[tuple[Plan, Data, Data | None]]) -> tuple[np.ndarra
 
 def _workspace_size(plan: Plan) -> int:
     """Numbers that a block keeps of one chunk: activations, their gradients, and the trace."""
-    values = 2 if plan.cell == buffers.RNN else plan.n_gates + 3
+    values = plan.n_gates + (3 if plan.has_cell_state else 1)
     return CHUNK_ROWS * (2 * int(plan.widths.sum()) + plan.steps * values * plan.hidden_size)
 
 

@@ -251,7 +251,7 @@ class _Job:
         yield _JACOBIAN_COST * count
 
     def result(self) -> GradientFlow:
-        has_cell_state, has_jacobians = self.plan.n_gates > 1, len(self.jacobian_order) > 0
+        has_cell_state, has_jacobians = self.plan.has_cell_state, len(self.jacobian_order) > 0
         return GradientFlow(
             dloss_dh=self.norms_h.mean(axis=0),
             dloss_dc=self.norms_c.mean(axis=0) if has_cell_state else None,

@@ -491,7 +491,7 @@ def load_with_extra(path: str | Path) -> tuple[Network, dict[str, Any]]:
 
 def _shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     """Every parameter's name and shape."""
-    hidden, rows = config.hidden_size, buffers.GATES[_CELL_CODES[config.cell]] * config.hidden_size
+    hidden, rows = config.hidden_size, buffers.CELLS[_CELL_CODES[config.cell]].n_gates * config.hidden_size
     if config.cell == "ann":
         assert config.lag is not None
         shapes: dict[str, tuple[int, ...]] = {"hidden.weight": (hidden, config.lag * config.input_size)}
