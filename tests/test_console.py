@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trendlstm.output.console import Console, jsonable
+from trendlstm.files import jsonable
+from trendlstm.output.console import Console
 
 ROOT = Path(__file__).parents[1]
 
