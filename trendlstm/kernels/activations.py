@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from .compile import kernel
+from .compile import compiled
 from .equations import sigmoid_32, sigmoid_64, tanh_32, tanh_64
 
 
-@kernel
+@compiled
 def sigmoid(x):
     """x = 1 / (1 + exp(-x)), in place; x is one-dimensional."""
     if x.itemsize == 4:
@@ -17,7 +17,7 @@ def sigmoid(x):
             x[j] = sigmoid_64(np.float64(x[j]))
 
 
-@kernel
+@compiled
 def tanh(x):
     """x = tanh(x), in place; x is one-dimensional."""
     if x.itemsize == 4:

@@ -1,10 +1,10 @@
 """The Adam step (Kingma & Ba 2015, algorithm 1), with optional decoupled weight decay (Loshchilov & Hutter 2019)."""
 
-from .compile import kernel
+from .compile import compiled
 from .equations import adam_change, adam_rate, adam_scale, first_moment, second_moment
 
 
-@kernel
+@compiled
 def adam_step(theta, gradient, first_moments, second_moments, decays, step, learning_rate, weight_decay):
     """One step on flat arrays of one length and dtype; all but `gradient` and `decays` are updated in place.
 

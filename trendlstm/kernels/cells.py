@@ -14,7 +14,7 @@ nothing, and every derivative below is 0 without a further test.
 """
 
 from .activations import sigmoid, tanh
-from .compile import inlined, kernel
+from .compile import compiled, inlined
 from .equations import cell_state, cell_state_1997, sigmoid_backward, tanh_backward
 from .matrix import product, transposed_multiply_add
 from .simd import view
@@ -158,7 +158,7 @@ def rnn_backward(inputs, weight_transposed, gates, dh_external, dh, dweight):
 
 
 # These two call no kernel a gate: the products are so small that four calls cost a tenth of the time.
-@kernel
+@compiled
 def gate_inputs(gates, t, step_inputs, weight):
     """z = [h_{t-1}, x_t, 1] W of every gate."""
     rows, n_gates, hidden_size = step_inputs.shape[0], weight.shape[0], weight.shape[2]
@@ -168,7 +168,7 @@ def gate_inputs(gates, t, step_inputs, weight):
         product(view(gates[gate, t], 0, (rows, hidden_size)), step_inputs, weight[gate], False, False)
 
 
-@kernel
+@compiled
 def hidden_gradient(dh, gates, t, weight_transposed):
     """dh = sum over gates of dz W_h^T; weight_transposed (gates, H, H) holds the W_h^T."""
     rows, hidden_size = dh.shape

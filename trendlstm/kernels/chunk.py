@@ -4,7 +4,7 @@ import numpy as np
 
 from .buffers import FEEDFORWARD
 from .cells import lstm_backward, lstm_forward, rnn_backward, rnn_forward
-from .compile import inlined, kernel
+from .compile import compiled, inlined
 from .dense import dense_backward, dense_forward, feedforward_backward, feedforward_forward
 from .matrix import transpose
 from .simd import view
@@ -28,7 +28,7 @@ def _recurrent_transposed(plan, transposed):
     return view(transposed, 0, shape), shape[0] * shape[1] * shape[2]
 
 
-@kernel
+@compiled
 def transpose_weights(plan, theta, transposed):
     """Write the transposed weights that the backward pass reads: W_h^T of every gate, then each dense W^T."""
     weight, start = _recurrent_weight(plan, theta)
@@ -43,7 +43,7 @@ def transpose_weights(plan, theta, transposed):
         to += n_in * n_out
 
 
-@kernel
+@compiled
 def load_chunk(plan, work, x, lengths, order, first, count):
     """Copy the inputs of samples order[first : first + count] into the work space; absent rows get zeros."""
     column = 0 if plan.cell == FEEDFORWARD else plan.hidden_size
@@ -62,7 +62,7 @@ def load_chunk(plan, work, x, lengths, order, first, count):
                     work.inputs[t, r, column + f] = zero
 
 
-@kernel
+@compiled
 def forward_chunk(plan, theta, work):
     """All activations of the loaded chunk; the last of them are the outputs."""
     weight, start = _recurrent_weight(plan, theta)
@@ -110,7 +110,7 @@ def outputs(plan, values, rows):
     return view(values, values.size - rows * width, (rows, width))
 
 
-@kernel
+@compiled
 def squared_error(plan, work, y, order, first, count):
     """The chunk's sum of squared errors (float64); leaves y_hat - y as the last layer's delta, 0 in absent rows."""
     rows = work.lengths.size

@@ -102,7 +102,7 @@ def _compile(function: Callable, **options: Any) -> Callable:
         config.CACHE_DIR = before  # type: ignore[attr-defined]
 
 
-def kernel(function: Callable) -> Callable:
+def compiled(function: Callable) -> Callable:
     """Compile `function` to machine code that runs without the GIL, on first use, cached on disk.
 
     Division by zero gives inf or NaN as in NumPy arrays; indices are not checked.
@@ -111,16 +111,16 @@ def kernel(function: Callable) -> Callable:
 
 
 def entry_point(function: Callable) -> Callable:
-    """As `kernel`, for a function that Python calls: a damaged cache is thrown away and the kernels compiled again."""
-    compiled = kernel(function)
+    """As `compiled`, for a function that Python calls: a damaged cache is thrown away and all is compiled again."""
+    kernel = compiled(function)
 
     @functools.wraps(function)
     def call(*arguments: Any) -> None:
         try:
-            compiled(*arguments)
+            kernel(*arguments)
         except Exception as error:  # no kernel raises anything, so the machine code could not be loaded
             _throw_cache_away(error)
-            compiled(*arguments)
+            kernel(*arguments)
 
     return call
 
@@ -141,7 +141,7 @@ def _throw_cache_away(error: Exception) -> None:
 
 
 def inlined(function: Callable) -> Callable:
-    """As `kernel`, for a function that becomes part of each caller.
+    """As `compiled`, for a function that becomes part of each caller.
 
     Every separate kernel is optimised again in all that call it, so long chains of small ones compile slowly.
     """

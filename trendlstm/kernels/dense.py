@@ -4,14 +4,14 @@ Also the whole of the feed-forward cell: z = [x, 1] W, h = tanh(z), on the flatt
 """
 
 from .activations import tanh
-from .compile import kernel
+from .compile import compiled
 from .equations import relu as relu_of
 from .equations import relu_backward, tanh_backward
 from .matrix import multiply, multiply_add, transposed_multiply_add
 from .simd import view
 
 
-@kernel
+@compiled
 def dense_forward(x, weight, out, relu):
     """out = x W + b, with relu also max(0, .)."""
     n_in = x.shape[1]
@@ -26,7 +26,7 @@ def dense_forward(x, weight, out, relu):
             flat[j] = relu_of(flat[j])
 
 
-@kernel
+@compiled
 def dense_backward(x, out, weight_transposed, dout, dx, dweight, relu):
     """dW += x^T dz, db += sum dz, dx = dz W^T, with dz = dout (0 where relu cut off); dout becomes dz."""
     n_in = x.shape[1]
@@ -42,7 +42,7 @@ def dense_backward(x, out, weight_transposed, dout, dx, dweight, relu):
     multiply(dx, dout, weight_transposed)
 
 
-@kernel
+@compiled
 def feedforward_forward(inputs, weight, gates):
     """h = tanh([x, 1] W) of the flattened window; inputs (1, R, K..), gates (1, 1, R*H) receives h."""
     h = gates[0, 0]
@@ -50,7 +50,7 @@ def feedforward_forward(inputs, weight, gates):
     tanh(h)
 
 
-@kernel
+@compiled
 def feedforward_backward(inputs, gates, dh, dweight):
     """dW += [x, 1]^T dz with dz = dh (1 - h^2); leaves dz in gates."""
     h = gates[0, 0]

@@ -4,7 +4,7 @@ Numba's own parallel layers abort the process when two Python threads use them a
 child (omp). A gang is plain Python threads, each inside one compiled call that holds no GIL.
 """
 
-from .compile import kernel
+from .compile import compiled
 from .simd import atomic_add, atomic_load, atomic_store, yield_thread
 
 # Indices into `counters` (int64), a cache line apart so that waiting threads do not slow the arriving ones.
@@ -19,7 +19,7 @@ GO_ON, ASKED, AGREED, ABANDONED = range(4)
 _SPINS = 2000
 
 
-@kernel
+@compiled
 def meet(counters, size):
     """Return when all `size` threads have called, or the gang is abandoned; what each wrote is visible to all after."""
     if size == 1:

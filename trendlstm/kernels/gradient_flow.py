@@ -11,7 +11,7 @@ import numpy as np
 from .buffers import CHUNK_ROWS
 from .cells import hidden_gradient
 from .chunk import backward_chunk, forward_chunk, load_chunk, squared_error
-from .compile import entry_point, inlined, kernel
+from .compile import compiled, entry_point, inlined
 from .matrix import multiply, multiply_add, transposed_multiply_add
 from .simd import view
 
@@ -112,7 +112,7 @@ def jacobian_norms(
             norms_hh[first + r, k] = spectral_norm(view(p_h, 0, square), powers)
 
 
-@kernel
+@compiled
 def _lstm_jacobian(plan, work, weight_transposed, t, r, through_h, through_c):
     """How z depends on h_{t-1}: through_h = diag(dh/dz_o) W_o^T; through_c = sum over the others of diag(dc/dz) W^T."""
     hidden_size, n_gates = plan.hidden_size, plan.n_gates
@@ -132,7 +132,7 @@ def _lstm_jacobian(plan, work, weight_transposed, t, r, through_h, through_c):
             _add_scaled_row(through_c, weight_transposed[1], j, c_before[j] * f[j] * (1.0 - f[j]))
 
 
-@kernel
+@compiled
 def _through_cell_state(plan, work, t, r, p_h, p_c, d):
     """D = P_c + P_h diag(o (1 - s^2)), then P_c = D diag(f)."""
     hidden_size, n_gates = plan.hidden_size, plan.n_gates
@@ -169,7 +169,7 @@ def _add_scaled_row(out, a, row, factor):
         out_row[j] += factor * a_row[j]
 
 
-@kernel
+@compiled
 def spectral_norm(a, powers):
     """The largest singular value of a square matrix, to rounding; `powers` (2, H, H) is work space.
 
@@ -208,7 +208,7 @@ def spectral_norm(a, powers):
         weight *= 0.5
 
 
-@kernel
+@compiled
 def _norm(vector):
     """The Euclidean norm; scaled, for the square of 1e-170 would be 0."""
     scale = 0.0

@@ -6,7 +6,7 @@ All arrays are C-contiguous and of one dtype.
 
 import numpy as np
 
-from .compile import inlined, kernel
+from .compile import compiled, inlined
 from .simd import (
     TILE_ROWS,
     VECTOR_BYTES,
@@ -47,7 +47,7 @@ def product(out, a, b, transposed, accumulate):
                 j += lanes
 
 
-@kernel
+@compiled
 def _product(out, a, b, transposed, accumulate):
     product(out, a, b, transposed, accumulate)
 
@@ -71,7 +71,7 @@ def transposed_multiply_add(out, a, b):
     _product(out, a, b, np.bool_(True), np.bool_(True))
 
 
-@kernel
+@compiled
 def transpose(out, a):
     """out = a^T; both sides are multiples of the vector width."""
     rows, columns = a.shape

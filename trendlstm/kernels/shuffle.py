@@ -1,10 +1,10 @@
 """The order of the samples in an epoch: Fisher-Yates on splitmix64 (Steele, Lea & Flood 2014), the same everywhere."""
 
-from .compile import kernel
+from .compile import compiled
 from .equations import shuffle_partner, shuffle_state
 
 
-@kernel
+@compiled
 def shuffle_epoch(order, seed, epoch):
     """Fill `order` (int64) with a permutation of 0 ... N-1 that depends on seed and epoch alone."""
     for position in range(order.size):

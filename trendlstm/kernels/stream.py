@@ -9,7 +9,7 @@ import numpy as np
 
 from .adam import adam_step
 from .chunk import backward_chunk, forward_chunk, load_chunk, outputs, squared_error, transpose_weights
-from .compile import kernel
+from .compile import compiled
 from .gang import STOP
 from .simd import atomic_load
 
@@ -43,7 +43,7 @@ class StreamState(NamedTuple):
     counters: np.ndarray  # int64, see `gang`
 
 
-@kernel
+@compiled
 def stream_worker(plan, state, data, order, options, work, errors):
     """Train on the sequences of `data` in their order, 0, 1, ... = `order`, and judge each before the step it leads to.
 
