@@ -4,60 +4,67 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: train test test-avx2 test-parity test-cuda test-gpu lint bench bench-self bench-gpu clean
+.DEFAULT_GOAL := help
+.PHONY: help train test test-avx2 test-parity test-cuda test-gpu lint bench bench-self bench-gpu clean
 
-train: $(VENV)/core
+help: ## Show this list.
+	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+train: $(VENV)/core ## Train on four years of MSFT and forecast: the main job.
 	$(BIN)/trendlstm train MSFT --years 4
 
-test: $(VENV)/test
+test: $(VENV)/test ## Run the tests: 2 to 4 minutes.
 	$(BIN)/python -m pytest
 
 # The kernels once more, compiled for processors without AVX-512. Both variables: the name alone leaves AVX-512 on.
 test-avx2: export NUMBA_CPU_NAME = haswell
 test-avx2: export NUMBA_CPU_FEATURES = +64bit,+avx,+avx2,+bmi,+bmi2,+cmov,+cx16,+cx8,+f16c,+fma,+fxsr,+lzcnt,+mmx,+movbe,+popcnt,+sse,+sse2,+sse3,+sse4.1,+sse4.2,+ssse3,+xsave
-test-avx2: $(VENV)/test
+test-avx2: $(VENV)/test ## Test the kernels compiled for processors without AVX-512.
 	$(BIN)/python -m pytest tests/test_activations.py tests/test_network.py tests/test_training.py tests/test_gradient_flow.py
 
 # Against PyTorch and Keras, which must be there.
-test-parity: $(VENV)/test $(VENV)/peers
+test-parity: $(VENV)/test $(VENV)/peers ## Compare with PyTorch and Keras, which it installs.
 	$(BIN)/python -m pytest tests/parity --override-ini addopts=--import-mode=importlib
 
 # Without a GPU: its kernels' logic in numba-cuda's simulator, then what NVIDIA's compiler makes of them.
-test-cuda: $(VENV)/test $(VENV)/cuda
+test-cuda: $(VENV)/test $(VENV)/cuda ## Test the GPU's kernels without one: simulator and compiler.
 	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest tests/cuda --override-ini addopts=--import-mode=importlib
 	$(BIN)/python -m pytest tests/ptx --override-ini addopts=--import-mode=importlib
 
 # The simulator's tests on a GPU, which must be there.
-test-gpu: $(VENV)/test $(VENV)/cuda
+test-gpu: $(VENV)/test $(VENV)/cuda ## Test on a GPU, which must be there.
 	NUMBA_ENABLE_CUDASIM=0 $(BIN)/python -m pytest tests/cuda --override-ini addopts=--import-mode=importlib
 
-lint: $(VENV)/lint
+lint: $(VENV)/lint ## Check style, types and the order of the layers.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check trendlstm scripts tests
 	$(BIN)/mypy
 
 # Times trendlstm beside PyTorch, JAX, Keras and ONNX Runtime on this machine, and puts the tables into the README.
-bench: $(VENV)/peers
+bench: $(VENV)/peers ## Time it beside PyTorch, JAX, Keras and ONNX Runtime.
 	$(BIN)/python scripts/bench.py
 	$(BIN)/python scripts/update_readme.py
 
-bench-self: $(VENV)/core
+bench-self: $(VENV)/core ## Time it alone.
 	$(BIN)/python scripts/bench.py --self
 
 # Fits on a GPU, which must be there, beside this machine's processor and PyTorch with cuDNN.
-bench-gpu: $(VENV)/peers $(VENV)/cuda
+bench-gpu: $(VENV)/peers $(VENV)/cuda ## Time a GPU, which must be there, beside the processor and PyTorch.
 	$(BIN)/python scripts/bench_gpu.py
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	@echo "Making the virtual environment $(VENV)."
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/core: pyproject.toml | $(BIN)/python
-	$(PIP) --editable .
-	touch $@
+	@echo "Installing trendlstm and what it needs into $(VENV) (0.5 GB): half a minute to two minutes, once."
+	@$(PIP) --editable .
+	@touch $@
 
 $(VENV)/test $(VENV)/lint $(VENV)/peers $(VENV)/cuda: $(VENV)/%: pyproject.toml | $(BIN)/python
-	$(PIP) --editable ".[$*]"
-	touch $@
+	@echo "Installing trendlstm and its extra '$*' into $(VENV): half a minute to some minutes, once."
+	@$(PIP) --editable ".[$*]"
+	@touch $@
 
-clean:
+clean: ## Remove the virtual environment.
 	rm -rf $(VENV)

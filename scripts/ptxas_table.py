@@ -18,6 +18,7 @@ from trendlstm.cuda.kernels import make_kernels
 from trendlstm.cuda.recurrent import Spec
 from trendlstm.cuda.shim import launch_bounds
 from trendlstm.kernels.buffers import LSTM, LSTM1997, RNN
+from trendlstm.version import install_command
 
 ARCHITECTURES = ((7, 5), (8, 0), (9, 0))
 CELLS = {"lstm": LSTM, "lstm1997": LSTM1997, "rnn": RNN}
@@ -48,7 +49,7 @@ def find_ptxas() -> str:
             return str(path)
     found = shutil.which("ptxas")
     if found is None:
-        raise SystemExit("There is no ptxas: pip install 'trendlstm[cuda]'.")
+        raise SystemExit(f"There is no ptxas: {install_command('cuda')}.")
     return found
 
 

@@ -31,6 +31,7 @@ from trendlstm.data.windows import Scaler, make_windows
 from trendlstm.output import doctor
 from trendlstm.output import train as report
 from trendlstm.output.console import Console
+from trendlstm.version import install_command
 from trendlstm.workflows import train as pipeline
 
 ROOT = Path(__file__).parents[1]
@@ -452,7 +453,7 @@ def test_a_failure_after_training_leaves_no_half_a_run(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_is_named(tmp_path, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -487,6 +488,27 @@ def test_unknown_commands_and_options():
         == "No such command 'foretell'. Did you mean 'forecast'? See 'trendlstm --help'."
     )
     assert run("--nonsense", 2).stderr.endswith("No such option '--nonsense'.\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("train --csv no-such-file.csv --json", 1),
+        ("train MSFT --lag x --json", 2),
+        ("train MSFT --nonsense --json", 2),
+        ("forecast no-such-run --json", 1),
+        ("leakcheck --csv no-such-file.csv --json", 3),
+        ("leakcheck MSFT --lag x --json", 2),
+    ],
+)
+def test_with_json_a_failure_is_an_object_too(command, code):
+    result = run(command, code)
+    told = json.loads(result.stdout)
+    assert told == {"error": result.stderr.removeprefix("Error: ").strip(), "exit_code": code}
+
+
+def test_a_leak_check_that_fails_is_not_a_leak():
+    assert run("leakcheck --csv no-such-file.csv", 3).stderr.startswith("Error: ")
 
 
 # -------------------------------------------------------------------------------------------------- Ctrl-C
@@ -667,7 +689,7 @@ def test_leakcheck_finds_nothing_in_the_package_as_it_is():
     numbers = sum(check["compared"] for check in told["checks"])
     sentence = f"No leak found: in 8 changes of later prices all {numbers:,} compared numbers kept every bit."
     assert sentence in result.stderr and "CHANGED" not in result.stderr
-    first, *later = re.findall(r"^ +(20\d\d-\d\d-\d\d +perturbed .*)$", result.stderr, re.MULTILINE)
+    first, *later = re.findall(r"^(20\d\d-\d\d-\d\d +perturbed .*)$", result.stderr, re.MULTILINE)
     assert [first.count(DASH), *(row.count(DASH) for row in later)] == [3, 0, 0]
     assert "A dash: nothing to compare, for validation, which comes after that day" in result.stderr
     assert "those of ridge and lstm from test days, each up to the day, and the recursive" in result.stderr
@@ -785,7 +807,7 @@ def test_doctor_says_honestly_that_yahoo_does_not_answer(monkeypatch, cache):
 def test_doctor_names_the_gpu_or_says_what_is_missing(monkeypatch):
     monkeypatch.setattr("trendlstm.nn.device.find_spec", lambda name: None)
     assert doctor._gpu() == (
-        "none is used: device 'cuda' needs the GPU's compiler: pip install 'trendlstm[cuda]'."
+        f"none is used: device 'cuda' needs the GPU's compiler: {install_command('cuda')}."
     )
     monkeypatch.setattr("trendlstm.nn.device.device_name", lambda: "H100")
     monkeypatch.setattr(doctor, "version", lambda name: "1.0")

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trendlstm.files import jsonable
+from trendlstm.output import console
 from trendlstm.output.console import Console
 
 ROOT = Path(__file__).parents[1]
@@ -66,6 +68,37 @@ def test_results_go_to_stdout_and_all_else_to_stderr(capsys, flags, out, err):
     assert {part for part in parts if part in shown.err} == err
     assert "epoch" not in shown.out + shown.err and "Training" not in shown.out + shown.err
     assert "\x1b" not in shown.out + shown.err
+
+
+def test_without_a_terminal_progress_is_a_line_every_tenth_or_ten_seconds(capsys, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(console, "clock", lambda: now)
+    with Console().progress("Training", 1000) as progress:
+        for second, done in enumerate((0, 3, 5, 110, 120, 130, 140, 150, 160, 170, 180, 190, 195, 500, 1000)):
+            now = 100.0 + second
+            progress.update(done, f"epoch {done}")
+    assert capsys.readouterr().err.splitlines() == [
+        "Training: 11 % · epoch 110 · about 25 s left",
+        "Training: 50 % · epoch 500 · about 13 s left",
+        "Training: 100 % · epoch 1000",
+    ]
+    now = 100.0
+    with Console().progress("Training", 1e6) as progress:
+        for second in range(25):
+            now = 100.0 + second
+            progress.update(second)
+    assert [line.split(" · ")[0] for line in capsys.readouterr().err.splitlines()] == ["Training: 0 %"] * 2
+    with Console(quiet=True).progress("Training", 10) as progress:
+        now = 200.0
+        progress.update(10)
+    assert capsys.readouterr().err == ""
+
+
+def test_what_takes_less_than_two_seconds_says_nothing(capsys):
+    with Console().progress("Training", 3) as progress:
+        for epoch in range(4):
+            progress.update(epoch)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("say", ["notice", "warning", "error"])
@@ -145,7 +178,9 @@ def test_table_shows_missing_values_numpy_numbers_and_wide_characters():
 
 
 def test_table_aligns_text_left():
-    shown = table_at_width_40("", ["layer", "shape"], [["recurrent", "(64, 1)"], ["dense.0", "(32,)"]])
+    shown = table_at_width_40(
+        "", ["layer", "shape"], [["recurrent", "(64, 1)"], ["dense.0", "(32,)"]], ("shape",)
+    )
     assert shown.splitlines()[2:] == ["recurrent  (64, 1)", "dense.0    (32,)"]
 
 
@@ -234,17 +269,27 @@ console.print("a sentence of many words " * 8)
 """
 
 
+def on_a_terminal(script: str, width: int) -> str:
+    """What a script shows on a terminal of so many columns, both streams."""
+    return with_terminal(script, stderr_only=False, width=width, NO_COLOR="1")[1]
+
+
 def run_with_terminal(flags: dict[str, bool], stderr_only: bool, **environment: str) -> tuple[str, str]:
     """Run TRAINING with standard error, or both streams, on a terminal of 100 columns; (pipe, terminal)."""
+    return with_terminal(TRAINING.replace("{flags}", repr(flags)), stderr_only, **environment)
+
+
+def with_terminal(script: str, stderr_only: bool, width: int = 100, **environment: str) -> tuple[str, str]:
+    """Run a script with standard error, or both streams, on a terminal; (pipe, terminal)."""
     import fcntl
     import pty
     import struct
     import termios
 
     controller, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", TRAINING.replace("{flags}", repr(flags))],
+        [sys.executable, "-W", "error", "-c", script],
         cwd=ROOT,
         env={**os.environ, "TERM": "xterm", "PYTHONUTF8": "1", **environment},
         stdin=subprocess.DEVNULL,
@@ -280,6 +325,38 @@ def test_progress_bar_on_a_terminal_shows_losses_and_time_left():
     assert "ETA" not in finished  # but how long it took
     assert "Warning: A line in between.\r\n" in terminal
     assert "\x1b[3" not in terminal  # no colours
+
+
+TABLE = """
+from trendlstm.output.console import Console
+columns = ["Rows", "Forecast", "RMSE", "Hit rate % [95 %]", "DM p", "A much longer heading", "Lag"]
+rows = [["test", "lstm", 0.2928, "50.5 [41, 60]", "0.484", 12345678, 1], ["", "drift", 0.2947, None, "0.791", 2, None]]
+Console().table("How far the predictions were off", columns, rows, text=("Forecast",))
+"""
+
+
+@needs_terminal
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_a_table_wider_than_the_terminal_is_broken_into_blocks_that_lose_nothing(width):
+    shown = re.sub(r"\x1b\[\d*m", "", on_a_terminal(TABLE, width))
+    lines = shown.splitlines()
+    for text in (
+        "RMSE",
+        "Hit rate % [95 %]",
+        "50.5 [41, 60]",
+        "0.484",
+        "12,345,678",
+        "A much longer heading",
+    ):
+        assert shown.count(text) == 1
+    assert all(
+        line.startswith(("test  lstm", "      drift")) for line in lines if "lstm" in line or "drift" in line
+    )
+    blocks = sum(line.startswith("Rows  Forecast") for line in lines)
+    assert blocks == {40: 4, 60: 2, 100: 1}[width]
+    assert max(map(len, lines)) <= width
+    said = f"The columns are in {blocks} blocks, because the terminal is {width} wide."
+    assert (said in " ".join(shown.split())) == (blocks > 1)
 
 
 @needs_terminal

@@ -14,6 +14,7 @@ from trendlstm.cli import common
 from trendlstm.errors import OptionError
 from trendlstm.nn import device as cuda
 from trendlstm.output import wording as report
+from trendlstm.version import install_command
 
 X, Y = np.ones((9, 3, 1)), np.zeros((9, 1))
 
@@ -39,7 +40,7 @@ def without_gpu(monkeypatch):
 @pytest.mark.parametrize(
     ("missing", "told"),
     [
-        (without_extra, "needs the GPU's compiler: pip install 'trendlstm[cuda]'."),
+        (without_extra, f"needs the GPU's compiler: {install_command('cuda')}."),
         (without_gpu, "needs an NVIDIA GPU, but none can be used (no driver was found): use device 'cpu'."),
     ],
 )

@@ -3,7 +3,7 @@
 import errno
 import signal
 import threading
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -14,9 +14,18 @@ from trendlstm.errors import TrendLSTMError
 from trendlstm.output.console import Console
 from trendlstm.version import __version__
 
+_AS_JSON = "trendlstm.json"  # of click's notes on a call: whether it is to write JSON
+
+# A leak check's 1 says that it found a leak, so its failures have a number of their own.
+_FAILURES = {"leakcheck": 3}
+
 
 class _Commands(click.Group):
-    """Turns every expected failure into one sentence on stderr and an exit code."""
+    """Turns expected failures into a sentence on stderr, with --json also an object on stdout, and an exit code."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_AS_JSON] = "--json" in args  # also when what follows it cannot be parsed
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         if threading.current_thread() is threading.main_thread():
@@ -29,26 +38,34 @@ class _Commands(click.Group):
             command = error.ctx.command_path if error.ctx else ctx.command_path
             message = error.format_message().rstrip(".?")
             end = "?" if error.format_message().endswith("?") else "."
-            Console().error(f"{message}{end} See '{command} --help'.")
-            ctx.exit(error.exit_code)
+            _fail(ctx, f"{message}{end} See '{command} --help'.", error.exit_code)
         except TrendLSTMError as error:
-            Console().error(error)
-            ctx.exit(error.exit_code)
+            _fail(ctx, str(error), error.exit_code)
         except MemoryError as error:
-            Console().error(
-                f"There is not enough memory ({error}): use a smaller network, lag or number of epochs."
+            _fail(
+                ctx,
+                f"There is not enough memory ({error}): use a smaller network, lag or number of epochs.",
+                1,
             )
-            ctx.exit(1)
         except OSError as error:
             if error.errno == errno.EPIPE:  # `trendlstm ... | head`: click ends quietly
                 raise
             # files are named (`replace_file`), so that what has no name is the output
             where = error.filename or ("standard output" if error.errno == errno.ENOSPC else None)
-            Console().error(f"{error.strerror}: {where}." if where else f"{error}.")
-            ctx.exit(1)
+            _fail(ctx, f"{error.strerror}: {where}." if where else f"{error}.", 1)
         except KeyboardInterrupt:
-            Console().error("Interrupted.")
-            ctx.exit(INTERRUPTED)
+            _fail(ctx, "Interrupted.", INTERRUPTED)
+
+
+def _fail(ctx: click.Context, message: str, code: int) -> NoReturn:
+    """Say why the command failed and end it."""
+    if code == 1:
+        code = _FAILURES.get(ctx.invoked_subcommand or "", 1)
+    console = Console()
+    console.error(message)
+    if ctx.meta[_AS_JSON]:
+        console.json({"error": message, "exit_code": code})
+    ctx.exit(code)
 
 
 @click.group(

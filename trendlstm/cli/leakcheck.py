@@ -35,8 +35,8 @@ def leakcheck(ticker: str | None, as_json: bool, quiet: bool, **options: Any) ->
     The prices after the last training day, the first test day that closes a forecast and the middle of the test days
     are perturbed, shuffled and (except after the first of these days) truncated. Each time all is fitted and predicted
     again, and what must not depend on those prices is compared bit by bit: the scaler and the predictions of drift;
-    after the two test days also the test predictions of ridge and of the network, and its recursive forecast. Exit
-    code 1 if anything changed. TICKER is MSFT unless given.
+    after the two test days also the test predictions of ridge and of the network, and its recursive forecast. The
+    exit code is 1 if anything changed, 2 or 3 if the check could not be made. TICKER is MSFT unless given.
     """
     console = make_console(as_json, quiet)
     config = train_config(ticker, options)

@@ -187,7 +187,7 @@ threads_option = option(
 )  # fmt: skip
 device_option = option(
     "--device", type=click.Choice(DEVICES), default="auto",
-    help="What trains the networks: the processor, or an NVIDIA GPU (pip install 'trendlstm[cuda]'). auto takes the "
+    help="What trains the networks: the processor, or an NVIDIA GPU (with the extra cuda). auto takes the "
          "processor until a GPU has been measured to be faster.",
 )  # fmt: skip
 fit_options = combined(

@@ -57,6 +57,6 @@ def doctor(as_json: bool) -> None:
     from trendlstm.output.doctor import examine
 
     found = examine()
-    console.table("", ["What", "Found"], found.items())
+    console.table("", ["What", "Found"], found.items(), text=("Found",))
     if as_json:
         console.json(found)

@@ -113,8 +113,14 @@ def train(
         document = write_run(folder.stage, result, status)
         path = folder.publish()
     if failure:
-        console.error(f"{failure} in {path}.")
-        click.get_current_context().exit(INTERRUPTED if status == "interrupted" else TrainingError.exit_code)
+        failure, code = (
+            f"{failure} in {path}.",
+            INTERRUPTED if status == "interrupted" else TrainingError.exit_code,
+        )
+        console.error(failure)
+        if as_json:
+            console.json({"error": failure, "exit_code": code, "run": path, **document})
+        click.get_current_context().exit(code)
     console.print()
     show_metrics(console, result)
     console.print()

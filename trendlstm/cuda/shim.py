@@ -7,13 +7,14 @@ import numba
 import numba.cuda
 import numpy as np
 
+from trendlstm.version import install_command
+
 from ..errors import OptionError
-from . import INSTALL
 
 try:
     from numba.cuda.core import config
 except ModuleNotFoundError as error:  # `numba.cuda` is then Numba's own target, which is deprecated
-    raise OptionError(f"The GPU's compiler is missing: {INSTALL}.") from error
+    raise OptionError(f"The GPU's compiler is missing: {install_command('cuda')}.") from error
 
 cuda: Any = numba.cuda
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]

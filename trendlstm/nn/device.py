@@ -5,8 +5,8 @@ from importlib.util import find_spec
 from types import ModuleType
 
 from trendlstm.config import DEVICES, NetworkConfig
-from trendlstm.cuda import INSTALL
 from trendlstm.errors import OptionError
+from trendlstm.version import install_command
 
 MAX_HIDDEN, MAX_STEPS, MAX_FEATURES = 256, 1200, 16  # steps: 1,000, and the adding problem's tenth more
 
@@ -68,7 +68,7 @@ def device_name() -> str:
         The extra is missing, or no GPU can be used.
     """
     if find_spec("numba_cuda") is None:
-        raise OptionError(f"device 'cuda' needs the GPU's compiler: {INSTALL}.")
+        raise OptionError(f"device 'cuda' needs the GPU's compiler: {install_command('cuda')}.")
     from trendlstm.cuda import shim
 
     if shim.SIMULATED:

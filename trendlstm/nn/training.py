@@ -99,7 +99,7 @@ def fit(
     n_threads : int, optional
         Default: all cores that the process may use.
     device : {"cpu", "cuda", "auto"}
-        What computes: the processor, an NVIDIA GPU (extra `trendlstm[cuda]`), or whichever is known to be faster. The
+        What computes: the processor, an NVIDIA GPU (with the extra `cuda`), or whichever is known to be faster. The
         GPU sees the same minibatches, but adds in another order: its weights agree to rounding, not in every bit.
     progress : callable, optional
         Called on this thread with a `Progress`, about 20 times a second and at the end. If it raises, training ends.

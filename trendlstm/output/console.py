@@ -6,9 +6,10 @@ before.
 """
 
 import logging
-import re
+import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
 DASH = "–"  # what a table shows where there is no value
-_NUMBER = re.compile(r"[<≤≥±~]?\s*[+\-−]?\.?\d")
+_GAP = "  "  # between the columns of a table
+
+# Of lines that stand for a bar where standard error is no terminal: none for what takes less, then one whenever so much
+# time has gone by, or so much of the work since the last.
+_SILENT_SECONDS, _LINE_SECONDS, _LINE_SHARE = 2.0, 10.0, 0.1
+
+clock = time.monotonic
 
 
 class Console:
@@ -51,46 +58,62 @@ class Console:
         console = self._results
         console.print(text, soft_wrap=not console.file.isatty())
 
-    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Show a table at its natural width, however narrow the terminal: a figure is never cut.
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[object]],
+        text: Collection[str] = (),
+    ) -> None:
+        """Show a table. A figure is never cut: on a narrow terminal the columns are broken into blocks.
 
         Parameters
         ----------
         title : str
             A line above the table; "" for none.
         columns : sequence of str
-            Headings.
+            Headings. The first column names the rows.
         rows : iterable of sequences
             Cells: text as it is, integers with thousands separators, floats with four decimals, a dash for
-            None and NaN. A column whose cells all start like a number is aligned right.
+            None and NaN.
+        text : collection of str
+            Headings of further columns that hold text, which is aligned left; figures are aligned right. Those
+            that directly follow the first column name the rows with it, in every block.
         """
         if self._silent:
             return
         from rich.cells import cell_len
 
+        # rich's own tables pad every line with blanks and, where they do not fit, cut figures or break them in two
         cells = [[_cell(value) for value in row] for row in rows]
-        columns_of_cells = [[row[index] for row in cells] for index in range(len(columns))]
-        right = [_is_numeric(column) for column in columns_of_cells]
-        widths = [
-            max(map(cell_len, [heading, *column]))
-            for heading, column in zip(columns, columns_of_cells, strict=True)
-        ]
-
-        def line(texts: Sequence[str]) -> str:
-            padded = []
-            for text, width, to_the_right in zip(texts, widths, right, strict=True):
-                blank = " " * (width - cell_len(text))
-                padded.append(blank + text if to_the_right else text + blank)
-            return "  ".join(padded).rstrip()
-
+        widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+        names = [index == 0 or heading in text for index, heading in enumerate(columns)]
+        labels = names.index(False) if False in names else len(names)
         console = self._results
-        rule = "-" if console.options.ascii_only else "─"
+        width = console.width if console.file.isatty() else sys.maxsize
+
+        def line(texts: Sequence[str], block: Sequence[int]) -> str:
+            parts = []
+            for index in block:
+                blank = " " * (widths[index] - cell_len(texts[index]))
+                parts.append(texts[index] + blank if names[index] else blank + texts[index])
+            return _GAP.join(parts).rstrip()
+
+        rule = ("-" if console.options.ascii_only else "─") * max(widths)
+        blocks = _blocks(widths, labels, width)
         if title:
-            console.print(title, style="bold", soft_wrap=True)
-        console.print(line(columns), style="bold", soft_wrap=True)
-        console.print(line([rule * width for width in widths]), style="dim", soft_wrap=True)
-        for row in cells:
-            console.print(line(row), soft_wrap=True)
+            console.print(title, style="bold", soft_wrap=not console.file.isatty())
+        for number, block in enumerate(blocks):
+            if number:
+                console.print()
+            console.print(line(columns, block), style="bold", soft_wrap=True)
+            console.print(line([rule[:width] for width in widths], block), style="dim", soft_wrap=True)
+            for row in cells:
+                console.print(line(row, block), soft_wrap=True)
+        if len(blocks) > 1:
+            console.print(
+                f"The columns are in {len(blocks)} blocks, because the terminal is {width} wide.", style="dim"
+            )
 
     def json(self, obj: object) -> None:
         """Write one JSON document to standard output.
@@ -135,10 +158,11 @@ class Console:
 
     @contextmanager
     def progress(self, description: str, total: float) -> "Iterator[Progress]":
-        """Show a progress bar with the time left while the block runs.
+        """Show how far the block has come, and the time left, on standard error; nothing if the console is quiet.
 
-        It is on standard error, and only if that is a terminal and the console is not quiet; otherwise
-        nothing at all is written. Warnings appear above the bar; results wait until the block has ended.
+        On a terminal that is a bar; warnings appear above it, results wait until the block has ended. Elsewhere it
+        is a plain line after every 10 seconds or tenth of the work, whichever comes first, if the block takes more
+        than 2 seconds.
 
         Parameters
         ----------
@@ -151,8 +175,11 @@ class Console:
         ------
         Progress
         """
-        if self._quiet or not sys.stderr.isatty():
+        if self._quiet:
             yield Progress()
+            return
+        if not sys.stderr.isatty():
+            yield _ProgressLines(self._line, description, total)
             return
         from rich import progress as rich_progress
 
@@ -168,7 +195,7 @@ class Console:
             redirect_stdout=False,  # standard output may be a pipe that must get what is written to it
         ) as bar:
             task = bar.add_task(description, total=total, text="", clock="ETA")
-            yield Progress(bar)
+            yield _ProgressBar(bar)
             if bar.tasks[task].finished:
                 bar.update(task, clock="in")
 
@@ -197,10 +224,7 @@ class Console:
 
 
 class Progress:
-    """A running progress bar, or none that takes the same calls."""
-
-    def __init__(self, bar: "RichProgress | None" = None) -> None:
-        self._bar = bar
+    """How far some work has come; this one shows nothing."""
 
     def update(self, completed: float, text: str | None = None) -> None:
         """Set how much is done.
@@ -208,16 +232,40 @@ class Progress:
         Parameters
         ----------
         completed : float
-            In the unit of the bar's total; not an increment.
+            In the unit of the total; not an increment.
         text : str, optional
-            Shown right of the bar, e.g. "epoch 37/100 · loss 0.812"; the earlier text stays if None.
+            Shown beside it, e.g. "epoch 37/100 · loss 0.812"; the earlier text stays if None.
         """
-        if self._bar is None:
-            return
+
+
+class _ProgressBar(Progress):
+    def __init__(self, bar: "RichProgress") -> None:
+        self._bar = bar
+
+    def update(self, completed: float, text: str | None = None) -> None:
         task = self._bar.task_ids[0]
         if text is not None:
             self._bar.update(task, text=text)
         self._bar.update(task, completed=completed)
+
+
+class _ProgressLines(Progress):
+    def __init__(self, say: Callable[[str], None], description: str, total: float) -> None:
+        self._say, self._description, self._total = say, description, total
+        self._start = self._said_at = clock()
+        self._said_share = 0.0
+
+    def update(self, completed: float, text: str | None = None) -> None:
+        now, share = clock(), completed / self._total
+        elapsed = now - self._start
+        is_due = now - self._said_at >= _LINE_SECONDS or share - self._said_share >= _LINE_SHARE
+        if elapsed < _SILENT_SECONDS or not is_due:
+            return
+        self._said_at, self._said_share = now, share
+        parts = [f"{self._description}: {100 * share:.0f} %", *([text] if text else [])]
+        if 0 < share < 1:
+            parts.append(f"about {_duration(elapsed * (1 - share) / share)} left")
+        self._say(" · ".join(parts))
 
 
 class _ConsoleHandler(logging.Handler):
@@ -237,6 +285,11 @@ class _ConsoleHandler(logging.Handler):
             self.handleError(record)
 
 
+def _duration(seconds: float) -> str:
+    whole = math.ceil(seconds)
+    return f"{whole} s" if whole < 100 else f"{math.ceil(seconds / 60)} min"
+
+
 def _cell(value: Any) -> str:
     if type(value).__module__ == "numpy":
         value = value.item()
@@ -247,9 +300,20 @@ def _cell(value: Any) -> str:
     return f"{value:,}" if type(value) is int else str(value)
 
 
-def _is_numeric(column: Sequence[str]) -> bool:
-    filled = [cell for cell in column if cell not in ("", DASH)]
-    return bool(filled) and all(map(_NUMBER.match, filled))
+def _blocks(widths: Sequence[int], labels: int, most: int) -> list[list[int]]:
+    """Columns that are shown below each other, in lines of at most `most` cells where that is possible.
+
+    Every block begins with the first `labels` columns and has at least one more, if there is any.
+    """
+    blocks = [list(range(labels))]
+    for index in range(labels, len(widths)):
+        together = [*blocks[-1], index]
+        is_too_wide = sum(widths[one] for one in together) + len(_GAP) * (len(together) - 1) > most
+        if is_too_wide and len(blocks[-1]) > labels:
+            blocks.append([*range(labels), index])
+        else:
+            blocks[-1] = together
+    return blocks
 
 
 def _rich_console(stderr: bool) -> "RichConsole":

@@ -20,7 +20,10 @@ def show_cache(console: Console, entries: Sequence[Mapping[str, Any]]) -> None:
         for entry in entries
     ]  # fmt: skip
     console.table(
-        "Cached prices", ["Ticker", "Sessions", "From", "To", "Fetched (UTC)", "Fresh until (UTC)"], rows
+        "Cached prices",
+        ["Ticker", "Sessions", "From", "To", "Fetched (UTC)", "Fresh until (UTC)"],
+        rows,
+        text=("From", "To", "Fetched (UTC)", "Fresh until (UTC)"),
     )
 
 

@@ -21,10 +21,12 @@ def show_leak_checks(console: Console, checks: Sequence["LeakCheck"], cell: str)
         )
         rows.setdefault((check.after, check.change), {})[check.what] = verdict
     headings = {"scaler": "Scaler", "model": cell, "recursive": "Recursive"}
+    columns = ["Prices after", "were", *(headings.get(name, name) for name in names)]
     console.table(
         "What must not depend on prices after a day, compared bit by bit",
-        ["Prices after", "were", *(headings.get(name, name) for name in names)],
+        columns,
         [[*key, *(found.get(name) for name in names)] for key, found in rows.items()],
+        text=columns,
     )
     recursive = ", and the recursive forecast" if "recursive" in names else ""
     legend = [

@@ -100,7 +100,12 @@ def show_metrics(console: Console, result: "Result") -> None:
         "PT p",
         "Lag",
     ]
-    console.table("How far the predictions were off; only test rows can support a claim", columns, rows)
+    console.table(
+        "How far the predictions were off; only test rows can support a claim",
+        columns,
+        rows,
+        text=("Forecast",),
+    )
     echo = "the step" if horizon > 1 else "1"
     legend = [
         "RMSE, MAE: in the price's currency. Skill: 1 - RMSE / RMSE of persistence (tomorrow = today).",
@@ -158,7 +163,9 @@ def show_forecast(console: Console, table: "pd.DataFrame", title: str) -> None:
         ]
         for row in table.itertuples()
     ]
-    console.table(title, ["Session", "Close", "Direction", f"{share} from", "to", "Naive"], rows)
+    console.table(
+        title, ["Session", "Close", "Direction", f"{share} from", "to", "Naive"], rows, text=("Direction",)
+    )
     legend = [
         f"{share} band: half-width that held {share} of the evaluated model's validation errors that many sessions",
         "ahead. Naive: the last close.",
