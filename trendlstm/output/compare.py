@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,10 @@ from trendlstm.config import INITS
 from trendlstm.evaluation.metrics import StepMetrics
 from trendlstm.evaluation.significance import LEVEL, claims_evidence
 from trendlstm.files import jsonable, write_csv, write_json
-from trendlstm.nn.device import describe_device
 from trendlstm.nn.gradient_flow import QUANTITIES
 from trendlstm.output.console import Console
+from trendlstm.output.record import header
 from trendlstm.output.wording import count, decimals, p_value
-from trendlstm.version import __version__
 from trendlstm.workflows.compare import JACOBIAN_SAMPLES, STATES, Comparison, LagProfile, Spread, profile
 
 NAMES = {"lstm": "LSTM", "rnn": "RNN", "ann": "ANN", "lstm1997": "LSTM 1997"}
@@ -262,14 +260,10 @@ def _table(comparison: Comparison) -> pd.DataFrame:
 
 
 def _describe(comparison: Comparison) -> dict[str, Any]:
+    baselines = list(comparison.models)[1:]
+    settings = {**comparison.config.to_dict(), "baselines": baselines, "match": comparison.match}
     return {
-        "trendlstm": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": describe_device(comparison.config.device),
-        "settings": {
-            **comparison.config.to_dict(), "baselines": list(comparison.models)[1:], "match": comparison.match
-        },
-        "provenance": comparison.provenance,
+        **header(settings, comparison.config.device, comparison.seconds, comparison.provenance),
         "samples": {split.name: len(split.anchors) for split in comparison.windows.splits},
         "models": {
             name: {
@@ -302,7 +296,6 @@ def _describe(comparison: Comparison) -> dict[str, Any]:
             for variant in comparison.recurrent
         },
         "conclusions": conclusions(comparison),
-        "seconds": comparison.seconds,
     }  # fmt: skip
 
 

@@ -1,9 +1,6 @@
 """How the trials fared beside the paper: the table, the differences, the conclusions, and the files of a run."""
 
-import platform
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +18,8 @@ from trendlstm.experiments.trials import (
     Trial,
 )
 from trendlstm.files import write_csv, write_json
-from trendlstm.nn.device import describe_device
 from trendlstm.output.console import Console
-from trendlstm.version import __version__
+from trendlstm.output.record import header
 
 
 def task_sentences(task: Task) -> str:
@@ -149,26 +145,20 @@ def describe(
     task: Task, trials: Sequence[Trial], max_sequences: int, seed: int, device: str, seconds: float
 ) -> dict[str, Any]:
     """The content of `reproduce.json`."""
+    settings = {
+        "hidden_size": HIDDEN_SIZE,
+        "batch_size": TRAINING.batch_size,
+        "learning_rate": TRAINING.learning_rate,
+        "clip_norm": TRAINING.clip_norm,
+        "lag": task.lag,
+        "seed": seed,
+        "max_sequences": max_sequences,
+        "device": device,
+    }
     return {
-        "trendlstm": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "numba")},
-        },
-        "device": describe_device(device),
+        **header(settings, device, seconds),
         "task": task.name,
         "criterion": task.criterion._asdict(),
-        "settings": {
-            "hidden_size": HIDDEN_SIZE,
-            "batch_size": TRAINING.batch_size,
-            "learning_rate": TRAINING.learning_rate,
-            "clip_norm": TRAINING.clip_norm,
-            "lag": task.lag,
-            "seed": seed,
-            "max_sequences": max_sequences,
-            "device": device,
-        },
         "paper": {"citation": PAPER, **task.paper._asdict()},
         "networks": [
             {
@@ -186,7 +176,6 @@ def describe(
         "trials": [_trial(trial) for trial in trials],
         "conclusions": conclusions(trials, task, max_sequences),
         "differences": differences(task, trials),
-        "seconds": seconds,
     }
 
 

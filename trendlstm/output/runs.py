@@ -2,11 +2,9 @@
 
 import json
 import os
-import platform
 import shutil
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,13 +15,10 @@ from trendlstm.config import TrainConfig
 from trendlstm.data.windows import Scaler
 from trendlstm.errors import OptionError, RunError
 from trendlstm.files import hidden_beside, jsonable, write_csv, write_json
-from trendlstm.nn.device import describe_device
 from trendlstm.nn.network import load_with_extra
-from trendlstm.version import __version__
+from trendlstm.output.record import header
 from trendlstm.workflows.forecast import Forecaster
 from trendlstm.workflows.train import Result, kept_loss
-
-_LIBRARIES = ("numpy", "numba", "pandas", "yfinance", "exchange_calendars")
 
 
 class RunFolder:
@@ -110,12 +105,7 @@ def _describe(result: Result) -> dict[str, Any]:
     network = result.forecaster.networks[0]
     windows = result.windows
     return {
-        "trendlstm": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
-        "device": describe_device(result.config.device),
-        "settings": result.config.to_dict(),
-        "provenance": result.provenance,
+        **header(result.config.to_dict(), result.config.device, result.seconds, result.provenance),
         "parameters": network.num_params,
         "rows": {
             "train": windows.train_rows,
@@ -142,7 +132,6 @@ def _describe(result: Result) -> dict[str, Any]:
         "verdict": result.verdict,
         "forecast_bands": result.bands,
         "forecast": result.forecast.to_dict("records"),
-        "seconds": result.seconds,
     }
 
 
