@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from trendlstm.evaluation.metrics import rmse
-from trendlstm.nn.training import History
+from trendlstm.nn.history import History
 from trendlstm.output.plots import train as plots
 from trendlstm.output.train import decimals
 
@@ -19,8 +19,8 @@ from trendlstm.output.train import decimals
 def make_history(epochs: int = 40, seed: int = 0, validation: bool = True, fall: float = 0.3) -> History:
     noise = np.random.default_rng(seed).normal(0, 0.01, (2, epochs))
     loss, validation_loss = np.exp(noise - fall * np.linspace(0, 1, epochs))
-    best = int(validation_loss.argmin()) if validation else epochs - 1
-    return History(loss, validation_loss if validation else None, best, epochs, 0.1, "epochs")
+    kept = int(validation_loss.argmin()) + 1 if validation else epochs
+    return History(loss, validation_loss if validation else None, kept, epochs, 0.1, "epochs")
 
 
 def make_predictions(
@@ -201,9 +201,9 @@ def test_losses_mark_the_epoch_whose_weights_were_kept(epochs):
     np.testing.assert_array_equal(labelled(axes, "training loss"), history.loss)
     np.testing.assert_array_equal(lines(axes)["validation loss"], history.validation_loss)
     (kept,) = [line for line in axes.lines if "weights kept" in str(line.get_label())]
-    assert kept.get_label() == f"weights kept: epoch {history.best_epoch + 1} (lowest validation loss)"
-    assert list(kept.get_xdata()) == [history.best_epoch + 1]
-    assert list(kept.get_ydata()) == [history.validation_loss[history.best_epoch]]
+    assert kept.get_label() == f"weights kept: epoch {history.kept_epoch} (lowest validation loss)"
+    assert list(kept.get_xdata()) == [history.kept_epoch]
+    assert list(kept.get_ydata()) == [history.validation_loss[history.kept_epoch - 1]]
     assert_all_fits(figure)
 
 
@@ -222,7 +222,8 @@ def test_losses_of_an_ensemble_show_each_network_and_the_mean_while_all_run():
         labelled(axes, "validation loss, mean of 3 networks (while all of them run)"), mean
     )
     np.testing.assert_array_equal(
-        labelled(axes, "weights kept"), [history.validation_loss[history.best_epoch] for history in histories]
+        labelled(axes, "weights kept"),
+        [history.validation_loss[history.kept_epoch - 1] for history in histories],
     )
     drawn = [list(line.get_ydata()) for line in axes.lines]
     for history in histories:

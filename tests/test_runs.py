@@ -81,7 +81,7 @@ def test_every_file_says_what_the_result_holds(written):
     assert document["provenance"] == result.provenance
     assert document["verdict"] == result.verdict
     assert document["metrics"]["test"]["model"][0]["rmse"] == result.metrics["test"]["model"][0].rmse
-    assert [fit["best_epoch"] for fit in document["fits"]] == [one.best_epoch + 1 for one in result.histories]
+    assert [fit["best_epoch"] for fit in document["fits"]] == [one.kept_epoch for one in result.histories]
     assert [fit["seed"] for fit in document["fits"]] == list(range(result.config.seeds))
     assert set(document["rmse_spread"]) == (
         {"train", "validation", "test"} if result.config.seeds > 1 else set()

@@ -1,10 +1,7 @@
 """The errors that trendlstm raises on purpose; each message is one sentence that says what to do."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from trendlstm.nn.training import History
+from typing import Any
 
 
 class TrendLSTMError(Exception):
@@ -33,10 +30,10 @@ class TrainingError(TrendLSTMError, ArithmeticError):
     Attributes
     ----------
     histories : list of History
-        How each fit went until then.
+        How each fit went until then, see `trendlstm.nn.history`.
     """
 
-    def __init__(self, message: str, histories: "Sequence[History]" = ()) -> None:
+    def __init__(self, message: str, histories: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.histories = list(histories)
 
@@ -47,10 +44,10 @@ class FitInterrupted(KeyboardInterrupt):
     Attributes
     ----------
     histories : list of History
-        How each fit went until then.
+        How each fit went until then, see `trendlstm.nn.history`.
     """
 
-    def __init__(self, histories: "Sequence[History]") -> None:
+    def __init__(self, histories: Sequence[Any]) -> None:
         super().__init__()
         self.histories = list(histories)
 

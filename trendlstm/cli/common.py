@@ -21,7 +21,7 @@ from trendlstm.output.train import progress_text
 if TYPE_CHECKING:
     import pandas as pd
 
-    from trendlstm.nn.training import Progress
+    from trendlstm.nn.progress import FitProgress
 
 
 INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
@@ -115,6 +115,6 @@ def load_prices(data: DataConfig) -> "pd.DataFrame":
     )
 
 
-def show_on(bar: Any) -> "Callable[[Progress], None]":
+def show_on(bar: Any) -> "Callable[[FitProgress], None]":
     """A progress callback for a fit that moves a bar."""
     return lambda progress: bar.update(progress.epoch, progress_text(progress))

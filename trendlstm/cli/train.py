@@ -96,7 +96,7 @@ def train(
             workflow.assess(result)
             if config.final_fit:
                 with console.progress(
-                    "Training on all rows", sum(h.best_epoch + 1 for h in result.histories)
+                    "Training on all rows", sum(h.kept_epoch for h in result.histories)
                 ) as bar:
                     workflow.final_fit(result, show_on(bar))
             workflow.forecast(result)

@@ -97,7 +97,7 @@ class Trial:
     seconds: float
 
 
-class Progress(NamedTuple):
+class TrialsProgress(NamedTuple):
     """What a progress callback is told."""
 
     share: float  # of the most work that all trials may need, 0 ... 1
@@ -114,7 +114,7 @@ def run_trials(
     seed: int = 0,
     n_threads: int | None = None,
     device: str = "cpu",
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[TrialsProgress], None] | None = None,
 ) -> list[Trial]:
     """Let `trials` networks of every model learn a task, one network to a thread at a time.
 
@@ -135,7 +135,7 @@ def run_trials(
     device : {"cpu", "cuda", "auto"}
         What trains the networks, see `training.fit`.
     progress : callable, optional
-        Called on this thread with a `Progress`, about 20 times a second and at the end.
+        Called on this thread with a `TrialsProgress`, about 20 times a second and at the end.
 
     Returns
     -------
@@ -177,7 +177,7 @@ def run_trials(
             done = [job.trial for job in jobs if job.trial]
             seen = sum(max_sequences if job.trial else int(job.counts[stream.SEEN]) for job in jobs)
             solved = sum(trial.outcome == "solved" for trial in done)
-            progress(Progress(seen / (len(jobs) * max_sequences), len(done), solved))
+            progress(TrialsProgress(seen / (len(jobs) * max_sequences), len(done), solved))
 
     if choose_device(device) == "cuda":
         _run_on_gpu(jobs, report)

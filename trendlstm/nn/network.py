@@ -20,7 +20,7 @@ from trendlstm.nn.device import choose_device, load_driver
 from trendlstm.nn.threads import run_together, thread_count
 
 if TYPE_CHECKING:
-    from trendlstm.nn.training import History
+    from trendlstm.nn.history import History
 
 _CELL_CODES = {
     "lstm": buffers.LSTM,

@@ -4,8 +4,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,9 @@ from trendlstm.kernels import fit as kernel
 from trendlstm.kernels.compile import note_compiled
 from trendlstm.kernels.gang import ABANDONED, ASKED, COUNTERS, STOP
 from trendlstm.nn.device import choose_device, load_driver
+from trendlstm.nn.history import History
 from trendlstm.nn.network import Network, recurse
+from trendlstm.nn.progress import FitProgress
 from trendlstm.nn.threads import run_together, thread_count
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -29,44 +30,6 @@ _STOPPED = {
 }
 
 
-class Progress(NamedTuple):
-    """What a progress callback is told: epochs over all fits, and the losses of the epoch that ended last."""
-
-    epoch: int
-    epochs: int
-    loss: float
-    validation_loss: float  # NaN without validation
-
-
-@dataclass(frozen=True)
-class History:
-    """How a fit went.
-
-    Attributes
-    ----------
-    loss : ndarray (epochs_run,)
-        Mean squared error over the epoch's minibatches, each before its step (in the targets' units, squared).
-    validation_loss : ndarray (epochs_run,) or None
-        Mean squared error of the validation samples after the epoch.
-    best_epoch : int
-        Whose weights the network now has, from 0: the lowest validation loss (of equal ones the earlier), or the
-        last epoch without validation; -1 if no epoch was finished.
-    epochs_run : int
-        Epochs finished.
-    seconds : float
-        Wall time.
-    stopped : {"epochs", "patience", "interrupted", "not finite"}
-        Why it ended; the last two are found in the `histories` of `FitInterrupted` and `TrainingError`.
-    """
-
-    loss: np.ndarray
-    validation_loss: np.ndarray | None
-    best_epoch: int
-    epochs_run: int
-    seconds: float
-    stopped: str
-
-
 def fit(
     network: Network,
     x: np.ndarray,
@@ -76,7 +39,7 @@ def fit(
     lengths: np.ndarray | None = None,
     n_threads: int | None = None,
     device: str = "cpu",
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[FitProgress], None] | None = None,
     **settings: Any,
 ) -> History:
     """Train one network by Adam (Kingma & Ba 2015) on the mean squared error; all threads share each minibatch.
@@ -102,7 +65,7 @@ def fit(
         What computes: the processor, an NVIDIA GPU (with the extra `cuda`), or whichever is known to be faster. The
         GPU sees the same minibatches, but adds in another order: its weights agree to rounding, not in every bit.
     progress : callable, optional
-        Called on this thread with a `Progress`, about 20 times a second and at the end. If it raises, training ends.
+        Called on this thread with a `FitProgress`, about 20 times a second and at the end. If it raises, training ends.
     **settings
         The fields of `FitConfig`: epochs=100, batch_size=32, learning_rate=1e-3, patience=None (epochs without a
         better validation loss before stopping), clip_norm=None (largest norm of the gradient), weight_decay=0.0
@@ -147,7 +110,7 @@ def fit_many(
     validation: Pair | Sequence[Pair | None] | None = None,
     n_threads: int | None = None,
     device: str = "cpu",
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[FitProgress], None] | None = None,
     **settings: Any,
 ) -> list[History]:
     """Train many networks, one to a thread (or to a multiprocessor of the GPU) at a time.
@@ -216,7 +179,7 @@ def fit_many(
     return [job.history() for job in jobs]
 
 
-def _run_on_gpu(jobs: "list[_Job]", progress: Callable[[Progress], None] | None) -> None:
+def _run_on_gpu(jobs: "list[_Job]", progress: Callable[[FitProgress], None] | None) -> None:
     if not jobs:
         return
     driver = load_driver()
@@ -383,8 +346,8 @@ class _Job:
 
     def complaint(self) -> str:
         """Why the fit is broken, and what to do."""
-        _, epochs_run, best = self.outcome.tolist()
-        kept = f"of epoch {best + 1}" if best >= 0 else "from before training"
+        _, epochs_run, best_epoch = self.outcome.tolist()
+        kept = f"of epoch {best_epoch + 1}" if best_epoch >= 0 else "from before training"
         return (
             f"the loss is no longer finite in epoch {epochs_run + 1}: use a smaller learning rate than "
             f"{self.config.learning_rate:g} or clip the gradient's norm; the weights {kept} are kept."
@@ -396,7 +359,7 @@ class _Job:
         return History(
             loss=self.losses[0, :epochs_run].copy(),
             validation_loss=self.losses[1, :epochs_run].copy() if validated else None,
-            best_epoch=best_epoch,
+            kept_epoch=best_epoch + 1,
             epochs_run=epochs_run,
             seconds=self.seconds,
             stopped=_STOPPED[ended],
@@ -434,14 +397,14 @@ def _one_each(name: str, values: Any, count: int) -> Sequence[Any]:
     return values
 
 
-def _progress_of(jobs: list[_Job]) -> Progress:
+def _progress_of(jobs: list[_Job]) -> FitProgress:
     done = [int(job.outcome[1]) for job in jobs]
     last = max(range(len(jobs)), key=lambda index: (0 < done[index] < jobs[index].config.epochs, done[index]))
     losses = jobs[last].losses[:, done[last] - 1] if done[last] else (np.nan, np.nan)
-    return Progress(sum(done), sum(job.config.epochs for job in jobs), float(losses[0]), float(losses[1]))
+    return FitProgress(sum(done), sum(job.config.epochs for job in jobs), float(losses[0]), float(losses[1]))
 
 
-def _reporter(jobs: list[_Job], progress: Callable[[Progress], None] | None) -> Callable[[], None]:
+def _reporter(jobs: list[_Job], progress: Callable[[FitProgress], None] | None) -> Callable[[], None]:
     if progress is None:
         return lambda: None
     return lambda: progress(_progress_of(jobs))

@@ -287,7 +287,7 @@ def _describe(comparison: Comparison) -> dict[str, Any]:
             variant.name: {
                 "network": variant.networks[0].config.to_dict(),
                 "test_rmse": variant.test_rmse,
-                "best_epochs": [history.best_epoch + 1 for history in variant.histories],
+                "best_epochs": [history.kept_epoch for history in variant.histories],
                 **{
                     state: {quantity: _describe_profile(profile(variant, state, quantity)) for quantity in QUANTITIES}
                     for state in STATES

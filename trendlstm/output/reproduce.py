@@ -14,8 +14,8 @@ from trendlstm.experiments.trials import (
     TEST_SEQUENCES,
     TRAINING,
     Model,
-    Progress,
     Trial,
+    TrialsProgress,
 )
 from trendlstm.files import write_csv, write_json
 from trendlstm.output.console import Console
@@ -27,7 +27,7 @@ def task_sentences(task: Task) -> str:
     return f"{task.title}. {task.question}\n{_criterion_sentence(task.criterion)}"
 
 
-def progress_text(progress: Progress) -> str:
+def progress_text(progress: TrialsProgress) -> str:
     """The trials beside a progress bar."""
     return f"{progress.finished} trials ended, {progress.solved} solved"
 

@@ -118,7 +118,7 @@ def _describe(result: Result) -> dict[str, Any]:
             {
                 "seed": network.config.seed,
                 "epochs_run": history.epochs_run,
-                "best_epoch": history.best_epoch + 1,
+                "best_epoch": history.kept_epoch,
                 "validation_loss": kept_loss(history),
                 "stopped": history.stopped,
             }

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from trendlstm.evaluation.metrics import HitRate
-    from trendlstm.nn.training import Progress
+    from trendlstm.nn.progress import FitProgress
     from trendlstm.workflows.train import Result
 
 
@@ -45,12 +45,12 @@ def fits_sentences(result: "Result") -> str:
         stopped = " (stopped early)" if history.stopped == "patience" else ""
         lines.append(
             f"{name} {count(history.epochs_run, 'epoch')}{stopped}; kept the weights of epoch "
-            f"{history.best_epoch + 1}, which has the lowest validation loss, {kept_loss(history):.4g}."
+            f"{history.kept_epoch}, which has the lowest validation loss, {kept_loss(history):.4g}."
         )
     return "\n".join([*lines, f"Training took {result.seconds['fit']:.1f} s."])
 
 
-def progress_text(progress: "Progress") -> str:
+def progress_text(progress: "FitProgress") -> str:
     """The losses beside a progress bar."""
     text = f"epoch {progress.epoch}/{progress.epochs}"
     if math.isfinite(progress.loss):

@@ -20,8 +20,10 @@ from trendlstm.evaluation.metrics import StepMetrics, evaluate
 from trendlstm.evaluation.significance import TestResult, diebold_mariano
 from trendlstm.nn.device import check_limits
 from trendlstm.nn.gradient_flow import GradientFlow, gradient_flows, half_life, ratio
+from trendlstm.nn.history import History
 from trendlstm.nn.network import Network
-from trendlstm.nn.training import History, Progress, fit_many
+from trendlstm.nn.progress import FitProgress
+from trendlstm.nn.training import fit_many
 from trendlstm.workflows.forecast import Forecaster
 
 FloatArray = NDArray[np.float64]
@@ -287,7 +289,7 @@ def measure_gradients(
     comparison.seconds[f"gradients_{state}"] = time.perf_counter() - start
 
 
-def train(comparison: Comparison, progress: Callable[[Progress], None] | None = None) -> None:
+def train(comparison: Comparison, progress: Callable[[FitProgress], None] | None = None) -> None:
     """Fit all networks at once; validation chooses each one's epoch.
 
     Raises

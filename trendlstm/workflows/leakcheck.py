@@ -8,11 +8,11 @@ import pandas as pd
 from trendlstm.config import TrainConfig
 from trendlstm.evaluation.baselines import BASELINES
 from trendlstm.evaluation.leakcheck import MOST_OBSERVATIONS, LeakCheck, check_for_leaks
-from trendlstm.nn.training import Progress
+from trendlstm.nn.progress import FitProgress
 from trendlstm.workflows.train import Result, part_of, prepare, recursive_path, train
 
 
-def leak_check(result: Result, progress: Callable[[Progress], None] | None = None) -> list[LeakCheck]:
+def leak_check(result: Result, progress: Callable[[FitProgress], None] | None = None) -> list[LeakCheck]:
     """Train again and again on prices whose future was changed; see `check_for_leaks`.
 
     Parameters

@@ -16,8 +16,10 @@ from trendlstm.evaluation.baselines import BASELINES
 from trendlstm.evaluation.metrics import StepMetrics, evaluate, rmse
 from trendlstm.evaluation.significance import verdict
 from trendlstm.nn.device import check_limits
+from trendlstm.nn.history import History
 from trendlstm.nn.network import Network
-from trendlstm.nn.training import History, Progress, fit, fit_many
+from trendlstm.nn.progress import FitProgress
+from trendlstm.nn.training import fit, fit_many
 from trendlstm.workflows.forecast import Forecaster, error_bands, forecast_table
 
 FORECAST_DAYS = 10  # sessions that a recursive model forecasts unless asked otherwise
@@ -92,7 +94,7 @@ def prepare(config: TrainConfig, prices: pd.DataFrame) -> Result:
     return result
 
 
-def train(result: Result, progress: Callable[[Progress], None] | None = None) -> None:
+def train(result: Result, progress: Callable[[FitProgress], None] | None = None) -> None:
     """Fit the networks of `result`; validation chooses each one's epoch.
 
     Raises
@@ -115,7 +117,7 @@ def train(result: Result, progress: Callable[[Progress], None] | None = None) ->
         else:
             result.histories = fit_many(networks, windows.train.x, windows.train.y, **settings)
     except (FitInterrupted, TrainingError) as error:
-        trained = [(n, h) for n, h in zip(networks, error.histories, strict=True) if h.best_epoch >= 0]
+        trained = [(n, h) for n, h in zip(networks, error.histories, strict=True) if h.kept_epoch]
         result.forecaster = replace(result.forecaster, networks=tuple(network for network, _ in trained))
         result.histories = [history for _, history in trained]
         raise
@@ -156,17 +158,17 @@ def assess(result: Result) -> None:
 def kept_loss(history: History) -> float:
     """The validation loss of the epoch whose weights were kept."""
     assert history.validation_loss is not None  # `train` always validates
-    return float(history.validation_loss[history.best_epoch])
+    return float(history.validation_loss[history.kept_epoch - 1])
 
 
-def final_fit(result: Result, progress: Callable[[Progress], None] | None = None) -> None:
+def final_fit(result: Result, progress: Callable[[FitProgress], None] | None = None) -> None:
     """Train new networks on all rows, each for the number of epochs that validation chose for its predecessor."""
     start = time.perf_counter()
     window = result.config.window
     prices = result.windows.prices
     scaler, x, y = all_samples(prices, window.lag, window.horizon, window.features, window.scaling)
     networks = _networks(result.config)
-    epochs = [history.best_epoch + 1 for history in result.histories]
+    epochs = [history.kept_epoch for history in result.histories]
     for index, network in enumerate(networks):
         settings = {**result.config.fit.to_dict(), "epochs": epochs[index], "patience": None}
         fit(
@@ -208,8 +210,8 @@ def forecast_next(
 
 
 def part_of(
-    progress: Callable[[Progress], None] | None, before: int, total: int
-) -> Callable[[Progress], None] | None:
+    progress: Callable[[FitProgress], None] | None, before: int, total: int
+) -> Callable[[FitProgress], None] | None:
     """A callback for one of several fits, which tells `progress` of all of them."""
     if progress is None:
         return None

@@ -114,9 +114,9 @@ def _learning_figure(comparison: "Comparison") -> Figure:
                 label=display_name(name),
             )
             if loss == "validation_loss":
-                best = [history.best_epoch for history in variant.histories]
-                kept = [curve[epoch] for curve, epoch in zip(curves, best, strict=True)]
-                axes.plot(np.add(best, 1), kept, linestyle="none", marker="o", markersize=6, markerfacecolor="white",
+                epochs = [history.kept_epoch for history in variant.histories]
+                kept = [curve[epoch - 1] for curve, epoch in zip(curves, epochs, strict=True)]
+                axes.plot(epochs, kept, linestyle="none", marker="o", markersize=6, markerfacecolor="white",
                           markeredgecolor=colour, markeredgewidth=1.5, zorder=5)  # fmt: skip
         closes = np.repeat(split.anchors[:, None], windows.horizon, axis=1)
         naive = np.mean((windows.scaler.targets(closes, split.anchors) - split.y) ** 2)

@@ -29,7 +29,7 @@ from trendlstm.output.plots.style import (
 from trendlstm.output.wording import decimals
 
 if TYPE_CHECKING:
-    from trendlstm.nn.training import History
+    from trendlstm.nn.history import History
 
 
 ENLARGED_ROWS = 250  # more of them cannot be told apart
@@ -114,12 +114,12 @@ def _losses_figure(history: "History | Sequence[History]", title: str) -> Figure
     if ensemble:
         axes.plot([], [], color=GREY, linewidth=0.8, label="each network")
 
-    epochs = [one.best_epoch for one in histories]
-    kept = [loss[epoch] for loss, epoch in zip(curves[-1][2], epochs, strict=True)]
-    which = "weights kept" if ensemble else f"weights kept: epoch {epochs[0] + 1}"
+    epochs = [one.kept_epoch for one in histories]
+    kept = [loss[epoch - 1] for loss, epoch in zip(curves[-1][2], epochs, strict=True)]
+    which = "weights kept" if ensemble else f"weights kept: epoch {epochs[0]}"
     reason = "lowest validation loss" if validated else "the last: no validation"
     axes.plot(
-        np.add(epochs, 1), kept, linestyle="none", marker="o", markersize=7 if ensemble else 11,
+        epochs, kept, linestyle="none", marker="o", markersize=7 if ensemble else 11,
         markerfacecolor="none", markeredgecolor=BLACK, markeredgewidth=1.6, zorder=5,
         label=f"{which} ({reason})",
     )  # fmt: skip

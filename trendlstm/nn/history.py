@@ -1,0 +1,44 @@
+"""How a fit went: `History`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """How a fit went. Epochs are counted from 1, as on the command line and in run.json.
+
+    Attributes
+    ----------
+    loss : ndarray (epochs_run,)
+        Mean squared error over the epoch's minibatches, each before its step (in the targets' units, squared). The
+        k-th epoch's is `loss[k - 1]`.
+    validation_loss : ndarray (epochs_run,) or None
+        Mean squared error of the validation samples after the epoch.
+    kept_epoch : int
+        Whose weights the network now has, 1 ... epochs_run: the one of the lowest validation loss (of equal ones the
+        earlier), or the last without validation. 0 if no epoch was finished: the weights are those from before.
+    epochs_run : int
+        Epochs finished.
+    seconds : float
+        Wall time.
+    stopped : {"epochs", "patience", "interrupted", "not finite"}
+        Why it ended; the last two are found in the `histories` of `FitInterrupted` and `TrainingError`.
+    """
+
+    loss: NDArray[np.float64]
+    validation_loss: NDArray[np.float64] | None
+    kept_epoch: int
+    epochs_run: int
+    seconds: float
+    stopped: str
+
+    def __repr__(self) -> str:
+        kept = "no weights kept"
+        if self.kept_epoch:
+            kept = f"weights of epoch {self.kept_epoch} kept, loss {self.loss[self.kept_epoch - 1]:.4g}"
+            if self.validation_loss is not None:
+                kept += f", validation loss {self.validation_loss[self.kept_epoch - 1]:.4g}"
+        return f"<History: {self.epochs_run} epochs in {self.seconds:.2f} s; {kept}; stopped: {self.stopped}>"
