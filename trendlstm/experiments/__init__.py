@@ -9,5 +9,5 @@ TEMPORAL_ORDERS = ("6a", "6b")
 LONG_LAGS = (50, 100, 200, 500, 1000)
 CELLS = ("lstm", "lstm1997", "rnn")
 
-TRIALS = 10  # of each network, as in the paper
+TRIALS = 10  # of each network; the paper has 10 of the adding problem, 20 of long-lag
 MAX_SEQUENCES = 100_000  # after so many a trial ends unsolved

@@ -1,6 +1,6 @@
 """How the trials fared beside the paper: the table, the differences, the conclusions, and the files of a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,18 +66,21 @@ def show_findings(console: Console, document: Mapping[str, Any]) -> None:
 
 
 def conclusions(trials: Sequence[Trial], task: Task, max_sequences: int) -> list[str]:
-    """What the numbers say: one sentence a network, and one on the forget gate's bias if it decided."""
-    groups, published = by_model(trials), task.paper.sequences
+    """What the numbers say: one sentence a network, how the paper compares, and whether the forget bias decided."""
+    groups = by_model(trials)
     sentences = []
     for model, group in groups.items():
         solved = _solved(group)
         text = f"{model.label}: solved in {len(solved)} of {len(group)} trials"
         if solved:
             where = "" if len(solved) == len(group) else ", where solved"
-            text += f", after {np.mean(solved):,.0f} sequences on average{where}; the paper's LSTM took {published:,}."
+            text += f", after {np.mean(solved):,.0f} sequences on average{where}."
         else:
             text += f" within {max_sequences:,} sequences."
         sentences.append(text)
+    successful = {model: group for model, group in groups.items() if _solved(group)}
+    if successful:
+        sentences.append(_paper_sentence(task, successful))
     rate = {
         model.forget_bias: len(_solved(group)) / len(group)
         for model, group in groups.items()
@@ -92,25 +95,44 @@ def conclusions(trials: Sequence[Trial], task: Task, max_sequences: int) -> list
     return sentences
 
 
+def _paper_sentence(task: Task, successful: Mapping[Model, Sequence[Trial]]) -> str:
+    """The paper's figure, and what keeps it from being compared with those of the networks that solved the task."""
+    paper = task.paper
+    reasons = ["it learned by plain gradient descent, these by Adam"]
+    if paper.weights is not None:
+        reasons.insert(0, f"it has {paper.weights} weights, these {_weights(successful.values())}")
+    from_length = [model.label for model in successful if model.forget_bias == "chrono"]
+    if from_length:
+        labels = " and ".join(f'"{label}"' for label in from_length)
+        reasons.append(f"the initial biases of {labels} were set from the task's length")
+    return (
+        f"The paper's LSTM took {paper.sequences:,} sequences, but is not the same network taught in the same way: "
+        f"{'; '.join(reasons)}."
+    )
+
+
 def differences(task: Task, trials: Sequence[Trial]) -> list[str]:
     """Everything in which these trials differ from the paper's."""
     cells = {trial.model.cell for trial in trials}
     rate, clip, batch = TRAINING.learning_rate, TRAINING.clip_norm, TRAINING.batch_size
+    paper_weights = "" if task.paper.weights is None else f", {task.paper.weights} weights in all"
     points = [
         f"Adam with learning rate {rate:g}, on the exact gradient by full back-propagation through time, clipped at "
         f"norm {clip:g}; the paper: plain gradient descent on a truncated gradient.",
         f"Minibatches of {batch} sequences, each counted once and judged before the step it leads to; the paper: a "
         "step after every sequence.",
         f"{HIDDEN_SIZE} hidden units, each cell with gates of its own, and one linear output layer trained on the mean "
-        "squared error; the paper: fewer cells in blocks that share their gates, sigmoid outputs.",
+        f"squared error, {_weights(by_model(trials).values())} weights in all; the paper: fewer cells in blocks that "
+        f"share their gates, sigmoid outputs{paper_weights}.",
         "The cell's input and output are squashed by tanh; the paper: by sigmoids stretched to [-2, 2] and [-1, 1].",
     ]
     if "lstm" in cells:
         points.append("LSTM: it has a forget gate, which came three years later (Gers et al. 2000).")
     if any(trial.model.forget_bias == "chrono" and trial.model.cell != "rnn" for trial in trials):
         points.append(
-            f"Chrono biases (Tallec & Ollivier 2018): b_f = ln U[1, T-1], b_i = -b_f, T = {task.lag:,}; LSTM 1997: "
-            "that b_i alone. The paper too starts with input gates biased shut where the cells would drift."
+            f"Chrono biases (Tallec & Ollivier 2018): b_f = ln U[1, T-1], b_i = -b_f, with T = {task.lag:,} from "
+            "the task's length, so that the cells begin with a memory as long as they need; LSTM 1997: that b_i alone. "
+            "The paper too starts with input gates biased shut where the cells would drift, but from no such rule."
         )
     if task.criterion.mean < np.inf:
         points.append(f"The mean error is that of the last {task.criterion.run:,} sequences.")
@@ -181,6 +203,11 @@ def describe(
 
 def _solved(trials: Sequence[Trial]) -> list[int]:
     return [trial.sequences for trial in trials if trial.outcome == "solved"]
+
+
+def _weights(groups: Iterable[Sequence[Trial]]) -> str:
+    """How many weights the networks have: "929 or 1,233"."""
+    return " or ".join(f"{count:,}" for count in sorted({group[0].parameters for group in groups}))
 
 
 def _criterion_sentence(criterion: Criterion) -> str:
