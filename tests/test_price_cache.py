@@ -106,7 +106,7 @@ def test_list_and_clear():
     for ticker in ("MSFT", "AAPL", "IBM"):
         cache.write_cache(ticker, price_set(prices_frame(3)))
     damage(cache.prices_path("IBM"), "text")
-    (cache.cache_root() / "prices" / "notes.txt").write_text("mine")
+    (cache.cache_folder("prices") / "notes.txt").write_text("mine")
     aapl, ibm, msft = cache.list_cache()
     assert aapl["ticker"] == "AAPL" and msft["rows"] == 3 and msft["path"].endswith("MSFT.csv.gz")
     assert "error" in ibm and "ticker" not in ibm
@@ -114,7 +114,7 @@ def test_list_and_clear():
         cache.read_cache("IBM")
     assert [path.name for path in cache.clear_cache("IBM")] == ["IBM.csv.gz.damaged"]
     assert [path.name for path in cache.clear_cache()] == ["AAPL.csv.gz", "MSFT.csv.gz"]
-    assert [path.name for path in (cache.cache_root() / "prices").iterdir()] == ["notes.txt"]
+    assert [path.name for path in (cache.cache_folder("prices")).iterdir()] == ["notes.txt"]
 
 
 def write_many(folder, seed, barrier):

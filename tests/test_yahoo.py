@@ -336,7 +336,7 @@ def test_settings_of_the_process_are_put_back(server, fault, hidden):
 
 def test_yfinance_keeps_its_own_files_in_our_cache_folder(server):
     load_prices("MSFT", years=1)
-    assert (cache.cache_root() / "yfinance" / "tkr-tz.db").exists()
+    assert (cache.cache_folder("yfinance") / "tkr-tz.db").exists()
 
 
 def test_unwritable_cache_is_said_and_not_fatal(server, monkeypatch, tmp_path):

@@ -52,5 +52,9 @@ class FitInterrupted(KeyboardInterrupt):
         self.histories = list(histories)
 
 
+class CacheError(TrendLSTMError, RuntimeError):
+    """A cache folder is not used, because others may have put something into it."""
+
+
 class RunError(TrendLSTMError, RuntimeError):
     """A run's folder cannot be read or written."""

@@ -1,17 +1,29 @@
-"""Files that are there whole or not at all, what JSON and CSV can say, and the folder of everything that is cached."""
+"""Files that are there whole or not at all, what killed writers leave of them, and what JSON and CSV can say."""
 
 import json
 import os
+import re
 import secrets
+import shutil
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import date, datetime, time
 from math import isfinite
 from os import PathLike, fspath
 from pathlib import Path
+from time import time as seconds_now
 from typing import IO, TYPE_CHECKING, Any
+
+if sys.platform != "win32":
+    import fcntl
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
+_OLD_SECONDS = 24 * 3600
+HELD_FILE = ".held"  # in a hidden folder, for `open_held`
 
 
 def replace_file(path: str | Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -33,7 +45,7 @@ def replace_file(path: str | Path, write: Callable[[IO[bytes]], object]) -> None
     path = Path(path)
     temporary = hidden_beside(path)
     try:
-        with open(temporary, "xb") as file:
+        with open_held(temporary) as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -50,6 +62,52 @@ def replace_file(path: str | Path, write: Callable[[IO[bytes]], object]) -> None
 def hidden_beside(path: Path) -> Path:
     """A name in the same folder that nothing has and no listing shows: for what is not finished yet."""
     return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+
+
+def open_held(path: Path) -> IO[bytes]:
+    """Make a file that `collect_leftovers` leaves alone until it is closed or this process ends.
+
+    Where files cannot be locked (Windows, some network file systems) the file is open and nothing more.
+    """
+    file = open(path, "xb")  # noqa: SIM115  (the caller closes it)
+    if sys.platform != "win32":
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return file
+
+
+def collect_leftovers(folder: Path) -> None:
+    """Remove what killed writers have left hidden in a folder: what is older than a day and held by no process.
+
+    Parameters
+    ----------
+    folder : Path
+        Looked through for names of `hidden_beside`. A hidden folder is held by its file `HELD_FILE`, see `open_held`.
+        What cannot be removed stays, without a word.
+    """
+    for path in folder.iterdir():
+        if not _LEFTOVER.fullmatch(path.name):
+            continue
+        with suppress(OSError):
+            is_folder = path.is_dir()
+            is_old = seconds_now() - path.stat().st_mtime > _OLD_SECONDS
+            if not is_old or _is_held(path / HELD_FILE if is_folder else path):
+                continue
+            shutil.rmtree(path) if is_folder else path.unlink()
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a process has the file from `open_held`, as far as can be known."""
+    if sys.platform == "win32":
+        return True
+    try:
+        with open(path, "r+b") as file:  # for writing: a network file system locks nothing else
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def jsonable(obj: Any) -> Any:
@@ -110,13 +168,3 @@ def write_csv(path: str | Path, table: "pd.DataFrame") -> None:
     """Write a table without its index, dates as YYYY-MM-DD; see `replace_file`."""
     text = table.to_csv(index=False, date_format="%Y-%m-%d", lineterminator="\n")
     replace_file(path, lambda file: file.write(text.encode()))
-
-
-def cache_root() -> Path:
-    """The folder of everything that trendlstm caches: TRENDLSTM_CACHE_DIR, or else the user's cache folder."""
-    given = os.environ.get("TRENDLSTM_CACHE_DIR")
-    if given:
-        return Path(given)
-    from platformdirs import user_cache_path
-
-    return user_cache_path("trendlstm")

@@ -36,7 +36,7 @@ def make_console(as_json: bool, quiet: bool = False) -> Console:
 
 def compile_kernels(console: Console, dtype: str) -> None:
     """Compile the kernels if this machine has not yet, on this thread, where Ctrl-C is heard at once."""
-    from trendlstm.kernels.compile import has_compiled
+    from trendlstm.kernels.cache import has_compiled
 
     if has_compiled(dtype):
         return

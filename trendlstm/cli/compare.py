@@ -77,7 +77,7 @@ def compare(
     """
     console = make_console(as_json, quiet)
     config = train_config(ticker, {**options, "cell": "lstm"})
-    from trendlstm.kernels.compile import has_compiled
+    from trendlstm.kernels.cache import has_compiled
     from trendlstm.output.compare import (
         comparison_sentence,
         conclusions,

@@ -2,13 +2,13 @@
 
 import click
 
+from trendlstm.caches import cache_folder
 from trendlstm.cli.common import load_prices, make_console
 from trendlstm.cli.options import examples, flag, json_option, years_option
 from trendlstm.config import (
     DataConfig,
 )
 from trendlstm.errors import OptionError, SourceError, TrendLSTMError
-from trendlstm.files import cache_root
 from trendlstm.output.data import show_cache, show_rows
 from trendlstm.output.wording import prices_sentence
 
@@ -68,14 +68,14 @@ def show(ticker: str | None, as_json: bool) -> None:
         if as_json:
             console.json(entry)
         return
-    entries = list_cache()
-    console.print(f"Price cache: {cache_root() / 'prices'}")
+    folder, entries = cache_folder("prices"), list_cache()
+    console.print(f"Price cache: {folder}")
     if entries:
         show_cache(console, entries)
     else:
         console.print("It is empty.")
     if as_json:
-        console.json({"folder": cache_root() / "prices", "entries": entries})
+        console.json({"folder": folder, "entries": entries})
 
 
 @data.command(epilog=examples("trendlstm data clear MSFT", "trendlstm data clear --all"))

@@ -72,7 +72,7 @@ def reproduce(
     console = make_console(as_json, quiet)
     from trendlstm.experiments.tasks import make_task
     from trendlstm.experiments.trials import HIDDEN_SIZE, make_models, run_trials
-    from trendlstm.kernels.compile import has_compiled
+    from trendlstm.kernels.cache import has_compiled
     from trendlstm.output.reproduce import (
         describe,
         progress_text,

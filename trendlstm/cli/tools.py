@@ -41,9 +41,9 @@ def warmup(dtype: str, quiet: bool) -> None:
     """Compile the kernels now, so that the first training starts at once."""
     console = make_console(as_json=False, quiet=quiet)
     compile_kernels(console, dtype)
-    from trendlstm.kernels.compile import cache_folder
+    from trendlstm.kernels.cache import kernel_folder
 
-    console.notice(f"The {dtype} kernels are in {cache_folder()}.")
+    console.notice(f"The {dtype} kernels are in {kernel_folder()}.")
 
 
 @click.command(

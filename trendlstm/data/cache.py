@@ -13,10 +13,11 @@ from typing import IO, Any
 
 import pandas as pd
 
+from trendlstm.caches import cache_folder
 from trendlstm.data.calendar import utc_now
 from trendlstm.data.prices import SourcePrices, rows_sha256
 from trendlstm.errors import DataError
-from trendlstm.files import cache_root, replace_file
+from trendlstm.files import replace_file
 
 _SUFFIX = ".csv.gz"
 _HEADER = ("calendar", "adjusted", "exchange", "asked_from", "fetched_at", "fresh_until", "notices")
@@ -24,7 +25,7 @@ _HEADER = ("calendar", "adjusted", "exchange", "asked_from", "fetched_at", "fres
 
 def prices_path(ticker: str) -> Path:
     """Return the cache file of a ticker, which need not exist."""
-    return cache_root() / "prices" / f"{ticker}{_SUFFIX}"
+    return cache_folder("prices") / f"{ticker}{_SUFFIX}"
 
 
 def write_cache(ticker: str, prices: SourcePrices) -> Path:
@@ -46,6 +47,8 @@ def write_cache(ticker: str, prices: SourcePrices) -> Path:
     ------
     OSError
         The folder cannot be written.
+    CacheError
+        Others may write the folder: as `cache_folder`, also of the functions below.
     """
     header = {
         "ticker": ticker,
@@ -62,8 +65,7 @@ def write_cache(ticker: str, prices: SourcePrices) -> Path:
             packed.write(f"# {json.dumps(header)}\n".encode())
             packed.write(prices.frame.to_csv(date_format="%Y-%m-%d").encode())
 
-    path = prices_path(ticker)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = cache_folder("prices", make=True) / f"{ticker}{_SUFFIX}"
     replace_file(path, write)
     return path
 
@@ -133,7 +135,7 @@ def list_cache() -> list[dict[str, Any]]:
         sha256, …) with its `path` and `bytes`; for a file that cannot be read `path`, `bytes` and `error`.
     """
     found = []
-    for path in sorted((cache_root() / "prices").glob(f"*{_SUFFIX}")):
+    for path in sorted(cache_folder("prices").glob(f"*{_SUFFIX}")):
         entry: dict[str, Any] = {"path": str(path), "bytes": path.stat().st_size}
         try:
             entry |= _read(path)[0]
@@ -156,7 +158,7 @@ def clear_cache(ticker: str | None = None) -> list[Path]:
     list of pathlib.Path
         The files deleted.
     """
-    folder = cache_root() / "prices"
+    folder = cache_folder("prices")
     ours = [path for path in sorted(folder.glob("*")) if path.name.removesuffix(".damaged").endswith(_SUFFIX)]
     paths = [p for p in ours if ticker is None or p.name.removesuffix(".damaged") == f"{ticker}{_SUFFIX}"]
     for path in paths:

@@ -8,15 +8,16 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from trendlstm.caches import cache_folder
 from trendlstm.data import calendar as calendars
 from trendlstm.data.prices import SourcePrices, adjust, clean_prices
 from trendlstm.errors import SourceError
-from trendlstm.files import cache_root
 
 RETRY_SECONDS = 60.0
 # The closing auction's price reaches Yahoo some minutes after the close; before that its "close" is the last trade.
@@ -162,8 +163,9 @@ def ask_once(ticker: str, start: pd.Timestamp, end: pd.Timestamp) -> tuple[pd.Da
     from yfinance.data import YfData
     from yfinance.exceptions import YFRateLimitError, YFTickerMissingError
 
+    folder = _yfinance_folder()
     try:
-        with _settings_for_one_call(yfinance):
+        with _settings_for_one_call(yfinance, folder):
             YfData.cache_get.cache_clear()  # yfinance keeps answers for past dates in memory, also faulty ones
             asked = yfinance.Ticker(ticker)
             frame = asked.history(
@@ -198,8 +200,15 @@ def ask_once(ticker: str, start: pd.Timestamp, end: pd.Timestamp) -> tuple[pd.Da
     return frame, exchange
 
 
+def _yfinance_folder() -> Path:
+    """Where yfinance keeps time zones and cookies; one that cannot be made it does without."""
+    with suppress(OSError):
+        return cache_folder("yfinance", make=True)
+    return cache_folder("yfinance")
+
+
 @contextmanager
-def _settings_for_one_call(yfinance: Any) -> Iterator[None]:
+def _settings_for_one_call(yfinance: Any, folder: Path) -> Iterator[None]:
     """Let yfinance raise its errors, keep quiet and use our own folder; put back the process's settings afterwards."""
     log = logging.getLogger("yfinance")
     with _yfinance_lock, warnings.catch_warnings():
@@ -208,7 +217,7 @@ def _settings_for_one_call(yfinance: Any) -> Iterator[None]:
         try:
             yfinance.config.debug.hide_exceptions = False
             log.setLevel(logging.CRITICAL + 1)
-            yfinance.set_tz_cache_location(str(cache_root() / "yfinance"))
+            yfinance.set_tz_cache_location(str(folder))
             yield
         finally:
             yfinance.config.debug.hide_exceptions = hidden

@@ -13,7 +13,7 @@ from trendlstm.errors import OptionError
 from trendlstm.experiments import CELLS, MAX_SEQUENCES, TRIALS
 from trendlstm.experiments.tasks import Task
 from trendlstm.kernels import buffers, stream
-from trendlstm.kernels.compile import note_compiled
+from trendlstm.kernels.cache import note_compiled
 from trendlstm.kernels.fit import Data
 from trendlstm.kernels.gang import COUNTERS, STOP
 from trendlstm.nn.device import choose_device, load_driver

@@ -11,7 +11,7 @@ import numpy as np
 from .adam import adam_step
 from .buffers import BLOCK, CHUNK_ROWS
 from .chunk import backward_chunk, forward_chunk, load_chunk, outputs, squared_error, transpose_weights
-from .compile import entry_point, inlined
+from .compile import compiled, inlined
 from .gang import AGREED, ASKED, STOP, meet
 from .shuffle import shuffle_epoch
 from .simd import atomic_load, atomic_store, view
@@ -133,7 +133,7 @@ def _all_finite(state, rank, size):
     return total == 0.0
 
 
-@entry_point
+@compiled
 def fit_worker(plan, state, train, validation, options, work, transposed, rank, size):
     """Train for all epochs. Ends early by patience, by the STOP counter, or when a loss is not finite."""
     n = train.x.shape[0]
@@ -260,7 +260,7 @@ def fit_worker(plan, state, train, validation, options, work, transposed, rank, 
         state.outcome[0] = ended
 
 
-@entry_point
+@compiled
 def gradient_worker(plan, theta, transposed, data, order, gradients, losses, work, counters, rank, size):
     """Sum of squared errors per accumulator, and in gradients[0] the gradient of the mean squared error."""
     transpose_weights(plan, theta, transposed)
@@ -272,7 +272,7 @@ def gradient_worker(plan, theta, transposed, data, order, gradients, losses, wor
         _add_accumulators(gradients, gradients.shape[0], block)
 
 
-@entry_point
+@compiled
 def predict_worker(plan, theta, x, lengths, order, out, work, rank, size):
     """Write the outputs for x (N, T, F) to out (N, m); order is 0 ... N-1."""
     chunk_rows = work.lengths.size
@@ -287,7 +287,7 @@ def predict_worker(plan, theta, x, lengths, order, out, work, rank, size):
                 out[first + r, k] = values[r, k]
 
 
-@entry_point
+@compiled
 def recurse_worker(plan, thetas, path, steps, relative, x, lengths, order, work):
     """Continue each row of `path` (n, T + steps; float64) beyond its first T values by feeding predictions back.
 

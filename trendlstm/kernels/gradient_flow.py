@@ -11,14 +11,14 @@ import numpy as np
 from .buffers import CHUNK_ROWS
 from .cells import hidden_gradient
 from .chunk import backward_chunk, forward_chunk, load_chunk, squared_error
-from .compile import compiled, entry_point, inlined
+from .compile import compiled, inlined
 from .matrix import multiply, multiply_add, transposed_multiply_add
 from .simd import view
 
 _TINY = float(np.finfo(np.float64).tiny)  # norms below it count as 0: their reciprocal is infinite
 
 
-@entry_point
+@compiled
 def bptt_by_lag(
     plan, theta, transposed, weight_transposed, data, order, first, count, work, kept, gradient, norms_h, norms_c, terms
 ):  # fmt: skip
@@ -61,7 +61,7 @@ def bptt_by_lag(
             hidden_gradient(view(dh, 0, (CHUNK_ROWS, hidden_size)), work.gates, t, weight_transposed)
 
 
-@entry_point
+@compiled
 def jacobian_norms(
     plan, theta, weight_transposed, data, order, first, count, units, work, norms_hh, norms_cc
 ):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trendlstm.errors import OptionError
 from trendlstm.kernels import buffers
-from trendlstm.kernels.compile import note_compiled
+from trendlstm.kernels.cache import note_compiled
 from trendlstm.kernels.gradient_flow import bptt_by_lag, jacobian_norms
 from trendlstm.nn.network import Network
 from trendlstm.nn.threads import run_together, thread_count

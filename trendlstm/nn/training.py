@@ -12,7 +12,7 @@ from trendlstm.config import FitConfig
 from trendlstm.errors import DataError, FitInterrupted, OptionError, TrainingError
 from trendlstm.kernels import buffers
 from trendlstm.kernels import fit as kernel
-from trendlstm.kernels.compile import note_compiled
+from trendlstm.kernels.cache import note_compiled
 from trendlstm.kernels.gang import ABANDONED, ASKED, COUNTERS, STOP
 from trendlstm.nn.device import choose_device, load_driver
 from trendlstm.nn.history import History

@@ -6,8 +6,8 @@ import threading
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from trendlstm.errors import OptionError
-from trendlstm.files import cache_root
+from trendlstm.caches import cache_folder
+from trendlstm.errors import CacheError, OptionError
 from trendlstm.version import __version__
 
 YAHOO_SECONDS = 10.0
@@ -29,7 +29,8 @@ def examine() -> dict[str, str]:
         "vectors": _vectors(),
         "threads": _threads(),
         "GPU": _gpu(),
-        **_caches(),
+        "price cache": _price_cache(),
+        "kernel cache": _kernel_cache(),
         "Yahoo": _yahoo(),
     }
 
@@ -84,20 +85,25 @@ def _gpu() -> str:
     return f"{name}, with {_GPU_PACKAGE} {version(_GPU_PACKAGE)}; used where --device cuda asks for it"
 
 
-def _caches() -> dict[str, str]:
+def _price_cache() -> str:
     from trendlstm.data.cache import list_cache
-    from trendlstm.kernels.compile import cache_folder, has_compiled
 
-    entries, prices, kernels = list_cache(), cache_root() / "prices", cache_folder()
-    compiled = (
-        "compiled"
-        if has_compiled("float32")
-        else "not compiled yet: the first training takes some 10 to 20 seconds more"
-    )
-    return {
-        "price cache": f"{prices}: {len(entries)} tickers{_unwritable(prices, 'nothing is kept')}",
-        "kernel cache": f"{kernels}: {compiled}{_unwritable(kernels, 'every process compiles anew')}",
-    }
+    try:
+        folder = cache_folder("prices")
+        return f"{folder}: {len(list_cache())} tickers{_unwritable(folder, 'nothing is kept')}"
+    except CacheError as error:
+        return f"not used: {error}"
+
+
+def _kernel_cache() -> str:
+    from trendlstm.kernels.cache import has_compiled, kernel_folder
+
+    try:
+        folder, compiled = kernel_folder(), has_compiled("float32")
+    except CacheError as error:
+        return f"not used: {error}"
+    text = "compiled" if compiled else "not compiled yet: the first training takes some 10 to 20 seconds more"
+    return f"{folder}: {text}{_unwritable(folder, 'every process compiles anew')}"
 
 
 def _unwritable(folder: Path, consequence: str) -> str:
