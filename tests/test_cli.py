@@ -163,6 +163,9 @@ def test_what_train_prints(runs, name):
     assert ("the interval counts one k-th of the days" in shown) == is_direct
     assert "80 % band: half-width that held 80 % of the evaluated model's validation errors" in shown
     assert ("±" in shown) == (name == "ensemble")
+    alpha = document["ridge_alpha"]
+    chosen = alpha if alpha == "infinity" else f"{alpha:.3g}"
+    assert f"Ridge: of the penalties 0.001 to 1e+08 and infinity validation chose {chosen}" in shown
 
 
 def test_a_fallback_or_the_age_of_prices_is_said_on_stderr_and_recorded(runs):
