@@ -327,7 +327,7 @@ NUMBERS = {
     "--weight-decay": ["-1", "nan"],
     "--dense": ["0", "8,-1", "8,", "x"],
     "--split": ["0.8,0.1", "0.8,0.1,0.2", "1,0,0", "0.5,0.6,-0.1", "a,b,c", "nan,0.5,0.5"],
-    "--features": ["", "none", "Adj Close", "Close,Close"],
+    "--features": ["", "Close,", "Close,Close"],
 }
 
 
@@ -362,11 +362,11 @@ def test_what_is_no_ticker_is_refused(command, ticker):
         ("MSFT --source sample --lag 1", 2, "identically 0"),
         ("MSFT --source sample --lag 2 --forget-bias chrono", 2, "chrono"),
         ("MSFT --source sample --years 200", 2, "years must be a number above 0 and at most 100"),
-        ("MSFT --source sample --epochs 2.5", 2, "'2.5' is not a whole number."),
-        ("MSFT --source sample --epochs 0", 2, "0 is not in the range 1 to 1000000."),
-        ("MSFT --source sample --lr x", 2, "'x' is not a number."),
-        ("MSFT --source sample --lr nan", 2, "nan is not a number above 0."),
-        ("MSFT --source sample --weight-decay -1", 2, "-1 is not a number from 0 up."),
+        ("MSFT --source sample --epochs 2.5", 2, "'2.5' is not a valid integer range."),
+        ("MSFT --source sample --epochs 0", 2, "0 is not in the range 1<=x<=1000000."),
+        ("MSFT --source sample --lr x", 2, "'x' is not a valid float range."),
+        ("MSFT --source sample --lr nan", 2, "nan is not a finite number."),
+        ("MSFT --source sample --weight-decay -1", 2, "-1.0 is not in the range x>=0."),
         ("MSFT --source sample --calendar XXXX", 2, "no trading calendar 'XXXX'"),
         ("MSFT --source nowhere", 2, "Invalid value for '--source'"),
         ("MSFT --source sample --csv walk.csv", 2, "walk.csv or from the source sample"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import click
 
 from trendlstm.cli.common import load_prices, make_console
-from trendlstm.cli.options import FILE, Count, examples, option, output_options
+from trendlstm.cli.options import FILE, examples, option, output_options
 from trendlstm.config import (
     SOURCES,
 )
@@ -20,7 +20,7 @@ from trendlstm.output.wording import prices_sentence
 @click.argument("run", type=click.Path())
 @option(
     "--days",
-    type=Count(max=1000),
+    type=click.IntRange(1, 1000),
     default=None,
     show_default="10, or a direct model's horizon",
     help="Sessions to forecast.",
