@@ -57,7 +57,10 @@ def test_an_adjusted_close_scales_the_prices_and_is_said(caplog):
 @pytest.mark.parametrize(
     ("prices", "message"),
     [
-        (CLOSES, "a pandas DataFrame with a Close column or a Series of closes, indexed by date, but are ndarray"),
+        (
+            CLOSES,
+            "a pandas DataFrame with a Close column or a Series of closes, indexed by date, but are ndarray",
+        ),
         (list(CLOSES), "but are list"),
         (TABLE[["Open"]], "no Close column, only Open"),
         (TABLE.reset_index(drop=True), "indexed by date"),
