@@ -23,8 +23,14 @@ def csv_file(folder, text, name="prices.csv"):
 
 
 def load_csv(path, **options):
-    return load_prices("TEST", years=100, csv=path, **options)
+    return load_prices("TEST", csv=path, **options)
 
 
 def notices(frame):
     return frame.attrs["provenance"]["notices"]
+
+
+def days_csv(folder, dates):
+    return csv_file(
+        folder, "Date,Close\n" + "".join(f"{day:%Y-%m-%d},{10 + i}\n" for i, day in enumerate(dates))
+    )

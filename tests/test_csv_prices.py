@@ -1,14 +1,13 @@
 """Prices from files: what is understood, and what is refused with file, row and column."""
 
-import gzip
-
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from price_tables import csv_file, load_csv, notices, prices_frame
+from price_tables import csv_file, days_csv, load_csv, notices, prices_frame
 
+from trendlstm.data.sources import load_prices
 from trendlstm.errors import DataError
 
 
@@ -32,46 +31,62 @@ def test_yahoo_download_format_is_adjusted(tmp_path):
 
 EXPECTED = pd.DataFrame(
     {"Open": [1010.5, 1020.25], "High": [1100.0, 1200.0], "Low": [1000.0, 1010.0], "Close": [1050.0, 1060.5],
-     "Volume": [1234567.0, 89.0]},
-    index=pd.DatetimeIndex(["2024-02-01", "2024-02-12"], name="Date").as_unit("ns"),
+     "Volume": [1234500.0, 89000.0]},
+    index=pd.DatetimeIndex(["2024-02-01", "2024-02-14"], name="Date").as_unit("ns"),
 )  # fmt: skip
+FORMATS = {
+    "Stooq": "Date,Open,High,Low,Close,Volume\n2024-02-01,1010.5,1100,1000,1050,1234500\n"
+    "2024-02-14,1020.25,1200,1010,1060.5,89000\n",
+    "Stooq in bulk": "<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>\n"
+    "X.US,D,20240201,000000,1010.5,1100,1000,1050,1234500,0\n"
+    "X.US,D,20240214,000000,1020.25,1200,1010,1060.5,89000,0\n",
+    "Nasdaq": "Date,Close/Last,Volume,Open,High,Low\n02/14/2024,$1060.50,89000,$1020.25,$1200.00,$1010.00\n"
+    "02/01/2024,$1050.00,1234500,$1010.50,$1100.00,$1000.00\n",
+    "thousands, quotes, blanks, a byte-order mark, Windows line ends, a blank line, times": "\ufeffdate, OPEN ,high,"
+    'low,close,volume\r\n2024-02-14 00:00:00-05:00,"1,020.25", 1200 ,"1,010","$1,060.50",89000\r\n\r\n'
+    '2024-02-01T00:00:00Z,"1,010.50","1,100","1,000","1,050","1,234,500"\r\n',
+    "yfinance": "Price,Close,High,Low,Open,Volume\nTicker,X,X,X,X,X\nDate,,,,,\n"
+    "2024-02-01,1050,1100,1000,1010.5,1234500\n2024-02-14,1060.5,1200,1010,1020.25,89000\n",
+    "yfinance by ticker": "Ticker,X,X,X,X,X\nPrice,Open,High,Low,Close,Volume\nDate,,,,,\n"
+    "2024-02-01,1010.5,1100,1000,1050,1234500\n2024-02-14,1020.25,1200,1010,1060.5,89000\n",
+    "an index without a name": EXPECTED.rename_axis(None).to_csv(),
+    "a counted index": EXPECTED.reset_index().to_csv(),
+    "Investing.com": '"Date","Price","Open","High","Low","Vol.","Change %"\n'
+    '"02/14/2024","1,060.50","1,020.25","1,200.00","1,010.00","89.00K","1.00%"\n'
+    '"02/01/2024","1,050.00","1,010.50","1,100.00","1,000.00","1.2345M","-0.12%"\n',
+    "Investing.com, day first": '"Date","Price","Open","High","Low","Vol.","Change %"\n'
+    '"14/02/2024","1,060.50","1,020.25","1,200.00","1,010.00","89.00K","1.00%"\n'
+    '"01/02/2024","1,050.00","1,010.50","1,100.00","1,000.00","1.2345M","-0.12%"\n',
+    "Alpha Vantage": "timestamp,open,high,low,close,volume\n2024-02-14,1020.2500,1200,1010,1060.5,89000\n"
+    "2024-02-01,1010.5,1100,1000,1050,1234500\n",
+    "Alpha Vantage through pandas": "date,1. open,2. high,3. low,4. close,5. volume\n"
+    "2024-02-14,1020.2500,1200,1010,1060.5,89000\n2024-02-01,1010.5,1100,1000,1050,1234500\n",
+    "German Excel": "Date;Open;High;Low;Close;Volume\n01.02.2024;1.010,50;1.100;1.000;1.050,00;1.234.500\n"
+    "14.02.2024;1.020,25;1.200;1.010;1.060,50;89.000\n",
+    "German Excel in German": "Datum;Eröffnung;Hoch;Tief;Schluss;Volumen\n"
+    "01.02.2024;1010,50;1100;1000;1050,00;1234500\n14.02.2024;1020,25;1200;1010;1060,50;89000\n",
+    "tabs": "Date\tOpen\tHigh\tLow\tClose\tVolume\n2024/02/01\t1010.5\t1100\t1000\t1050\t1234500\n"
+    "2024/02/14\t1020.25\t1200\t1010\t1060.5\t89000\n",
+    "MetaTrader": "<DATE>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\n"
+    "2024.02.01\t1010.5\t1100\t1000\t1050\t7\t1234500\n2024.02.14\t1020.25\t1200\t1010\t1060.5\t8\t89000\n",
+    "one ticker in a column": "Symbol,date,open,high,low,close,volume\nX,2024-02-01,1010.5,1100,1000,1050,1234500\n"
+    "X,2024-02-14,1020.25,1200,1010,1060.5,89000\n",
+}
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        # Stooq
-        "Date,Open,High,Low,Close,Volume\n2024-02-01,1010.5,1100,1000,1050,1234567\n"
-        "2024-02-12,1020.25,1200,1010,1060.5,89\n",
-        # Stooq's bulk files
-        "<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>\n"
-        "X.US,D,20240201,000000,1010.5,1100,1000,1050,1234567,0\n"
-        "X.US,D,20240212,000000,1020.25,1200,1010,1060.5,89,0\n",
-        # Nasdaq: newest first, US dates, dollars
-        "Date,Close/Last,Volume,Open,High,Low\n02/12/2024,$1060.50,89,$1020.25,$1200.00,$1010.00\n"
-        "02/01/2024,$1050.00,1234567,$1010.50,$1100.00,$1000.00\n",
-        # thousands separators, quotes, blanks, a byte-order mark, Windows line ends, a blank line, times after dates
-        '\ufeffdate, OPEN ,high,low,close,volume\r\n2024-02-12 00:00:00-05:00,"1,020.25", 1200 ,"1,010","$1,060.50",89'
-        '\r\n\r\n2024-02-01T00:00:00Z,"1,010.50","1,100","1,000","1,050","1,234,567"\r\n',
-        # yfinance's table of one ticker, and grouped by ticker
-        "Price,Close,High,Low,Open,Volume\nTicker,X,X,X,X,X\nDate,,,,,\n2024-02-01,1050,1100,1000,1010.5,1234567\n"
-        "2024-02-12,1060.5,1200,1010,1020.25,89\n",
-        "Ticker,X,X,X,X,X\nPrice,Open,High,Low,Close,Volume\nDate,,,,,\n2024-02-01,1010.5,1100,1000,1050,1234567\n"
-        "2024-02-12,1020.25,1200,1010,1060.5,89\n",
-    ],
-)
-def test_formats(tmp_path, text):
-    frame = load_csv(csv_file(tmp_path, text))
+@pytest.mark.parametrize("kind", FORMATS)
+def test_formats(tmp_path, kind):
+    frame = load_csv(csv_file(tmp_path, FORMATS[kind]))
     pd.testing.assert_frame_equal(frame, EXPECTED)
     assert not frame.attrs["provenance"]["adjusted"]
     order_said = any("newest to oldest" in notice for notice in notices(frame))
-    assert order_said == (text.index("12") < text.index("01") if "/" in text or "\ufeff" in text else False)
+    assert order_said == any(name in kind for name in ("Nasdaq", "quotes", "Investing", "Alpha"))
 
 
 def test_date_and_close_alone_with_a_calendar(tmp_path):
-    path = csv_file(tmp_path, "Date,Close,Note\n1/2/2024,10,a\n1/3/2024,11,b\n")
+    path = csv_file(tmp_path, "Date,Close,Note\n1/12/2024,10,a\n1/16/2024,11,b\n")
     frame = load_csv(path, calendar="XLON")
-    assert list(frame.columns) == ["Close"] and frame.index[1] == pd.Timestamp("2024-01-03")
+    assert list(frame.columns) == ["Close"] and frame.index[1] == pd.Timestamp("2024-01-16")
     assert frame.attrs["provenance"]["calendar"] == "XLON"
 
 
@@ -112,34 +127,17 @@ OK = "2024-01-02,10,12,9,11,100"
 @pytest.mark.parametrize(
     "content, words",
     [
-        (b"", ["is empty"]),
-        (b" \n\n", ["is empty"]),
-        (b"Date,Close\n", ["no rows"]),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", ["not UTF-8 text"]),
-        (b"Date,Close\n2024-01-02,1\0\n", ["binary"]),
-        (gzip.compress(b"Date,Close\n2024-01-02,10\n"), ["not UTF-8 text"]),
-        ("Date,Close\n2024-01-02,10\n".encode("utf-16"), ["UTF-16", "save it as UTF-8"]),
-        ("Date,Close\n2024-01-02,10\n".encode("utf-16-be"), ["UTF-16"]),
-        (b"<!DOCTYPE html>\n<html><body>Date,Close</body></html>", ["web page (HTML)"]),
-        (b"\n  <HTML lang='en'>", ["web page (HTML)"]),
-        (b"Date,Open,High\n2024-01-02,1,2\n", ["no column Close", "Date, Open, High"]),
-        (b"Close\n10\n", ["no column Date"]),
-        (b"Date;Close\n2024-01-02;10\n", ["has semicolons between its columns", "commas between them"]),
-        (b"Date;Close\n2024-01-02;10,5\n", ["has semicolons between its columns", "points, not commas"]),
-        (b"Date\tClose\n2024-01-02\t10\n", ["has tabs between its columns"]),
+        ("Date,Open,High\n2024-01-02,1,2\n", ["no column Close", "Date, Open, High"]),
+        ("Close\n10\n", ["no column Date"]),
         (
-            b"Exceeded the daily hits limit\nx",
+            "Exceeded the daily hits limit\nx",
             ["no column Date", "'Exceeded the daily hits limit'", "name the columns"],
         ),
-        (
-            b"Price,Close,Close\nTicker,MSFT,AAPL\nDate,,\n2024-01-02,1,2\n",
-            ["several tickers (AAPL, MSFT)", "save one of them alone"],
-        ),
-        (b"Price,Close\nTicker,MSFT\nDate,\n", ["no rows"]),
-        (b"Date,Close,Close/Last\n2024-01-02,1,1\n", ["two columns for Close"]),
+        ("Date,Close,Close/Last\n2024-01-02,1,1\n", ["two columns for Close"]),
+        ("Date,Close,Adj Close,Adj. Close\n2024-01-02,1,1,1\n", ["two columns for Adj Close"]),
     ],
 )
-def test_files_that_are_no_price_table(tmp_path, content, words):
+def test_columns_that_are_no_price_table(tmp_path, content, words):
     path = csv_file(tmp_path, content)
     with pytest.raises(DataError) as caught:
         load_csv(path)
@@ -148,30 +146,20 @@ def test_files_that_are_no_price_table(tmp_path, content, words):
     assert caught.value.exit_code == 1 and message.endswith(".")
 
 
-@pytest.mark.parametrize("name", ["missing.csv", "."])
-def test_missing_file_and_folder(tmp_path, name):
-    with pytest.raises(DataError, match="cannot be read"):
-        load_csv(tmp_path / name)
-
-
 @pytest.mark.parametrize(
     "rows, words",
     [
         ([OK, "2024-02-30,10,12,9,11,100"], ["row 3", "column Date", "2024-02-30"]),
         ([OK, "", "2024-13-01,10,12,9,11,100"], ["row 4", "column Date", "2024-13-01"]),
         ([OK, "01/03/2024,10,12,9,11,100"], ["row 3", "column Date", "01/03/2024", "YYYY-MM-DD"]),
-        (["01/12/2024,10,12,9,11,100", "13/12/2024,10,12,9,11,100"], ["row 3", "column Date", "13/12/2024"]),
-        (
-            ["01/12/2024,10,12,9,11,100", "13/12/2024,10,12,9,11,100"],
-            ["row 3", "day first (DD/MM/YYYY)", "YYYY-MM-DD"],
-        ),
         (["12/01/2024,10,12,9,11,100", "13/13/2024,10,12,9,11,100"], ["row 3", "correct or remove the row"]),
         (["20240112,10,12,9,11,100", "2024113,10,12,9,11,100"], ["row 3", "column Date", "2024113"]),
         (["Monday,10,12,9,11,100"], ["row 2", "column Date", "Monday"]),
         ([OK, "2024-01-03,10,12,9,abc,100"], ["row 3", "column Close", "'abc'"]),
         ([OK, "2024-01-03,10,12,9,1_1,100"], ["row 3", "column Close", "'1_1'"]),
-        ([OK, '2024-01-03,10,12,9,"11,5",100'], ["row 3", "column Close", "'11,5'"]),
-        ([OK, "2024-01-03,10,12,9,11,12.5M"], ["row 3", "column Volume", "'12.5M'"]),
+        ([OK, '2024-01-03,10.5,12,9,"11,5",100'], ["row 3", "column Close", "'11,5'", "unlike others"]),
+        ([OK, "2024-01-03,10,12,9,11M,100"], ["row 3", "column Close", "'11M'"]),
+        ([OK, "2024-01-03,10,12,9,11,12.5X"], ["row 3", "column Volume", "'12.5X'"]),
         ([OK, "2024-01-03,10,12,9,NaN,100"], ["row 3", "2024-01-03", "column Close", "nan"]),
         ([OK, "2024-01-03,10,,9,11,100"], ["row 3", "column High", "nan"]),
         ([OK, "2024-01-03,10,inf,9,11,100"], ["row 3", "column High", "inf"]),
@@ -185,7 +173,12 @@ def test_missing_file_and_folder(tmp_path, name):
             [OK, "2024-01-03,10,12,9,11,1", OK.replace("11,", "10.5,")],
             ["row 2", "row 4", "same date", "Close"],
         ),
-        ([OK, "2024-01-03,10,12"], ["row 3", "has 3 columns"]),
+        ([OK, "2024-01-03,10,12"], ["row 3", "has 3 columns where the header has 6"]),
+        (
+            [OK, "2024-01-03,1,012,10,12,9,11,100"],
+            ["row 3", "has 8 columns where the header has 6", "quotes"],
+        ),
+        ([OK, ",10,12,9,11,100"], ["row 3", "column Date", "has no date"]),
         (["2024-01-02,,,,,100"], ["no row with a price"]),
     ],
 )
@@ -200,5 +193,83 @@ def test_bad_rows_are_refused_with_file_row_and_column(tmp_path, rows, words):
 @pytest.mark.parametrize("value", ["0", "null", "inf", "-1"])
 def test_bad_adjusted_close(tmp_path, value):
     path = csv_file(tmp_path, f"Date,Close,Adj Close\n2024-01-02,10,9\n2024-01-03,10,{value}\n")
-    with pytest.raises(DataError, match=r"row 3 .*column Adj Close"):
+    with pytest.raises(DataError, match=r"row 3.*column Adj Close"):
         load_csv(path)
+
+
+CHANGED = "2024-01-02,40,20,100\n2024-01-03,44,11,100\n"  # a 2:1 split, adjusted in the third column
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["Adj Close", "Adj. Close", "adjusted_close", "AdjClose", "adjClose", "close_adj", "closeadj", "Adj Close**",
+     "ADJ_CLOSE", "5. adjusted close", "Adjusted Close", "close_adjusted"],
+)  # fmt: skip
+def test_adjusted_closes_of_the_large_providers_are_used(tmp_path, title):
+    frame = load_csv(csv_file(tmp_path, f"Date,Close,{title},Volume\n{CHANGED}"))
+    assert list(frame["Close"]) == [20, 11] and frame.attrs["provenance"]["adjusted"]
+
+
+@pytest.mark.parametrize(
+    "title", ["Adj", "Adjusted", "Adj Price", "Close (adj. for splits)", "PX_ADJ", "adj_cls"]
+)
+def test_a_column_like_an_adjusted_close_is_refused_by_name(tmp_path, title):
+    path = csv_file(tmp_path, f"Date,Close,{title},Volume\n{CHANGED}")
+    with pytest.raises(DataError) as caught:
+        load_csv(path)
+    assert f"{path}: the column {title!r} looks like an adjusted close" in str(caught.value)
+
+
+@pytest.mark.parametrize("title", ["Unadjusted Close", "closeunadj", "Adj. Volume", "adjOpen", "adj_factor"])
+def test_columns_about_something_else_are_ignored(tmp_path, title):
+    frame = load_csv(csv_file(tmp_path, f"Date,Close,{title},Volume\n{CHANGED}"))
+    assert list(frame["Close"]) == [40, 44] and not frame.attrs["provenance"]["adjusted"]
+
+
+STACKED = (
+    "Date,{},Close\n2024-01-02,MSFT,10\n2024-01-03,MSFT,11\n2024-01-02,AAPL,20\n2024-01-03,AAPL,22\n"
+    "2024-01-04,AAPL,23\n"
+)
+WIDE = "Price,Close,Close\nTicker,MSFT,AAPL\nDate,,\n2024-01-02,10,20\n2024-01-03,11,22\n2024-01-04,12,23\n"
+
+
+@pytest.mark.parametrize("text", [*(STACKED.format(title) for title in ("Ticker", "Symbol", "name")), WIDE])
+def test_of_several_tickers_the_one_asked_for_is_read(tmp_path, text):
+    path = csv_file(tmp_path, text)
+    frame = load_prices("aapl", csv=path)
+    assert list(frame["Close"]) == [20, 22, 23] and frame.attrs["provenance"]["ticker"] == "AAPL"
+    assert any("2 rows of other tickers than AAPL left out (MSFT)" in n for n in notices(frame)) == (
+        text != WIDE
+    )
+    with pytest.raises(DataError) as caught:
+        load_prices("IBM", csv=path)
+    assert f"{path} has prices of several tickers (AAPL, MSFT); name the one to read" in str(caught.value)
+
+
+def test_rows_keep_their_numbers_when_other_tickers_are_left_out(tmp_path):
+    path = csv_file(tmp_path, STACKED.format("Ticker").replace("22", "zero"))
+    with pytest.raises(DataError, match="row 5, column Close: 'zero'"):
+        load_prices("AAPL", csv=path)
+
+
+@pytest.mark.parametrize(
+    ("freq", "word"),
+    [("W-WED", "weekly"), ("MS", "monthly"), ("QS", "quarterly"), ("YS", "yearly"), ("4D", "")],
+)
+def test_rows_rarer_than_daily_are_refused_with_that_word(tmp_path, freq, word):
+    dates = pd.date_range("2015-01-01", periods=30, freq=freq)
+    path = days_csv(tmp_path, dates)
+    if not word:
+        assert len(load_csv(path, calendar="24/7")) == 30
+        return
+    with pytest.raises(DataError, match=f"has {word} prices: its rows lie .* days apart .*give daily prices"):
+        load_csv(path)
+
+
+def test_intraday_prices_are_refused_with_that_word(tmp_path):
+    stamps = pd.date_range("2024-01-02 09:30", periods=12, freq="h")
+    beside = "".join(f"{stamp:%Y-%m-%d %H:%M},{i + 10}\n" for i, stamp in enumerate(stamps))
+    apart = "".join(f"{stamp:%Y%m%d},{stamp:%H%M%S},{i + 10}\n" for i, stamp in enumerate(stamps))
+    for text in (f"timestamp,close\n{beside}", f"<DATE>,<TIME>,<CLOSE>\n{apart}"):
+        with pytest.raises(DataError, match=r"row 3, column Date: 2024-01-02 has several times.*intraday"):
+            load_csv(csv_file(tmp_path, text))

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from price_tables import csv_file, load_csv, notices, prices_frame
+from price_tables import prices_frame
 
 from trendlstm.data.prices import clean_prices, rows_sha256
 from trendlstm.errors import DataError
@@ -27,19 +27,6 @@ def test_rounding_of_adjusted_prices_is_no_contradiction():
     frame = prices_frame(50)
     frame["High"] = frame[["Open", "Close"]].max(axis=1) * (1 - 1e-9)
     clean_prices(frame, "prices")
-
-
-def test_gaps_of_more_than_seven_days_are_reported(tmp_path):
-    def said(*days):
-        rows = "\n".join(f"{day},10" for day in days)
-        return " ".join(notices(load_csv(csv_file(tmp_path, "Date,Close\n" + rows))))
-
-    assert "gap" not in said("2001-09-10", "2001-09-17")
-    assert "a gap of more than 7 calendar days: 8 days, 2001-09-10 to 2001-09-18" in said(
-        "2001-09-10", "2001-09-18"
-    )
-    several = said("2001-09-10", "2001-09-18", "2001-09-30", "2001-10-01")
-    assert "2 gaps" in several and "the longest 12 days, 2001-09-18 to 2001-09-30" in several
 
 
 def test_hash_tells_rows_apart():

@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import pandas as pd
 import pytest
 from price_tables import csv_file, load_csv, notices
 
-from trendlstm.data import calendar as calendars
-from trendlstm.data.prices import rows_sha256
+from trendlstm.config import DataConfig
+from trendlstm.data import cache
+from trendlstm.data.prices import SourcePrices, rows_sha256
 from trendlstm.data.sources import find_prices, load_prices, sample_tickers
 from trendlstm.errors import OptionError, SourceError
 
@@ -39,14 +41,14 @@ def test_good_tickers(ticker):
         load_prices(ticker, source="cache")
 
 
-@pytest.mark.parametrize("years", [0, -1, 200, float("nan"), float("inf"), "four", None])
+@pytest.mark.parametrize("years", [0, -1, 200, float("nan"), float("inf"), "four", True])
 def test_bad_years(years):
     with pytest.raises(OptionError, match="years must be a number above 0 and at most 100"):
         load_prices(years=years, source="sample")
 
 
 def test_bad_source_calendar_and_combination(tmp_path):
-    with pytest.raises(OptionError, match="auto, yahoo, cache, sample, not 'google'"):
+    with pytest.raises(OptionError, match="auto, yahoo, cache, sample, but is 'google'"):
         load_prices(source="google")
     with pytest.raises(OptionError, match="no trading calendar 'XXXX'"):
         load_prices(source="sample", calendar="XXXX")
@@ -66,54 +68,97 @@ def test_fewer_years_than_asked_for_is_said():
     )
 
 
-def days_csv(folder, dates):
-    return csv_file(
-        folder, "Date,Close\n" + "".join(f"{day:%Y-%m-%d},{10 + i}\n" for i, day in enumerate(dates))
-    )
-
-
-@pytest.mark.parametrize(
-    ("calendar", "days", "said"),
-    [
-        (None, "D", "calendar XNYS, but 8 of 30 rows are of such days, the last of 2024-01-28"),
-        ("24/5", "D", "calendar 24/5, but 8 of 30"),
-        ("24/7", "D", ""),
-        (None, "B", ""),
-        ("XSAU", "C", ""),  # Riyadh trades from Sunday to Thursday
-    ],
-)
-def test_rows_of_weekends_under_an_exchanges_calendar_are_said(tmp_path, calendar, days, said):
-    weekmask = {"weekmask": "Sun Mon Tue Wed Thu"} if days == "C" else {}
-    dates = pd.date_range("2024-01-01", periods=30, freq=pd.offsets.CDay(**weekmask) if weekmask else days)
-    found = [notice for notice in notices(load_csv(days_csv(tmp_path, dates), calendar=calendar))
-             if notice.startswith("Saturdays")]  # fmt: skip
-    assert len(found) == bool(said)
-    assert all(said in notice and "(--calendar 24/7)" in notice for notice in found)
-
-
-@pytest.mark.parametrize(
-    ("freq", "said"), [("W-WED", "7 days apart"), ("MS", "31 days apart"), ("B", ""), ("4D", "")]
-)
-def test_rows_rarer_than_daily_are_said(tmp_path, freq, said):
-    dates = pd.date_range("2024-01-01", periods=30, freq=freq)
-    found = [notice for notice in notices(load_csv(days_csv(tmp_path, dates), calendar="24/7"))
-             if "rarer than daily" in notice]  # fmt: skip
-    assert len(found) == bool(said)
-    assert all(said in notice and "daily sessions of the calendar 24/7" in notice for notice in found)
-
-
-def test_last_row_of_an_unfinished_session_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(calendars, "utc_now", lambda: pd.Timestamp("2024-01-03 18:00", tz="UTC"))
-    finished = load_csv(csv_file(tmp_path, "Date,Close\n2024-01-02,10\n"))
-    open_ = load_csv(csv_file(tmp_path, "Date,Close\n2024-01-02,10\n2024-01-03,11\n"))
-    assert not any("complete session" in notice for notice in notices(finished))
-    assert any("2024-01-03, is later than the last complete session" in notice for notice in notices(open_))
-
-
 def test_every_notice_is_logged_once(tmp_path, caplog):
     frame = load_csv(csv_file(tmp_path, "Date,Close\n2024-03-02,10\n2024-01-03,11\n2024-01-03,11\n"))
-    assert len(notices(frame)) == 6  # order, repeated, a Saturday, few rows, gap, fewer years
+    assert len(notices(frame)) == 5  # order, repeated, a Saturday, missing sessions, gap
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == notices(frame)
+
+
+def test_years_are_four_unless_given_or_a_start_or_a_file(tmp_path):
+    assert DataConfig().years == 4 and DataConfig(end="2012-01-03").years == 4
+    assert DataConfig(csv="x.csv").years is None and DataConfig(start="2012-01-03").years is None
+    everything = load_prices("MSFT", years=100, source="sample")
+    path = tmp_path / "all.csv"
+    everything.to_csv(path)
+    loaded = load_prices(csv=path)
+    pd.testing.assert_frame_equal(loaded, everything)
+    assert not notices(loaded)
+    loaded = load_prices(csv=path, years=4)
+    assert len(loaded) == 1008
+    assert notices(loaded) == [f"{path}: 2,262 of 3,270 rows left out because of --years 4."]
+
+
+@pytest.mark.parametrize("source", ["sample", "csv", "cache"])
+def test_start_and_end_are_both_included(tmp_path, source):
+    everything = load_prices("MSFT", years=100, source="sample")
+    if source == "csv":
+        everything.to_csv(tmp_path / "all.csv")
+        settings = {"csv": tmp_path / "all.csv"}
+    else:
+        cache.write_cache("MSFT", SourcePrices(everything, "yahoo", "XNYS", True))
+        settings = {"source": source}
+    for start, end in (("2004-06-01", "2010-12-31"), ("2012-01-01", None), (None, "2001-05-05")):
+        loaded = load_prices("MSFT", start=start, end=end, **settings)
+        years = None if start or source == "csv" else pd.Timestamp(end) - pd.DateOffset(years=4)
+        expected = everything.loc[start or years : end]
+        pd.testing.assert_frame_equal(loaded, expected, check_freq=False)
+        said = [notice for notice in notices(loaded) if "left out" in notice]
+        given = " ".join(f"--{name} {day}" for name, day in (("start", start), ("end", end)) if day)
+        rows = len(everything) - len(expected)
+        assert said == [f"{tmp_path / 'all.csv'}: {rows:,} of 3,270 rows left out because of {given}."] * (
+            source == "csv"
+        )
+    first = load_prices("MSFT", start=date(2004, 6, 1), end=pd.Timestamp("2010-12-31"), **settings)
+    assert f"{first.index[0]:%Y-%m-%d}" == "2004-06-01"
+
+
+def test_years_reach_back_from_the_end():
+    frame = load_prices("MSFT", years=1, end="2010-12-31", source="sample")
+    assert [f"{day:%Y-%m-%d}" for day in frame.index[[0, -1]]] == ["2009-12-31", "2010-12-31"]
+
+
+def test_prices_that_lack_at_either_end_are_said():
+    frame = load_prices("MSFT", start="1999-01-04", end="2014-01-03", source="sample")
+    assert notices(frame)[1:] == [
+        "Prices begin only on 2000-03-01: not on 1999-01-04.",
+        "Prices end on 2013-03-01 already, not on 2014-01-03.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        (
+            {"start": "2013-06-03"},
+            SourceError,
+            "no prices of MSFT from 2013-06-03, only of 2000-03-01 to 2013-03-01",
+        ),
+        ({"end": "1999-06-03"}, SourceError, "no prices of MSFT to 1999-06-03, only of 2000-03-01"),
+        ({"start": "2010-05-01", "end": "2010-05-02"}, SourceError, "from 2010-05-01 to 2010-05-02, only"),
+        (
+            {"start": "2010-05-02", "end": "2010-05-01"},
+            OptionError,
+            "start 2010-05-02 is after the end 2010-05-01",
+        ),
+        (
+            {"start": "2010-05-02", "years": 4},
+            OptionError,
+            "start 2010-05-02 or for 4 years; give one of them",
+        ),
+        (
+            {"start": "05/02/2010"},
+            OptionError,
+            "start must be a date such as 2020-01-31, but is '05/02/2010'",
+        ),
+        ({"end": "2010-02-30"}, OptionError, "end must be a date such as 2020-01-31, but is '2010-02-30'"),
+        ({"decimal": ","}, OptionError, "decimal must be given with a file of prices"),
+        ({"date_format": "%d/%m/%Y"}, OptionError, "date_format must be given with a file of prices"),
+    ],
+)
+def test_bad_spans_and_forms(given, error, words):
+    with pytest.raises(error) as caught:
+        load_prices("MSFT", source="sample", **given)
+    assert words in str(caught.value)
 
 
 def test_sample_says_what_it_is(caplog):
@@ -127,7 +172,7 @@ def test_sample_says_what_it_is(caplog):
 
 
 def test_provenance_is_a_type_of_its_own_and_attrs_a_courtesy():
-    found = find_prices("MSFT", years=4, source="sample")
+    found = find_prices(DataConfig("msft", source="sample"))
     frame = load_prices("MSFT", years=4, source="sample")
     pd.testing.assert_frame_equal(found.frame, frame)
     assert not found.frame.attrs and frame.attrs == {"provenance": found.provenance.to_dict()}

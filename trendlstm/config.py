@@ -3,8 +3,10 @@
 import dataclasses
 import math
 import numbers
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Self
 
 from trendlstm.errors import OptionError
@@ -16,9 +18,12 @@ INITS = ("orthogonal", "glorot", "uniform")
 FORGET_BIASES = (0, 1, "chrono")
 SCALINGS = ("window", "standard", "minmax", "none")
 SOURCES = ("auto", "yahoo", "cache", "sample")
+DEFAULT_YEARS = 4  # of prices, unless a start is given or a file
+MAX_YEARS = 100
+DECIMALS = (".", ",")
 COMPARED = ("rnn", "ann", "lstm1997", "persistence", "ridge")  # what the LSTM may be compared with
 MATCHES = ("hidden", "params")
-FEATURES = ("Open", "High", "Low", "Close", "Volume")  # of every source; tables may have columns of their own
+FEATURES = ("Open", "High", "Low", "Close", "Volume")
 
 
 def _require(condition: bool, name: str, value: object, rule: str) -> None:
@@ -32,6 +37,18 @@ def _is_count(value: Any, least: int = 1) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_iso_date(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and value == date.fromisoformat(value).isoformat()
+    except ValueError:
+        return False
+
+
+def _is_date_format(value: Any) -> bool:
+    directives = set(re.findall("%(.)", value)) if isinstance(value, str) else set()
+    return {"d", "Y"} <= directives <= set("dmbBY") and bool(directives & set("mbB"))
 
 
 def _make_int(settings: object, name: str) -> None:
@@ -183,38 +200,64 @@ class WindowConfig(_Settings):
 
     def __post_init__(self) -> None:
         for name in ("lag", "horizon"):
-            _make_int(self, name)
             _require(_is_count(getattr(self, name)), name, getattr(self, name), "a whole number from 1 up")
-        features = self.features
-        names = isinstance(features, tuple) and all(isinstance(name, str) and name for name in features)
-        different = names and 0 < len(features) == len(set(features))
-        _require(different, "features", features, "one or more different names of columns, in a tuple")
+        known = isinstance(self.features, tuple) and set(self.features) <= set(FEATURES)
+        _require(known, "features", self.features, f"a tuple of names among {', '.join(FEATURES)}")
         _require(self.scaling in SCALINGS, "scaling", self.scaling, f"one of {', '.join(SCALINGS)}")
-        shares = self.split
-        three = isinstance(shares, tuple) and len(shares) == 3 and all(map(_is_number, shares))
-        whole = three and min(shares) > 0 and abs(sum(shares) - 1) < 1e-9
-        _require(whole, "split", shares, "three shares above 0 that add up to 1, in a tuple")
-        if self.scaling == "window" and self.lag == 1 and {"Close", "Volume"}.issuperset(features):
-            raise OptionError(
-                f"window scaling with lag 1 makes {' and '.join(features)} identically 0: use a lag of 2 or "
-                "more, another feature, or another scaling."
-            )
+        three = isinstance(self.split, tuple) and len(self.split) == 3 and all(map(_is_number, self.split))
+        _require(three, "split", self.split, "a tuple of three numbers")
 
 
 @dataclass(frozen=True)
 class DataConfig(_Settings):
-    """Which prices; see `load_prices`."""
+    """Which prices; see `load_prices`. Without years and start: 4 years, or all rows of a file (None)."""
 
     ticker: str = "MSFT"
-    years: float = 4
+    years: float | None = None
     source: str = "auto"
     csv: str | None = None
     calendar: str | None = None
+    start: str | None = None
+    end: str | None = None
+    decimal: str | None = None
+    date_format: str | None = None
 
     def __post_init__(self) -> None:
+        if self.years is None and self.start is None and self.csv is None:
+            object.__setattr__(self, "years", DEFAULT_YEARS)
         _require(isinstance(self.ticker, str), "ticker", self.ticker, "a text")
-        _require(_is_number(self.years) and self.years > 0, "years", self.years, "a number above 0")
+        _require(
+            self.years is None or (_is_number(self.years) and 0 < self.years <= MAX_YEARS),
+            "years",
+            self.years,
+            f"a number above 0 and at most {MAX_YEARS}",
+        )
         _require(self.source in SOURCES, "source", self.source, f"one of {', '.join(SOURCES)}")
+        for name in ("start", "end"):
+            value = getattr(self, name)
+            _require(value is None or _is_iso_date(value), name, value, "a date such as 2020-01-31")
+        if self.start is not None and self.years is not None:
+            raise OptionError(
+                f"Prices reach back either to the start {self.start} or for {self.years:g} years; give one of them."
+            )
+        if self.start is not None and self.end is not None and self.start > self.end:
+            raise OptionError(f"The start {self.start} is after the end {self.end}.")
+        if self.csv is None:
+            for name in ("decimal", "date_format"):
+                _require(
+                    getattr(self, name) is None, name, getattr(self, name), "given with a file of prices"
+                )
+        elif self.source != "auto":
+            raise OptionError(
+                f"Prices come either from the file {self.csv} or from the source {self.source}; give one of them."
+            )
+        _require(self.decimal in (None, *DECIMALS), "decimal", self.decimal, "one of . and ,")
+        _require(
+            self.date_format is None or _is_date_format(self.date_format),
+            "date_format",
+            self.date_format,
+            "a form of day, month and year with four digits, such as %d/%m/%Y or '%b %d, %Y'",
+        )
 
 
 @dataclass(frozen=True)

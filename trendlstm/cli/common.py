@@ -72,7 +72,7 @@ def train_config(ticker: str | None, options: dict[str, Any]) -> TrainConfig:
     window = part(WindowConfig)
     network = network_config(options, len(window.features), window.horizon, window.lag)
     fit = replace(part(FitConfig), seed=None)  # every network of an ensemble shuffles by its own
-    data = part(DataConfig, ticker=_ticker(ticker, options["csv"]))
+    data = part(DataConfig, ticker=ticker_label(ticker, options["csv"]))
     device = usable_device(options.get("device", "cpu"))
     return TrainConfig(
         data,
@@ -94,7 +94,7 @@ def usable_device(asked: str) -> str:
     return device
 
 
-def _ticker(given: str | None, csv: str | None) -> str:
+def ticker_label(given: str | None, csv: str | None) -> str:
     """The ticker in Yahoo's spelling; prices from a file go by the file's name if that could be one."""
     from trendlstm.data.sources import check_ticker
 
@@ -108,11 +108,11 @@ def _ticker(given: str | None, csv: str | None) -> str:
 
 def load_prices(data: DataConfig) -> "pd.DataFrame":
     """The prices that the settings ask for."""
-    from trendlstm.data.sources import load_prices
+    from trendlstm.data.sources import find_prices
 
-    return load_prices(
-        data.ticker, years=data.years, source=data.source, csv=data.csv, calendar=data.calendar
-    )
+    found = find_prices(data)
+    found.frame.attrs["provenance"] = found.provenance.to_dict()
+    return found.frame
 
 
 def show_on(bar: Any) -> "Callable[[FitProgress], None]":

@@ -73,7 +73,8 @@ def compare(
     """Compare the LSTM with other models on TICKER's prices, and see which networks forget.
 
     Errors on the test rows, then how much of the gradient reaches the past in RNNs and LSTMs of different initial
-    weights, before and after training. TICKER is MSFT unless given; with --csv it is only a label.
+    weights, before and after training. TICKER is MSFT unless given; with --csv a label, and whose
+    rows to read where the file has several tickers.
     """
     console = make_console(as_json, quiet)
     config = train_config(ticker, {**options, "cell": "lstm"})

@@ -25,7 +25,7 @@ def data() -> None:
 @click.argument("tickers", nargs=-1, required=True)
 @years_option
 @json_option
-def fetch(tickers: tuple[str, ...], years: float, as_json: bool) -> None:
+def fetch(tickers: tuple[str, ...], years: float | None, as_json: bool) -> None:
     """Fetch the prices of TICKERS from Yahoo now and keep them in the cache."""
     console = make_console(as_json)
     from trendlstm.data.sources import check_ticker
@@ -33,7 +33,7 @@ def fetch(tickers: tuple[str, ...], years: float, as_json: bool) -> None:
     fetched, failed = [], 0
     for ticker in map(check_ticker, tickers):
         try:
-            provenance = load_prices(DataConfig(ticker, years, "yahoo")).attrs["provenance"]
+            provenance = load_prices(DataConfig(ticker, years=years, source="yahoo")).attrs["provenance"]
         except TrendLSTMError as error:
             console.error(error)
             failed = error.exit_code

@@ -1,14 +1,13 @@
 """Forecast with a trained model."""
 
 from dataclasses import replace
+from typing import Any
 
 import click
 
-from trendlstm.cli.common import load_prices, make_console
-from trendlstm.cli.options import FILE, examples, option, output_options
-from trendlstm.config import (
-    SOURCES,
-)
+from trendlstm.cli.common import load_prices, make_console, ticker_label
+from trendlstm.cli.options import Count, examples, file_options, option, output_options
+from trendlstm.config import SOURCES
 from trendlstm.errors import OptionError
 from trendlstm.output.wording import prices_sentence
 
@@ -20,7 +19,7 @@ from trendlstm.output.wording import prices_sentence
 @click.argument("run", type=click.Path())
 @option(
     "--days",
-    type=click.IntRange(1, 1000),
+    type=Count(max=1000),
     default=None,
     show_default="10, or a direct model's horizon",
     help="Sessions to forecast.",
@@ -32,12 +31,21 @@ from trendlstm.output.wording import prices_sentence
     show_default="the run's",
     help="Where the newest prices come from.",
 )
-@option("--csv", type=FILE, default=None, show_default="the run's", help="A file with the newest prices.")
+@file_options
 @output_options
 def forecast(
-    run: str, days: int | None, source: str | None, csv: str | None, as_json: bool, quiet: bool
+    run: str,
+    days: int | None,
+    source: str | None,
+    csv: str | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
 ) -> None:
-    """Forecast the sessions after the newest prices with the model in the folder RUN."""
+    """Forecast the sessions after the newest prices with the model in the folder RUN.
+
+    Prices come from the run's own source or file, but reach to the newest, whatever its --end was.
+    """
     console = make_console(as_json, quiet)
     from trendlstm.output.runs import load_run
     from trendlstm.output.train import show_forecast
@@ -49,8 +57,13 @@ def forecast(
         console.warning(
             f"The training of {run} did not finish ({loaded.status}); its weights are the best until then."
         )
-    if csv is not None or source is not None:
-        data = replace(data, csv=csv, source=source or "auto")
+    given = {name: value for name, value in options.items() if value is not None}
+    if csv is not None:
+        everything = {"years": None, "start": None, "decimal": None, "date_format": None}
+        data = replace(data, ticker=ticker_label(None, csv), csv=csv, source=source or "auto", **everything)
+    elif source is not None:
+        data = replace(data, csv=None, source=source, decimal=None, date_format=None)
+    data = replace(data, end=None, **given)
     days = days or default_days(forecaster)
     if days > forecaster.horizon and not forecaster.is_recursive:
         raise OptionError(
@@ -75,13 +88,16 @@ def forecast(
         )
     )
     console.print()
-    show_forecast(console, table, f"Forecast of {data.ticker}")
+    trained_on = loaded.config.data.ticker
+    by = "" if trained_on == data.ticker else f" by the model of {trained_on}"
+    show_forecast(console, table, f"Forecast of {data.ticker}{by}")
     if as_json:
         console.json(
             {
                 "run": loaded.path,
                 "status": loaded.status,
                 "ticker": data.ticker,
+                "trained_on": trained_on,
                 "provenance": provenance,
                 "learned_until": forecaster.learned_until,
                 "final_fit": loaded.is_final_fit,

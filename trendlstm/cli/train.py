@@ -64,7 +64,7 @@ def train(
 ) -> None:
     """Train on TICKER's prices, measure the model beside simple baselines, and forecast the next sessions.
 
-    TICKER is MSFT unless given; with --csv it is only a label.
+    TICKER is MSFT unless given; with --csv a label, and whose rows to read where the file has several tickers.
     """
     console = make_console(as_json, quiet)
     config = train_config(ticker, options)

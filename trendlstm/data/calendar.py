@@ -176,6 +176,30 @@ def next_sessions(after: pd.Timestamp, count: int, calendar: str) -> pd.Datetime
     return pd.DatetimeIndex(sessions, name="Date").as_unit("ns")
 
 
+def is_session(date: pd.Timestamp, calendar: str) -> bool:
+    """Whether the calendar has a session on this tz-naive date."""
+    return bool(next_sessions(date - pd.Timedelta(days=1), 1, calendar)[0] == date)
+
+
+def known_sessions(start: pd.Timestamp, end: pd.Timestamp, calendar: str) -> pd.DatetimeIndex:
+    """Return the sessions from `start` to `end`, both tz-naive, of the years for which holidays are on record."""
+    if calendar == EVERY_DAY:
+        return pd.date_range(start, end)
+    closes, first, last = _closes(calendar, start, end)
+    return pd.DatetimeIndex(closes.loc[first:last].index)
+
+
+def time_zone(calendar: str) -> str:
+    """Return the name of the exchange's time zone, such as ``America/New_York``."""
+    if calendar == EVERY_DAY:
+        return "UTC"
+    import exchange_calendars
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # exchange_calendars' own use of pandas is deprecated
+        return str(exchange_calendars.get_calendar(calendar).tz)
+
+
 def last_complete_session(calendar: str, now: pd.Timestamp | None = None) -> pd.Timestamp:
     """Return the newest trading day whose close has passed.
 

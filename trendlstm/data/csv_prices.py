@@ -1,207 +1,204 @@
-"""Prices from a CSV file: Date and Close at least, or the download formats of Yahoo, Stooq and Nasdaq."""
+"""Prices from a file: which columns of its table are which, and whose rows."""
 
-import csv
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from trendlstm.data import calendar as calendars
+from trendlstm.data.date_cells import read_stamps, refuse_intraday, session_dates
+from trendlstm.data.number_cells import read_numbers
 from trendlstm.data.prices import COLUMNS, SourcePrices, adjust, clean_prices
+from trendlstm.data.tables import Table, read_table
 from trendlstm.errors import DataError
 
-# Header names in lower case without <>, $ and outer blanks; Nasdaq writes Close/Last, Stooq's bulk files VOL.
-_COLUMN_NAMES = {
+# Titles as `_plain` has them. Nasdaq writes Close/Last, Investing.com Vol., Stooq's bulk files <VOL>.
+_TITLES = {
     "date": "Date",
     **{column.lower(): column for column in COLUMNS},
-    "close/last": "Close",
+    "close last": "Close",
     "vol": "Volume",
     "adj close": "Adj Close",
     "adjclose": "Adj Close",
-    "adj_close": "Adj Close",
+    "adjusted close": "Adj Close",
+    "adjustedclose": "Adj Close",
+    "close adj": "Adj Close",
+    "closeadj": "Adj Close",
+    "close adjusted": "Adj Close",
+    "ticker": "Ticker",
+    "symbol": "Ticker",
+    # German spreadsheets
+    "datum": "Date",
+    "eröffnung": "Open",
+    "hoch": "High",
+    "tief": "Low",
+    "schluss": "Close",
+    "schlusskurs": "Close",
+    "volumen": "Volume",
 }
-_DATE_FORMATS = (
-    (re.compile(r"\d{4}-\d\d-\d\d([ T].*)?"), "%Y-%m-%d", "YYYY-MM-DD"),
-    (re.compile(r"\d{1,2}/\d{1,2}/\d{4}"), "%m/%d/%Y", "MM/DD/YYYY"),
-    (re.compile(r"\d{8}"), "%Y%m%d", "YYYYMMDD"),
-)
-_MISSING = {"", "null", "n/a", "nan", "none", "-", "--"}
-_NUMBER = re.compile(r"-?\$?-?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?(e[-+]?\d+)?", re.IGNORECASE)
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
-_HTML = ("<!doctype", "<html", "<head", "<body", "<?xml", "<div", "<script")
+# Titles that count where no column has the name itself: of Investing.com, Alpha Vantage, and frames without one.
+_SECOND_TITLES = {"price": "Close", "timestamp": "Date", "datetime": "Date", "time": "Date", "name": "Ticker"}
+_SPACINGS = (
+    (4, "daily"),
+    (10, "weekly"),
+    (45, "monthly"),
+    (120, "quarterly"),
+)  # most days between rows (median)
+_LEAST_ROWS = 5  # fewer rows do not tell how far apart they usually lie
 
 
-def read_csv_prices(path: str | Path, calendar: str) -> SourcePrices:
-    """Read prices from a CSV file.
+def read_csv_prices(
+    path: str | Path,
+    calendar: str | None = None,
+    ticker: str | None = None,
+    decimal: str | None = None,
+    date_format: str | None = None,
+) -> SourcePrices:
+    """Read daily prices from a CSV file, also packed by gzip, or from xlsx or parquet.
 
     Parameters
     ----------
     path : str or pathlib.Path
-        UTF-8 text with a header line. Columns Date and Close; Open, High, Low, Volume and Adj Close are used where
-        they are, others ignored. Dates all as YYYY-MM-DD (a time after it is ignored), all as MM/DD/YYYY or all as
-        YYYYMMDD. Numbers may have ``$`` and commas between thousands. With Adj Close all prices are scaled by
-        Adj Close / Close. A table that yfinance wrote for one ticker, with three header lines, is read too.
-    calendar : str
-        Trading calendar of the prices.
+        A table as `trendlstm.data.tables.read_table` reads it, with columns of dates and closes. Open, High, Low,
+        Volume and an adjusted close are used where they are, others ignored; docs/prices.md lists the titles. With an
+        adjusted close all prices are scaled by adjusted close / close.
+    calendar : str, optional
+        Trading calendar of the prices, XNYS unless given.
+    ticker : str, optional
+        Whose rows to read where the file has several tickers.
+    decimal : {".", ","}, optional
+        The decimal mark. Default: the one under which all numbers of the file are numbers.
+    date_format : str, optional
+        How dates are written, such as ``%d/%m/%Y``. Default: the form of the first one, if it makes dates of all.
 
     Returns
     -------
     SourcePrices
-        All rows of the file, checked; `adjusted` says whether there was an Adj Close.
+        All rows of the file, checked; `adjusted` says whether there was an adjusted close.
 
     Raises
     ------
     DataError
-        The file cannot be read as such a table, or a row is refused (see `trendlstm.data.prices.clean_prices`);
+        The file cannot be read as such a table, has several tickers and none is asked for, can be read in two ways,
+        has intraday prices or rows rarer than daily, or a row is refused (see `trendlstm.data.prices.clean_prices`);
         the message names file, row (the header is row 1) and column.
     """
     path = Path(path)
-    header, rows, numbers = _without_yfinance_lines(*_table(_text(path), path), path)
-    columns = _columns(header, path)
-    date = columns.pop("Date")
-    dates = _dates([row[date].strip() for row in rows], numbers, path)
-    frame = pd.DataFrame(
-        {name: _numbers([row[j] for row in rows], numbers, name, path) for name, j in columns.items()},
-        index=dates,
-    )
-    frame, notices = clean_prices(frame, str(path), numbers)
+    table = read_table(path)
+    columns = _columns(table, ticker)
+    notices = []
+    if "Ticker" in columns:
+        table, others = _rows_of(table, columns["Ticker"], ticker)
+        notices += others
+
+    def where(i: int, column: str = "Date") -> str:
+        return f"{path}, row {table.rows[i]}, column {column}"
+
+    stamps = read_stamps(table.column(columns["Date"]), where, date_format)
+    refuse_intraday(stamps.days, stamps.clock, where)
+    if "Time" in columns:
+        refuse_intraday(stamps.days, [str(cell) for cell in table.column(columns["Time"])], where)
+    dates, moved = session_dates(stamps, calendar)
+    if moved:
+        notices.append(f"{path}: {moved}")
+    prices = {name: table.column(columns[name]) for name in (*COLUMNS, "Adj Close") if name in columns}
+    frame = read_numbers(prices, where, decimal, table.separator).set_axis(dates)
+    frame, repairs = clean_prices(frame, str(path), table.rows.tolist())
+    notices += repairs
+    _refuse_rare(pd.DatetimeIndex(frame.index), path)
     adjusted = "Adj Close" in frame
     if adjusted:
         frame = adjust(frame)
         notices.append(f"{path}: Open, High, Low and Close were scaled by Adj Close / Close.")
     return SourcePrices(
-        frame=frame, source="csv", calendar=calendar, adjusted=adjusted, notices=tuple(notices)
+        frame=frame,
+        source="csv",
+        calendar=calendar or calendars.DEFAULT_CALENDAR,
+        adjusted=adjusted,
+        notices=tuple(notices),
     )
 
 
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(f"{path} is UTF-16 text; save it as UTF-8.")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text (byte {error.start}); save it as CSV in UTF-8.") from error
-    if "\0" in text:
-        raise DataError(f"{path} is not UTF-8 text but binary or UTF-16; save it as CSV in UTF-8.")
-    if not text.strip():
-        raise DataError(f"{path} is empty.")
-    if text.lstrip().lower().startswith(_HTML):
-        raise DataError(f"{path} is a web page (HTML), not a CSV file; download the table itself.")
-    return text
+def _plain(title: str) -> str:
+    """A title in lower case, its words apart and without a leading number: "5. Adjusted_Close" as "adjusted close"."""
+    return re.sub(r"^\d+ ", "", " ".join(re.findall(r"[^\W_]+", title.lower())))
 
 
-def _table(text: str, path: Path) -> tuple[list[str], list[list[str]], list[int]]:
-    """Header, rows and the file's line number of each row; blank lines are skipped."""
-    reader = csv.reader(text.splitlines())
-    header: list[str] = []
-    rows, numbers = [], []
-    try:
-        for row in reader:
-            if not any(map(str.strip, row)):
-                continue
-            if not header:
-                header = row
-                continue
-            if len(row) < len(header):
-                raise DataError(
-                    f"{path}, row {reader.line_num} has {len(row)} columns where the header has {len(header)}; "
-                    "correct or remove the row."
-                )
-            rows.append(row)
-            numbers.append(reader.line_num)
-    except csv.Error as error:
-        raise DataError(f"{path}, row {reader.line_num} is not CSV: {error}.") from error
-    if not rows:
-        raise DataError(f"{path} has a header but no rows of prices.")
-    return header, rows, numbers
-
-
-def _without_yfinance_lines(
-    header: list[str], rows: list[list[str]], numbers: list[int], path: Path
-) -> tuple[list[str], list[list[str]], list[int]]:
-    """The same with one header line, for a table of yfinance's: it has three, for names, tickers and the index."""
-    lines = {line[0].strip(): line[1:] for line in (header, *rows[:2])}
-    if set(lines) != {"Price", "Ticker", "Date"} or any(map(str.strip, lines["Date"])):
-        return header, rows, numbers
-    tickers = sorted(set(lines["Ticker"]))
-    if len(tickers) > 1:
-        raise DataError(
-            f"{path} has prices of several tickers ({', '.join(tickers)[:100]}); save one of them alone."
-        )
-    if not rows[2:]:
-        raise DataError(f"{path} has a header but no rows of prices.")
-    return ["Date", *lines["Price"]], rows[2:], numbers[2:]
-
-
-def _columns(header: list[str], path: Path) -> dict[str, int]:
-    """Where each column that is used stands."""
+def _columns(table: Table, ticker: str | None) -> dict[str, int]:
+    """Where each column that is used stands; "Ticker" and "Time" only where they can tell rows apart."""
+    titles = dict(enumerate(map(_plain, table.header)))
+    if table.tickers is not None:
+        wanted = _one_ticker(table.path, table.tickers[1:], ticker)
+        titles = {j: title for j, title in titles.items() if j == 0 or table.tickers[j] == wanted}
     columns: dict[str, int] = {}
-    for position, title in enumerate(header):
-        name = _COLUMN_NAMES.get(title.strip().strip("<>").lower())
+    for j, title in titles.items():
+        name = _TITLES.get(title)
         if name in columns:
-            raise DataError(f"{path} has two columns for {name}; remove one of them.")
+            raise DataError(f"{table.path} has two columns for {name}; remove one of them.")
         if name is not None:
-            columns[name] = position
+            columns[name] = j
+    unknown = [table.header[j] for j, title in titles.items() if _is_like_adjusted_close(title)]
+    if unknown and "Adj Close" not in columns:
+        raise DataError(
+            f"{table.path}: the column {unknown[0]!r} looks like an adjusted close, but is not known as one; name it "
+            "Adj Close, or remove it to use the prices as they are."
+        )
+    for j, title in titles.items():
+        if title in _SECOND_TITLES:
+            columns.setdefault(_SECOND_TITLES[title], j)
+        if title == "time" and columns["Date"] != j:
+            columns["Time"] = j
+    if titles[0] == "":
+        columns.setdefault("Date", 0)  # the index of a frame that was saved without a name
     absent = [name for name in ("Date", "Close") if name not in columns]
     if absent:
-        first_line = ",".join(header)
-        for separator, name in _SEPARATORS.items():
-            if separator in first_line:
-                raise DataError(
-                    f"{path} has {name} between its columns; save it with commas between them, and points, not "
-                    "commas, in the numbers."
-                )
-        shown = ", ".join(title.strip() for title in header)[:100]
+        shown = ", ".join(table.header)[:100]
         raise DataError(
-            f"{path} has no column {' and no column '.join(absent)}, for its first line is {shown!r}; name the columns "
-            "there as Yahoo, Stooq or Nasdaq do, at least Date and Close."
+            f"{table.path} has no column {' and no column '.join(absent)}, for its first line is {shown!r}; name the "
+            "columns there as Yahoo, Stooq or Nasdaq do, at least Date and Close."
         )
     return columns
 
 
-def _dates(texts: list[str], numbers: list[int], path: Path) -> pd.DatetimeIndex:
-    """Dates of all rows, in the form that the first row has: month and day never change places within a file."""
-    form = next((form for form in _DATE_FORMATS if form[0].fullmatch(texts[0])), None)
-    if form is None:
-        raise DataError(
-            f"{path}, row {numbers[0]}, column Date: {texts[0]!r} is not a date; write YYYY-MM-DD or MM/DD/YYYY."
-        )
-    pattern, directive, name = form
-    days = [text.split("T")[0].split(" ")[0] if pattern.fullmatch(text) else None for text in texts]
-    dates = pd.to_datetime(pd.Series(days, dtype=object), format=directive, errors="coerce")
-    bad = np.flatnonzero(dates.isna())
-    if bad.size:
-        i = int(bad[0])
-        day_first = pd.to_datetime(pd.Series(texts, dtype=object), format="%d/%m/%Y", errors="coerce")
-        if directive == "%m/%d/%Y" and day_first.notna().all():
-            raise DataError(
-                f"{path}, row {numbers[i]}, column Date: {texts[i]!r} is not a date in the form {name}; every date of "
-                "the file has its day first (DD/MM/YYYY), so write them all as YYYY-MM-DD."
-            )
-        raise DataError(
-            f"{path}, row {numbers[i]}, column Date: {texts[i]!r} is not a date in the form {name} that the file "
-            "begins with; correct or remove the row."
-        )
-    return pd.DatetimeIndex(dates)
+def _is_like_adjusted_close(title: str) -> bool:
+    about_another = re.search("unadj|open|high|low|vol|factor|coef|ratio", title)
+    return "adj" in title and title not in _TITLES and not about_another
 
 
-def _numbers(texts: list[str], numbers: list[int], column: str, path: Path) -> np.ndarray:
-    values = np.empty(len(texts))
-    for i, text in enumerate(texts):
-        try:
-            values[i] = float(text.replace("_", "?"))  # to Python 1_000 is a number, in a file it is a slip
-        except ValueError:
-            text = text.strip()
-            if text.lower() in _MISSING:
-                values[i] = np.nan
-            elif _NUMBER.fullmatch(text) and any(map(str.isdigit, text)):
-                values[i] = float(text.replace("$", "").replace(",", ""))
-            else:
-                raise DataError(
-                    f"{path}, row {numbers[i]}, column {column}: {text!r} is not a number; correct or remove the row."
-                ) from None
-    return values
+def _rows_of(table: Table, column: int, ticker: str | None) -> tuple[Table, list[str]]:
+    """The rows of one ticker, and a sentence about the others."""
+    names = np.array([str(name).strip() for name in table.column(column)], dtype=object)
+    wanted = _one_ticker(table.path, names, ticker)
+    ours = names == wanted
+    if ours.all():
+        return table, []
+    others = ", ".join(sorted(set(names[~ours])))[:100]
+    return table[ours], [
+        f"{table.path}: {(~ours).sum()} rows of other tickers than {wanted} left out ({others})."
+    ]
+
+
+def _one_ticker(path: Path, names: Iterable[str], ticker: str | None) -> str:
+    """The only name, or the one that is the ticker."""
+    several = sorted(set(names))
+    for name in several:
+        if len(several) == 1 or name.upper() == ticker:
+            return name
+    raise DataError(
+        f"{path} has prices of several tickers ({', '.join(several)[:100]}); name the one to read, as the ticker or by "
+        "the file's name."
+    )
+
+
+def _refuse_rare(dates: pd.DatetimeIndex, path: Path) -> None:
+    if len(dates) < _LEAST_ROWS:
+        return
+    days = float(dates.to_series().diff().dt.days.median())
+    kind = next((kind for most, kind in _SPACINGS if days <= most), "yearly")
+    if kind != "daily":
+        raise DataError(
+            f"{path} has {kind} prices: its rows lie {days:g} days apart (median). trendlstm's windows, tests and "
+            "forecast dates are of daily sessions; give daily prices."
+        )

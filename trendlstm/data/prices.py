@@ -12,7 +12,6 @@ from trendlstm.errors import DataError
 
 PRICE_COLUMNS = ("Open", "High", "Low", "Close")
 COLUMNS = (*PRICE_COLUMNS, "Volume")
-GAP_DAYS = 7
 # Adjusted prices are products of rounded numbers: one part in a million is far below a tick and above their rounding.
 TOLERANCE = 1e-6
 
@@ -59,7 +58,7 @@ class Provenance:
     Attributes
     ----------
     ticker : str
-        In upper case; for prices from a file only a label.
+        In upper case; for prices from a file a label.
     source : {"yahoo", "cache", "sample", "csv"}
         Where the rows were read.
     requested_source : {"auto", "yahoo", "cache", "sample", "csv"}
@@ -243,32 +242,6 @@ def _refuse_bad_values(values: np.ndarray, columns: list[str], where: str, row: 
 
 def _rows(count: int) -> str:
     return f"{count} row" if count == 1 else f"{count} rows"
-
-
-def gap_notice(dates: pd.DatetimeIndex) -> str | None:
-    """Say which consecutive dates lie more than 7 calendar days apart.
-
-    Parameters
-    ----------
-    dates : pandas.DatetimeIndex
-        Ascending.
-
-    Returns
-    -------
-    str or None
-        One sentence, or None where there is no such gap.
-    """
-    days = np.diff(dates.to_numpy().astype("datetime64[D]")).astype(np.int64)
-    count = int((days > GAP_DAYS).sum())
-    if not count:
-        return None
-    i = int(days.argmax())
-    gaps = "a gap" if count == 1 else f"{count} gaps"
-    which = "" if count == 1 else "the longest "
-    return (
-        f"The prices have {gaps} of more than {GAP_DAYS} calendar days: {which}{days[i]} days, "
-        f"{dates[i]:%Y-%m-%d} to {dates[i + 1]:%Y-%m-%d}."
-    )
 
 
 def rows_sha256(frame: pd.DataFrame) -> str:

@@ -4,48 +4,62 @@ import gzip
 import io
 import logging
 import re
+from dataclasses import replace
+from datetime import date
 from importlib import resources
 from pathlib import Path
 
 import pandas as pd
 
-from trendlstm.config import SOURCES
+from trendlstm.config import DataConfig
 from trendlstm.data import calendar as calendars
 from trendlstm.data.cache import is_fresh, read_cache, write_cache
 from trendlstm.data.csv_prices import read_csv_prices
-from trendlstm.data.prices import PriceSet, Provenance, SourcePrices, clean_prices, gap_notice, rows_sha256
-from trendlstm.data.yahoo import fetch_yahoo
+from trendlstm.data.oddities import calendar_oddities, oddities
+from trendlstm.data.prices import PriceSet, Provenance, SourcePrices, clean_prices, rows_sha256
+from trendlstm.data.yahoo import fetch_yahoo, last_session
 from trendlstm.errors import DataError, OptionError, SourceError
 
-MAX_YEARS = 100
-MOST_DAYS = 4  # between rows of daily prices, over a long weekend; the median is 1
+_HOLIDAYS = 10  # days that prices may lack at an end
 _TICKER = re.compile(r"[A-Z0-9^][A-Z0-9.^=&-]{0,31}")
 
 logger = logging.getLogger("trendlstm")
 
 
 def load_prices(
-    ticker: str = "MSFT",
-    years: float = 4,
-    source: str = "auto",
+    ticker: str = DataConfig.ticker,
+    years: float | None = None,
+    source: str = DataConfig.source,
     csv: str | Path | None = None,
     calendar: str | None = None,
+    *,
+    start: str | date | None = None,
+    end: str | date | None = None,
+    decimal: str | None = None,
+    date_format: str | None = None,
 ) -> pd.DataFrame:
     """Load a ticker's daily prices.
 
     Parameters
     ----------
     ticker : str
-        Yahoo's ticker; for a CSV file only a label.
-    years : float
-        How far the prices reach back from the last complete session that the source has, above 0 and at most 100.
+        Yahoo's ticker; for a file a label, and whose rows to read where it has several tickers.
+    years : float, optional
+        How far the prices reach back from `end` or else from the last complete session that the source has, above 0
+        and at most 100. Default: 4, or all rows of a file.
     source : {"auto", "yahoo", "cache", "sample"}
         ``auto``: the cache if it holds the exchange's last complete session, else Yahoo, else an older cache, else
         the packaged sample if the ticker is in it. The others never fall back.
     csv : str or pathlib.Path, optional
         Read this file instead; see `trendlstm.data.csv_prices.read_csv_prices`.
     calendar : str, optional
-        Name of `exchange_calendars` or ``24/7`` for future dates. Default: by the exchange, XNYS for a CSV file.
+        Name of `exchange_calendars` or ``24/7`` for future dates. Default: by the exchange, XNYS for a file.
+    start, end : str or datetime.date, optional
+        First and last date (ISO), both inclusive; `start` in place of `years`.
+    decimal : {".", ","}, optional
+        Decimal mark of the file, where it cannot be told.
+    date_format : str, optional
+        How the file writes dates, such as ``%d/%m/%Y``, where it cannot be told.
 
     Returns
     -------
@@ -57,55 +71,58 @@ def load_prices(
     Raises
     ------
     OptionError
-        A bad ticker, years, source or calendar, or `csv` together with a source.
+        A bad ticker, years, source, calendar, date or form, `csv` together with a source, or `start` with `years`.
     SourceError
-        The source has no prices of this ticker.
+        The source has no prices of this ticker, or none between `start` and `end`.
     DataError
         The prices or the file are refused.
     """
-    found = find_prices(ticker, years, source, csv, calendar)
+    found = find_prices(
+        DataConfig(
+            ticker=check_ticker(ticker),
+            years=years,
+            source=source,
+            csv=None if csv is None else str(csv),
+            calendar=calendar,
+            start=start.isoformat()[:10] if isinstance(start, date) else start,
+            end=end.isoformat()[:10] if isinstance(end, date) else end,
+            decimal=decimal,
+            date_format=date_format,
+        )
+    )
     found.frame.attrs["provenance"] = found.provenance.to_dict()
     return found.frame
 
 
-def find_prices(
-    ticker: str = "MSFT",
-    years: float = 4,
-    source: str = "auto",
-    csv: str | Path | None = None,
-    calendar: str | None = None,
-) -> PriceSet:
-    """Find prices as `load_prices` does, and return them with their provenance on a type of its own.
+def find_prices(config: DataConfig) -> PriceSet:
+    """Find the prices that the settings ask for, as `load_prices` does; notices are logged as warnings.
 
-    Parameters, sources and errors are those of `load_prices`. Notices are logged as warnings.
+    Raises
+    ------
+    OptionError, SourceError, DataError
+        As `load_prices`.
     """
-    ticker = check_ticker(ticker)
-    years = check_years(years)
-    if source not in SOURCES:
-        raise OptionError(f"The source must be one of {', '.join(SOURCES)}, not {source!r}.")
-    if csv is not None and source != "auto":
-        raise OptionError(
-            f"Prices come either from the file {csv} or from the source {source}; give one of them."
-        )
-    if calendar is not None:
-        calendars.check_calendar(calendar)
-
+    config = replace(config, ticker=check_ticker(config.ticker))
+    if config.calendar is not None:
+        calendars.check_calendar(config.calendar)
     notices: list[str] = []
     reason = ""
-    if csv is not None:
-        found = read_csv_prices(csv, calendar or calendars.DEFAULT_CALENDAR)
-    elif source == "auto":
-        found, reason = _auto(ticker, years, notices)
-    elif source == "yahoo":
-        found = _fetch(ticker, years, notices)
-    elif source == "cache":
-        found = _cached(ticker)
+    if config.csv is not None:
+        found = read_csv_prices(
+            config.csv, config.calendar, config.ticker, config.decimal, config.date_format
+        )
+    elif config.source == "auto":
+        found, reason = _auto(config, notices)
+    elif config.source == "yahoo":
+        found = _fetch(config, notices)
+    elif config.source == "cache":
+        found = _cached(config.ticker)
     else:
-        found = read_sample(ticker)
+        found = read_sample(config.ticker)
 
-    frame, short = _last_years(found.frame, years)
-    start, end = (f"{date:%Y-%m-%d}" for date in frame.index[[0, -1]])
-    calendar = calendar or found.calendar
+    frame, left_out = _cut(found.frame, config)
+    start, end = (f"{day:%Y-%m-%d}" for day in frame.index[[0, -1]])
+    calendar = config.calendar or found.calendar
     if reason and found.source == "cache":
         notices.append(
             f"{reason} Using cached prices of {start} to {end} instead, fetched {found.fetched_at}."
@@ -114,20 +131,18 @@ def find_prices(
         begin = f"{reason} Using the" if reason else "These are the"
         instead = " instead" if reason else ""
         notices.append(
-            f"{begin} packaged sample prices of {ticker}{instead}, {start} to {end}: real, but not current."
+            f"{begin} packaged sample prices of {config.ticker}{instead}, {start} to {end}: real, but not current."
         )
     elif found.source == "csv":
-        notices += _unfinished(frame.index[-1], calendar)
-        notices += _other_days(pd.DatetimeIndex(frame.index), calendar)
-    notices += [*found.notices, *filter(None, (short, gap_notice(pd.DatetimeIndex(frame.index))))]
+        notices += calendar_oddities(pd.DatetimeIndex(frame.index), calendar)
+    notices += [*found.notices, *left_out, *oddities(frame, found.adjusted)]
     for notice in notices:
         logger.warning("%s", notice)
-
     provenance = Provenance(
-        ticker=ticker,
+        ticker=config.ticker,
         source=found.source,
-        requested_source="csv" if csv is not None else source,
-        csv=None if csv is None else str(csv),
+        requested_source=config.source if config.csv is None else "csv",
+        csv=config.csv,
         exchange=found.exchange,
         calendar=calendar,
         adjusted=found.adjusted,
@@ -161,23 +176,6 @@ def check_ticker(ticker: str) -> str:
     return text
 
 
-def check_years(years: float) -> float:
-    """Return the number of years as a float.
-
-    Raises
-    ------
-    OptionError
-        It is not a number above 0 and at most 100.
-    """
-    try:
-        number = float(years)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not 0 < number <= MAX_YEARS:
-        raise OptionError(f"years must be a number above 0 and at most {MAX_YEARS}, not {years!r}.")
-    return number
-
-
 def sample_tickers() -> tuple[str, ...]:
     """Return the tickers of the packaged sample, in alphabetical order."""
     return tuple(sorted({line.split(",", 1)[0] for line in _sample_text().splitlines()[1:]}))
@@ -206,18 +204,19 @@ def _sample_text() -> str:
     return gzip.decompress(packed).decode()
 
 
-def _auto(ticker: str, years: float, notices: list[str]) -> tuple[SourcePrices, str]:
+def _auto(config: DataConfig, notices: list[str]) -> tuple[SourcePrices, str]:
     """Prices by the order of `auto`, and why it was not a fresh cache or Yahoo (empty if it was)."""
+    ticker = config.ticker
     try:
         cached = read_cache(ticker)
     except DataError as error:
         notices.append(str(error))
         cached = None
-    if cached is not None and is_fresh(cached) and _covers(cached, years):
+    if cached is not None and is_fresh(cached) and _covers(cached, config):
         return cached, ""
     since = pd.Timestamp(cached.asked_from) if cached is not None and cached.asked_from is not None else None
     try:
-        return _fetch(ticker, years, notices, since, patient=False), ""
+        return _fetch(config, notices, since, patient=False), ""
     except (SourceError, DataError) as error:
         if cached is not None:
             return cached, str(error)
@@ -229,17 +228,30 @@ def _auto(ticker: str, years: float, notices: list[str]) -> tuple[SourcePrices, 
             ) from error
 
 
-def _covers(cached: SourcePrices, years: float) -> bool:
+def _first_date(config: DataConfig, last: pd.Timestamp) -> pd.Timestamp | None:
+    """The first date that is wanted of prices that reach to `last`; None for all of a file."""
+    if config.start is not None:
+        return pd.Timestamp(config.start)
+    if config.years is None:
+        return None
+    return calendars.years_before(
+        last if config.end is None else min(last, pd.Timestamp(config.end)), config.years
+    )
+
+
+def _covers(cached: SourcePrices, config: DataConfig) -> bool:
     """Whether the cached fetch asked far enough back; the ticker may be younger."""
-    start = calendars.years_before(cached.frame.index[-1], years)
-    return cached.asked_from is not None and pd.Timestamp(cached.asked_from) <= start
+    first = _first_date(config, cached.frame.index[-1])
+    return cached.asked_from is not None and pd.Timestamp(cached.asked_from) <= first
 
 
 def _fetch(
-    ticker: str, years: float, notices: list[str], since: pd.Timestamp | None = None, patient: bool = True
+    config: DataConfig, notices: list[str], since: pd.Timestamp | None = None, patient: bool = True
 ) -> SourcePrices:
-    """Ask Yahoo and keep the answer in the cache."""
-    fetched = fetch_yahoo(ticker, years, since, patient)
+    """Ask Yahoo, at least from `since` on, and keep the answer in the cache."""
+    ticker = config.ticker
+    first = _first_date(config, last_session(ticker)) - pd.Timedelta(days=7)
+    fetched = fetch_yahoo(ticker, first if since is None else min(first, since), patient)
     if fetched.fresh_until is None:
         notices.append(
             f"Yahoo has no row yet for the last complete session of {ticker}; its newest is of "
@@ -259,47 +271,36 @@ def _cached(ticker: str) -> SourcePrices:
     return cached
 
 
-def _last_years(frame: pd.DataFrame, years: float) -> tuple[pd.DataFrame, str | None]:
-    """The rows of the last `years`, and a sentence if there are fewer years of them."""
-    end = frame.index[-1]
-    start = calendars.years_before(end, years)
-    short = None
-    if frame.index[0] > start + pd.Timedelta(days=10):  # weekends and holidays are no lack of prices
-        have = (end - frame.index[0]).days / 365.25
-        short = f"Prices begin only on {frame.index[0]:%Y-%m-%d}: {have:.1f} years instead of {years:g}."
-    frame = frame.loc[start:].copy()
-    frame.index = pd.DatetimeIndex(
-        frame.index.to_numpy("datetime64[ns]"), name="Date"
-    )  # the same from every source
-    return frame, short
-
-
-def _unfinished(last: pd.Timestamp, calendar: str) -> list[str]:
-    """A sentence if a file's last row is of a session that is not over; nobody but its owner knows what that means."""
-    today = calendars.utc_now().tz_localize(None).normalize()
-    if last < today - pd.Timedelta(days=1) or last <= calendars.last_complete_session(calendar):
-        return []
-    return [
-        f"The last row, of {last:%Y-%m-%d}, is later than the last complete session; it is used as it stands."
-    ]
-
-
-def _other_days(dates: pd.DatetimeIndex, calendar: str) -> list[str]:
-    """Sentences if a file's rows are of other days than the sessions that forecasts will be dated with."""
-    notices = []
-    weekend = dates[dates.day_of_week >= 5]
-    if len(weekend):
-        newest = weekend[-1]  # on some exchanges a Sunday or a special Saturday is a session
-        if calendars.next_sessions(newest - pd.Timedelta(days=1), 1, calendar)[0] != newest:
-            notices.append(
-                f"Saturdays and Sundays are no sessions of the calendar {calendar}, but {len(weekend)} of {len(dates)} "
-                f"rows are of such days, the last of {newest:%Y-%m-%d}: if prices are of every day, give the calendar "
-                f"{calendars.EVERY_DAY} (--calendar {calendars.EVERY_DAY})."
-            )
-    days = float(dates.to_series().diff().dt.days.median()) if len(dates) > 1 else 1.0
-    if days > MOST_DAYS:
-        notices.append(
-            f"The rows lie {days:g} days apart (median), rarer than daily: one step of the model is one such row, but "
-            f"the dates of its forecast will be daily sessions of the calendar {calendar}."
+def _cut(frame: pd.DataFrame, config: DataConfig) -> tuple[pd.DataFrame, list[str]]:
+    """The rows that are wanted, and sentences if there are fewer than that, or more in a file."""
+    kept = frame.loc[: config.end]
+    first = _first_date(config, kept.index[-1]) if len(kept) else None
+    kept = kept.loc[first:].copy()
+    if kept.empty:
+        span = " ".join(f"{word} {day}" for word, day in (("from", config.start), ("to", config.end)) if day)
+        raise SourceError(
+            f"There are no prices of {config.ticker} {span}, only of {frame.index[0]:%Y-%m-%d} to "
+            f"{frame.index[-1]:%Y-%m-%d}."
         )
-    return notices
+    notices = []
+    # weekends and holidays are no lack of prices
+    if first is not None and frame.index[0] > first + pd.Timedelta(days=_HOLIDAYS):
+        have = (kept.index[-1] - kept.index[0]).days / 365.25
+        wanted = (
+            f"{have:.1f} years instead of {config.years:g}"
+            if config.start is None
+            else f"not on {config.start}"
+        )
+        notices.append(f"Prices begin only on {frame.index[0]:%Y-%m-%d}: {wanted}.")
+    if config.end is not None and frame.index[-1] < pd.Timestamp(config.end) - pd.Timedelta(days=_HOLIDAYS):
+        notices.append(f"Prices end on {frame.index[-1]:%Y-%m-%d} already, not on {config.end}.")
+    if config.csv is not None and len(kept) < len(frame):
+        given = {"years": config.years, "start": config.start, "end": config.end}
+        reasons = " ".join(f"--{name} {value}" for name, value in given.items() if value is not None)
+        notices.append(
+            f"{config.csv}: {len(frame) - len(kept):,} of {len(frame):,} rows left out because of {reasons}."
+        )
+    kept.index = pd.DatetimeIndex(
+        kept.index.to_numpy("datetime64[ns]"), name="Date"
+    )  # the same from every source
+    return kept, notices

@@ -39,9 +39,14 @@ class FaultError(Exception):
         self.lasting = lasting
 
 
-def fetch_yahoo(
-    ticker: str, years: float, since: pd.Timestamp | None = None, patient: bool = True
-) -> SourcePrices:
+def last_session(ticker: str) -> pd.Timestamp:
+    """Return the last complete session of the exchange that the ticker's name tells."""
+    return calendars.last_complete_session(
+        calendars.calendar_of(None, ticker), calendars.utc_now() - SETTLING
+    )
+
+
+def fetch_yahoo(ticker: str, start: pd.Timestamp, patient: bool = True) -> SourcePrices:
     """Fetch a ticker's daily prices up to the last complete session of its exchange.
 
     yfinance is asked for unadjusted prices and the adjustment is made here, as yfinance would: where Yahoo leaves
@@ -51,10 +56,8 @@ def fetch_yahoo(
     ----------
     ticker : str
         Yahoo's ticker, in upper case.
-    years : float
-        How far back to ask, from the last complete session; a week more is asked for.
-    since : pandas.Timestamp, optional
-        Ask at least from this date on.
+    start : pandas.Timestamp
+        tz-naive date to ask from.
     patient : bool
         Whether to try again also after faults that seem to last, such as a name that does not resolve.
 
@@ -66,15 +69,15 @@ def fetch_yahoo(
     Raises
     ------
     SourceError
-        Yahoo was not reached within about a minute of retries, has no prices for this ticker, or did not adjust them.
+        Yahoo was not reached within about a minute of retries, has no prices for this ticker, or did not adjust them;
+        or `start` is after the last complete session.
     DataError
         A row is refused; see `trendlstm.data.prices.clean_prices`.
     """
     now = calendars.utc_now()
-    expected = calendars.last_complete_session(calendars.calendar_of(None, ticker), now - SETTLING)
-    start = calendars.years_before(expected, years) - pd.Timedelta(days=7)
-    start = start if since is None else min(start, since)
-    end = expected + pd.Timedelta(days=1)  # exclusive
+    end = last_session(ticker) + pd.Timedelta(days=1)  # exclusive
+    if start >= end:
+        raise SourceError(f"The last complete session of {ticker} is before {start:%Y-%m-%d}.")
     raw, exchange = _with_retries(lambda: ask_once(ticker, start, end), ticker, patient)
 
     calendar = calendars.calendar_of(exchange, ticker)
