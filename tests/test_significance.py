@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, norm
 from scipy.stats import t as student_t
 from statsmodels.stats.diagnostic import pesaran_timmermann as statsmodels_pesaran_timmermann
+from statsmodels.stats.multitest import multipletests
 from statsmodels.tsa.stattools import diebold_mariano_test
 
 from trendlstm.data.windows import make_windows
@@ -21,6 +22,7 @@ from trendlstm.evaluation.significance import (
     TestResult,
     claims_evidence,
     diebold_mariano,
+    holm,
     pesaran_timmermann,
     verdict,
 )
@@ -35,6 +37,19 @@ def forecasts(n, seed, step=1):
         return np.convolve(rng.standard_normal(n + step - 1), np.ones(step), "valid")
 
     return actual, actual + errors(), actual + rng.uniform(0.7, 1.4) * errors()
+
+
+# --- many tests -----------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.none() | st.floats(0, 1), max_size=8))
+def test_holm_equals_statsmodels_on_the_defined_p_values(p_values):
+    adjusted = holm(p_values)
+    assert [p is None for p in adjusted] == [p is None for p in p_values]
+    defined = [p for p in p_values if p is not None]
+    if defined:
+        expected = multipletests(defined, method="holm")[1]
+        assert [p for p in adjusted if p is not None] == pytest.approx(expected, rel=1e-12, abs=1e-300)
 
 
 # --- Diebold-Mariano -------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +103,31 @@ def _student_t_tail(t: float, degrees: int) -> float:
 
 def _long_run_variance(autocovariances: FloatArray, weights: FloatArray) -> float:
     return float(autocovariances[0] + 2 * weights[1:] @ autocovariances[1:])
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Adjust the p-values of several tests, so that below 0.05 even one of them is false with probability 0.05 at most.
+
+    Holm (1979), for tests that may depend on each other in any way: of the n defined p-values the i-th smallest is
+    multiplied by n + 1 - i, is at least the adjusted one before it, and at most 1.
+
+    Parameters
+    ----------
+    p_values : sequence of float or None
+        None where a test is not defined; it does not count among the n.
+
+    Returns
+    -------
+    list of float or None
+        In the same order; None stays None.
+    """
+    adjusted: list[float | None] = [None] * len(p_values)
+    defined = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    highest = 0.0
+    for rank, (p, index) in enumerate(defined):
+        highest = max(highest, min(1.0, (len(defined) - rank) * p))
+        adjusted[index] = highest
+    return adjusted
 
 
 def pesaran_timmermann(
