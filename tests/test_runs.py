@@ -3,24 +3,18 @@
 import json
 import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from processes import waiting_half_way
 from walks import random_walk, trained
 
 from trendlstm.errors import OptionError, RunError
-from trendlstm.files import replace_file
 from trendlstm.output.runs import RunFolder, load_run, write_run
 from trendlstm.workflows import train as pipeline
 
-ROOT = Path(__file__).parents[1]
 KINDS = [
     {},
     {"scaling": "none", "dtype": "float64", "seeds": 3, "cell": "rnn"},
@@ -227,74 +221,32 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         RunFolder(tmp_path / "file" / "run", "MSFT").__enter__()
 
 
-def test_replace_file_leaves_the_old_file_when_writing_fails(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("old")
-
-    def fail(file):
-        file.write(b"half")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        replace_file(path, fail)
-    assert path.read_text() == "old" and [found.name for found in tmp_path.iterdir()] == ["file"]
-    replace_file(path, lambda file: file.write(b"new"))
-    assert path.read_text() == "new"
+STOPPED_RUN = """
+    import sys
+    from walks import trained
+    from trendlstm.output import runs
+    def stop(*_):
+        print("half", flush=True)
+        sys.stdin.read()
+    runs._history_table = stop
+    with runs.RunFolder(sys.argv[1], "MSFT") as folder:
+        runs.write_run(folder.stage, trained(epochs=1))
+"""
 
 
-def killed_after_saying_half(code, *arguments):
-    """Run Python code that prints "half" and then waits; SIGKILL it there."""
-    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
-        assert process.stdout.readline() == "half\n"
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-
-
-@pytest.mark.parametrize("old", ["old", None])
-def test_sigkill_during_a_save_leaves_the_old_file_or_none(tmp_path, old):
-    path = tmp_path / "file"
-    if old:
-        path.write_text(old)
-    killed_after_saying_half(
-        """
-        import sys
-        from trendlstm.files import replace_file
-        def write(file):
-            file.write(b"ne")
-            file.flush()
-            print("half", flush=True)
-            sys.stdin.read()
-        replace_file(sys.argv[1], write)
-        """,
-        path,
-    )
-    assert (path.read_text() if path.exists() else None) == old
-    assert [found.name for found in tmp_path.iterdir() if not found.name.startswith(".")] == ["file"] * bool(
-        old
-    )
+def make_run(path):
+    with RunFolder(path, "MSFT") as folder:
+        folder.publish()
+    assert list(path.iterdir()) == []
 
 
 def test_sigkill_while_a_run_is_written_leaves_no_run(tmp_path):
-    killed_after_saying_half(
-        """
-        import sys
-        from walks import trained
-        from trendlstm.output import runs
-        def stop(*_):
-            print("half", flush=True)
-            sys.stdin.read()
-        runs._history_table = stop
-        with runs.RunFolder(sys.argv[1], "MSFT") as folder:
-            runs.write_run(folder.stage, trained(epochs=1))
-        """,
-        tmp_path / "run",
-    )
-    (stage,) = tmp_path.iterdir()
-    assert stage.name.startswith(".run.")  # what was written so far is hidden, and `run` can be made again
-    with RunFolder(tmp_path / "run", "MSFT") as folder:
-        folder.publish()
-    shutil.rmtree(stage)
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    """What it left is hidden, and collected by a run after a day."""
+    with waiting_half_way(STOPPED_RUN, tmp_path / "run"):
+        (stage,) = tmp_path.iterdir()
+        assert stage.name.startswith(".run.")
+        os.utime(stage, (0, 0))
+        make_run(tmp_path / "during")
+    assert stage.exists()  # it was held
+    make_run(tmp_path / "run")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["during", "run"]

@@ -14,7 +14,15 @@ import pandas as pd
 from trendlstm.config import TrainConfig
 from trendlstm.data.windows import Scaler
 from trendlstm.errors import OptionError, RunError
-from trendlstm.files import hidden_beside, jsonable, write_csv, write_json
+from trendlstm.files import (
+    HELD_FILE,
+    collect_leftovers,
+    hidden_beside,
+    jsonable,
+    open_held,
+    write_csv,
+    write_json,
+)
 from trendlstm.nn.network import load_with_extra
 from trendlstm.output.record import header
 from trendlstm.workflows.forecast import Forecaster
@@ -24,7 +32,8 @@ from trendlstm.workflows.train import Result, kept_loss
 class RunFolder:
     """A run's folder while it is made: files go to a hidden folder beside it, renamed to its name at the end.
 
-    Entered as a context it makes the hidden folder; left by an exception it removes it with all that is in it.
+    Entered as a context it makes the hidden folder and collects what killed runs have left beside it; left by an
+    exception it removes the hidden folder with all that is in it.
 
     Parameters
     ----------
@@ -51,7 +60,9 @@ class RunFolder:
         self.stage = hidden_beside(Path(os.path.abspath(self.path)))
         try:
             self.stage.parent.mkdir(parents=True, exist_ok=True)
+            collect_leftovers(self.stage.parent)
             self.stage.mkdir()
+            self._held = open_held(self.stage / HELD_FILE)
         except OSError as error:
             raise RunError(
                 f"the folder {self.path} cannot be made ({error.strerror}): choose another with --out."
@@ -59,11 +70,14 @@ class RunFolder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._held.close()
         if kind is not None:
             shutil.rmtree(self.stage, ignore_errors=True)
 
     def publish(self) -> Path:
         """Give the folder its name, with a number behind it if that was taken meanwhile."""
+        self._held.close()
+        (self.stage / HELD_FILE).unlink()
         wanted, attempt = self.path, 1
         while os.path.lexists(self.path):
             attempt += 1
