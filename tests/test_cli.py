@@ -654,21 +654,38 @@ def test_ctrl_c_elsewhere_ends_with_130_and_leaves_nothing(tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
+READER_GONE = """
+    import os, sys
+    from trendlstm import cli
+    read, write = os.pipe()
+    os.close(read)
+    os.dup2(write, 1)
+    cli.main(sys.argv[1:], prog_name="trendlstm")
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")
-@pytest.mark.parametrize("options", ["", "--json"])
-def test_a_reader_that_goes_away_is_no_error(options):
-    done = in_a_process(
-        """
-        import os, sys
-        from trendlstm import cli
-        read, write = os.pipe()
-        os.close(read)
-        os.dup2(write, 1)
-        cli.main(["summary", *sys.argv[1:]], prog_name="trendlstm")
-        """,
-        *options.split(),
-    )
-    assert done.returncode == 1 and "rror" not in done.stderr, done.stderr
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"train {SAMPLE}",
+        f"compare {SAMPLE} --seeds 1",
+        "reproduce adding --cell rnn --trials 1 --max-sequences 100",
+    ],
+)
+def test_a_reader_that_goes_away_costs_no_run(command, tmp_path):
+    """As in `trendlstm train | head -2`."""
+    done = in_a_process(READER_GONE, *shlex.split(command), "--no-plot", "--out", tmp_path / "run")
+    assert done.returncode == 0 and "Error" not in done.stderr, done.stderr
+    (document,) = (tmp_path / "run").glob("*.json")
+    assert json.loads(document.read_text())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_reader_that_goes_away_is_no_error_of_what_is_only_shown(options):
+    done = in_a_process(READER_GONE, "summary", *options)
+    assert done.returncode == 0 and "rror" not in done.stderr, done.stderr
 
 
 # -------------------------------------------------------------------------------------------------- help

@@ -48,8 +48,8 @@ class _Commands(click.Group):
                 1,
             )
         except OSError as error:
-            if error.errno == errno.EPIPE:  # `trendlstm ... | head`: click ends quietly
-                raise
+            if error.errno == errno.EPIPE:
+                raise  # from click's own output (`trendlstm --help | head`), which it ends quietly
             # files are named (`replace_file`), so that what has no name is the output
             where = error.filename or ("standard output" if error.errno == errno.ENOSPC else None)
             _fail(ctx, f"{error.strerror}: {where}." if where else f"{error}.", 1)

@@ -7,12 +7,13 @@ before.
 
 import logging
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from trendlstm.files import json_text
 
@@ -123,8 +124,9 @@ class Console:
         obj : object
             Anything `jsonable` takes.
         """
-        sys.stdout.write(json_text(obj))
-        sys.stdout.flush()
+        stream = _Stream(sys.stdout)
+        stream.write(json_text(obj))
+        stream.flush()
 
     def notice(self, text: str) -> None:
         """Say one line on standard error about what is being done; nothing if quiet."""
@@ -209,11 +211,11 @@ class Console:
 
     @cached_property
     def _stdout(self) -> "RichConsole":
-        return _rich_console(stderr=False)
+        return _rich_console(sys.stdout)
 
     @cached_property
     def _stderr(self) -> "RichConsole":
-        return _rich_console(stderr=True)
+        return _rich_console(sys.stderr)
 
     def _line(self, text: str, label: str = "", style: str = "") -> None:
         from rich.text import Text
@@ -316,7 +318,35 @@ def _blocks(widths: Sequence[int], labels: int, most: int) -> list[list[int]]:
     return blocks
 
 
-def _rich_console(stderr: bool) -> "RichConsole":
+class _Stream:
+    """Standard output or error; what its reader no longer wants, as `head` after some lines, is dropped."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._dropping():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._dropping():
+            self._stream.flush()
+
+    @contextmanager
+    def _dropping(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            # what the stream still holds must go somewhere, too: Python writes it at the latest when it ends
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())
+
+
+def _rich_console(stream: TextIO) -> "RichConsole":
     from rich.console import Console as RichConsole
 
-    return RichConsole(stderr=stderr, markup=False, emoji=False, highlight=False)
+    return RichConsole(file=cast(TextIO, _Stream(stream)), markup=False, emoji=False, highlight=False)
