@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from trendlstm.config import NetworkConfig
-from trendlstm.errors import DataError, OptionError, RunError
+from trendlstm.errors import DataError, RunError
 from trendlstm.files import replace_file
 from trendlstm.kernels import buffers
 from trendlstm.kernels.buffers import CHUNK_ROWS
 from trendlstm.kernels.fit import Data, gradient_worker, predict_worker, recurse_worker
 from trendlstm.kernels.gang import COUNTERS
 from trendlstm.nn.device import choose_device, load_driver
+from trendlstm.nn.samples import check_inputs, check_samples, finite_array
 from trendlstm.nn.threads import run_together, thread_count
 
 if TYPE_CHECKING:
@@ -165,12 +167,13 @@ class Network:
             if name not in values or name not in shapes:
                 what = "is missing" if name in shapes else "is not a parameter of this network"
                 raise DataError(f"parameter {name!r} {what}; expected exactly {', '.join(shapes)}.")
-        arrays = {name: np.asarray(value, self.dtype) for name, value in values.items()}
+        arrays = {
+            name: finite_array(f"parameter {name}", value, shapes[name], self.dtype)
+            for name, value in values.items()
+        }
         for name, array in arrays.items():
             if array.shape != shapes[name]:
                 raise DataError(f"parameter {name!r} must have shape {shapes[name]}, but has {array.shape}.")
-            if not np.isfinite(array).all():
-                raise DataError(f"parameter {name!r} holds a value that is not finite.")
         for name, view in self._named_views(self._theta).items():
             view[...] = arrays[name].reshape(view.shape)
 
@@ -242,7 +245,7 @@ class Network:
         OptionError
             The device is unknown or cannot be used.
         """
-        x, lengths = self._check_inputs(x, lengths)
+        x, lengths = check_inputs(self.config, x, lengths)
         plan = self._plan(x.shape[1])
         x = self._flatten(x)
         if choose_device(device) == "cuda":
@@ -374,47 +377,11 @@ class Network:
         """The windows as the kernels see them: a feed-forward cell's are one step."""
         return x.reshape(x.shape[0], 1, -1) if self.config.cell == "ann" else x
 
-    def _check_inputs(
-        self, x: np.ndarray, lengths: np.ndarray | None, prefix: str = ""
-    ) -> tuple[np.ndarray, np.ndarray]:
-        config = self.config
-        steps = config.lag if config.cell == "ann" else None
-        expected = (None, steps, config.input_size)
-        array = _finite_array(f"{prefix}x", x, expected, self.dtype)
-        right = array.ndim == 3 and array.size > 0 and array.shape[2] == config.input_size
-        if not right or (steps is not None and array.shape[1] != steps):
-            raise DataError(
-                f"{prefix}x must have shape {_shape_text(expected)} with at least one sample and step, "
-                f"but has {array.shape}."
-            )
-        n, steps = array.shape[:2]
-        if lengths is None or self.config.cell == "ann":
-            if lengths is not None:
-                raise OptionError("cell 'ann' takes whole windows: leave lengths out.")
-            counts = np.empty(n, np.int64)
-            counts.fill(steps)  # half the time of np.full for one window
-            return array, counts
-        counts = np.asarray(lengths)
-        if counts.shape != (n,) or not np.issubdtype(counts.dtype, np.integer):
-            raise DataError(
-                f"lengths must be whole numbers of shape ({n},), but has shape {counts.shape} "
-                f"and dtype {counts.dtype}."
-            )
-        if counts.min() < 1 or counts.max() > steps:
-            raise DataError(
-                f"lengths must lie in 1 ... {steps}, but go from {counts.min()} to {counts.max()}."
-            )
-        return array, np.ascontiguousarray(counts, np.int64)
-
     def _data(
-        self, x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None, prefix: str = ""
+        self, x: ArrayLike, y: ArrayLike, lengths: ArrayLike | None, prefix: str = ""
     ) -> tuple[buffers.Plan, Data]:
         """Checked samples as the kernels see them; `prefix` goes before the names in error messages."""
-        array, counts = self._check_inputs(x, lengths, prefix)
-        expected = (array.shape[0], self.config.output_size)
-        targets = _finite_array(f"{prefix}y", y, expected, self.dtype)
-        if targets.shape != expected:
-            raise DataError(f"{prefix}y must have shape {expected}, but has {targets.shape}.")
+        array, targets, counts = check_samples(self.config, x, y, lengths, prefix)
         return self._plan(array.shape[1]), Data(self._flatten(array), targets, counts)
 
 
@@ -550,32 +517,3 @@ def _orthonormal_columns(matrix: np.ndarray) -> np.ndarray:
             row -= np.einsum("ij,i->j", rows[:k], np.einsum("ij,j->i", rows[:k], row))
         row /= math.sqrt(np.einsum("j,j->", row, row))
     return rows.T
-
-
-def _finite_array(
-    name: str, value: np.ndarray, expected: tuple[int | None, ...], dtype: np.dtype
-) -> np.ndarray:
-    """`value` as a C-contiguous array of `dtype`; DataError if it holds text, gaps or infinities."""
-    if isinstance(value, np.ndarray) and value.dtype == dtype and value.flags.carray:
-        array = value
-    else:
-        try:
-            with np.errstate(over="ignore"):  # a value beyond float32 becomes inf, which is refused below
-                # writeable, although nothing writes to it: the kernels are compiled for one kind of array
-                array = np.require(value, dtype, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
-        except (TypeError, ValueError) as error:
-            shape = _shape_text(expected)
-            raise DataError(f"{name} must be an array of numbers of shape {shape}: {error}.") from error
-    finite = np.isfinite(array)
-    if np.count_nonzero(finite) < finite.size:  # .all() takes five times as long on one window
-        where = tuple(int(index) for index in np.argwhere(~finite)[0])
-        raise DataError(
-            f"{name} must be finite as {dtype.name}, expected shape {_shape_text(expected)} and given "
-            f"{array.shape}, but {name}{list(where)} is {np.asarray(value)[where]}."
-        )
-    return array
-
-
-def _shape_text(shape: tuple[int | None, ...]) -> str:
-    """A shape for a message, its free sizes as N and T."""
-    return f"({', '.join(str(size or letter) for size, letter in zip(shape, 'NTF', strict=False))})"
