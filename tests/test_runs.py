@@ -12,6 +12,7 @@ from processes import waiting_half_way
 from walks import random_walk, trained
 
 from trendlstm.errors import OptionError, RunError
+from trendlstm.evaluation.baselines import Ridge
 from trendlstm.output.runs import RunFolder, load_run, write_run
 from trendlstm.workflows import train as pipeline
 
@@ -75,6 +76,8 @@ def test_every_file_says_what_the_result_holds(written):
     assert document["provenance"] == result.provenance
     assert document["verdict"] == result.verdict
     assert document["metrics"]["test"]["model"][0]["rmse"] == result.metrics["test"]["model"][0].rmse
+    alpha = Ridge.fit(result.windows).alpha
+    assert document["ridge_alpha"] == ("infinity" if alpha == np.inf else alpha)
     assert [fit["best_epoch"] for fit in document["fits"]] == [one.kept_epoch for one in result.histories]
     assert [fit["seed"] for fit in document["fits"]] == list(range(result.config.seeds))
     assert set(document["rmse_spread"]) == (

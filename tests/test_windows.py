@@ -273,7 +273,7 @@ def test_nothing_up_to_t_depends_on_rows_after_t(case, data):
 @pytest.mark.parametrize("name", ["lag", "horizon"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, "3", True, None])
 def test_lag_and_horizon_must_be_whole_and_positive(name, value):
-    with pytest.raises(OptionError, match=f"{name} must be a whole number of at least 1"):
+    with pytest.raises(OptionError, match=f"{name} must be a whole number from 1 up"):
         make_windows(make_prices(80), **{name: value})
 
 
@@ -313,7 +313,7 @@ def test_bad_splits_are_refused(split):
         ((), "one or more different names"),
         ("Close", "one or more different names"),
         (("Close", "Close"), "one or more different names"),
-        (("Close", "Price"), "'Price' is not a feature"),
+        (("Close", "Price"), "have no Price: choose features among High, Close"),
         (("Close", "Volume"), "have no Volume: choose features among High, Close"),
     ],
 )
@@ -323,9 +323,9 @@ def test_bad_features_are_refused(features, message):
 
 
 def test_unknown_scaling_is_refused():
-    with pytest.raises(OptionError, match="window, standard, minmax, none, not 'robust'"):
+    with pytest.raises(OptionError, match="window, standard, minmax, none, but is 'robust'"):
         make_windows(make_prices(100), scaling="robust")
-    with pytest.raises(OptionError, match="window, standard, minmax, none, not 'robust'"):
+    with pytest.raises(OptionError, match="window, standard, minmax, none, but is 'robust'"):
         Scaler.fit(make_prices(100), scaling="robust")
 
 
@@ -398,3 +398,39 @@ def test_rows_without_dates_in_order_are_refused():
     for wrong in (prices.iloc[::-1], prices.iloc[[0, *range(100)]]):
         with pytest.raises(DataError, match="must ascend"):
             make_windows(wrong)
+
+
+# --- Own columns -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_an_own_column_is_scaled_by_the_training_rows(scaling):
+    """Checked against scikit-learn's scalers; under window scaling it is standardised."""
+    own = 40 + 30 * np.sin(np.arange(200))
+    prices = make_prices(200).assign(RSI=own)
+    windows = make_windows(prices, lag=5, features=("Close", "RSI"), scaling=scaling)
+    peers = {"window": StandardScaler, "standard": StandardScaler, "minmax": MinMaxScaler}
+    expected = own
+    if scaling in peers:
+        expected = peers[scaling]().fit(own[:160, None]).transform(own[:, None])[:, 0]
+    for split in windows.splits:
+        rows = split.origins[:, None] + np.arange(-4, 1)
+        np.testing.assert_allclose(split.x[:, :, 1], expected[rows], rtol=1e-12, atol=1e-12)
+    alone = make_windows(prices, lag=5, scaling=scaling)
+    assert np.array_equal(windows.test.x[:, :, 0], alone.test.x[:, :, 0])
+    assert np.array_equal(windows.test.y, alone.test.y)
+    assert Scaler.from_dict(json.loads(json.dumps(windows.scaler.to_dict()))) == windows.scaler
+
+
+def test_an_own_column_may_be_negative_or_whole_but_not_missing_constant_or_text():
+    prices = make_prices(100)
+    make_windows(prices.assign(Signal=np.arange(100) - 50), features=("Signal",))
+    missing = prices.assign(Signal=np.where(np.arange(100) == 7, np.nan, np.arange(100.0)))
+    with pytest.raises(
+        DataError, match=f"Signal of {prices.index[7]:%Y-%m-%d} is nan, but must be a finite number"
+    ):
+        make_windows(missing, features=("Close", "Signal"))
+    with pytest.raises(DataError, match="Signal does not vary over the 80 training rows"):
+        make_windows(prices.assign(Signal=1.5), features=("Close", "Signal"))
+    with pytest.raises(DataError, match=r"The column Signal holds .*, not numbers"):
+        make_windows(prices.assign(Signal="up"), features=("Close", "Signal"))

@@ -23,7 +23,7 @@ MAX_YEARS = 100
 DECIMALS = (".", ",")
 COMPARED = ("rnn", "ann", "lstm1997", "persistence", "ridge")  # what the LSTM may be compared with
 MATCHES = ("hidden", "params")
-FEATURES = ("Open", "High", "Low", "Close", "Volume")
+FEATURES = ("Open", "High", "Low", "Close", "Volume")  # of every source; tables may have columns of their own
 
 
 def _require(condition: bool, name: str, value: object, rule: str) -> None:
@@ -200,12 +200,22 @@ class WindowConfig(_Settings):
 
     def __post_init__(self) -> None:
         for name in ("lag", "horizon"):
+            _make_int(self, name)
             _require(_is_count(getattr(self, name)), name, getattr(self, name), "a whole number from 1 up")
-        known = isinstance(self.features, tuple) and set(self.features) <= set(FEATURES)
-        _require(known, "features", self.features, f"a tuple of names among {', '.join(FEATURES)}")
+        features = self.features
+        names = isinstance(features, tuple) and all(isinstance(name, str) and name for name in features)
+        different = names and 0 < len(features) == len(set(features))
+        _require(different, "features", features, "one or more different names of columns, in a tuple")
         _require(self.scaling in SCALINGS, "scaling", self.scaling, f"one of {', '.join(SCALINGS)}")
-        three = isinstance(self.split, tuple) and len(self.split) == 3 and all(map(_is_number, self.split))
-        _require(three, "split", self.split, "a tuple of three numbers")
+        shares = self.split
+        three = isinstance(shares, tuple) and len(shares) == 3 and all(map(_is_number, shares))
+        whole = three and min(shares) > 0 and abs(sum(shares) - 1) < 1e-9
+        _require(whole, "split", shares, "three shares above 0 that add up to 1, in a tuple")
+        if self.scaling == "window" and self.lag == 1 and {"Close", "Volume"}.issuperset(features):
+            raise OptionError(
+                f"window scaling with lag 1 makes {' and '.join(features)} identically 0: use a lag of 2 or "
+                "more, another feature, or another scaling."
+            )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from trendlstm.cli.common import load_prices, make_console, ticker_label
-from trendlstm.cli.options import Count, examples, file_options, option, output_options
+from trendlstm.cli.options import examples, file_options, option, output_options
 from trendlstm.config import SOURCES
 from trendlstm.errors import OptionError
 from trendlstm.output.wording import prices_sentence
@@ -19,7 +19,7 @@ from trendlstm.output.wording import prices_sentence
 @click.argument("run", type=click.Path())
 @option(
     "--days",
-    type=Count(max=1000),
+    type=click.IntRange(1, 1000),
     default=None,
     show_default="10, or a direct model's horizon",
     help="Sessions to forecast.",

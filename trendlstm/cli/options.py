@@ -23,82 +23,63 @@ from trendlstm.config import (
     TrainConfig,
     WindowConfig,
 )
+from trendlstm.errors import OptionError
+
+MOST = 1_000_000  # of anything: more is a slip
+COUNT = click.IntRange(1, MOST)
+SEED = click.IntRange(0, 2**32 - 1)
 
 
-class Count(click.ParamType):
-    """A whole number of things; more than a million of anything is a slip."""
-
-    name = "n"
-
-    def __init__(self, min: int = 1, max: int = 1_000_000) -> None:
-        self._min, self._max = min, max
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """See click."""
-        try:
-            number = int(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a whole number.", param, ctx)
-        if not self._min <= number <= self._max:
-            self.fail(f"{number} is not in the range {self._min} to {self._max}.", param, ctx)
-        return number
-
-
-class Number(click.ParamType):
-    """A finite number above 0, or from 0 up."""
-
-    name = "x"
-
-    def __init__(self, zero: bool = False) -> None:
-        self._zero = zero
+class _Finite(click.FloatRange):
+    """A number within a range; neither NaN nor infinity."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """See click."""
-        try:
-            number = float(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        if not math.isfinite(number) or number < 0 or (number == 0 and not self._zero):
-            self.fail(f"{value} is not a number {'from 0 up' if self._zero else 'above 0'}.", param, ctx)
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+POSITIVE = _Finite(0, min_open=True)
+NOT_NEGATIVE = _Finite(0)
 
 
 class _Parsed(click.ParamType):
-    """What `parse` makes of the text; its ValueError means that the text is not `expected`."""
+    """What `parse` makes of the text; its ValueError means that the text is not `expected`.
 
-    def __init__(self, name: str, parse: Callable[[str], tuple], expected: str) -> None:
+    `check` makes settings of it, whose own error names what is out of range.
+    """
+
+    def __init__(
+        self, name: str, parse: Callable[[str], tuple], expected: str, check: Callable[[tuple], object]
+    ) -> None:
         self.name = name
         self._parse = parse
         self._expected = expected
+        self._check = check
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple:
-        """See click."""
         try:
-            return self._parse(value)
+            parsed = self._parse(value)
+            self._check(parsed)
+        except OptionError as error:
+            self.fail(str(error), param, ctx)
         except ValueError:
             self.fail(f"{value!r} is not {self._expected}.", param, ctx)
+        return parsed
 
 
 def _layers(text: str) -> tuple[int, ...]:
-    sizes = () if text.strip().lower() == "none" else tuple(int(size) for size in text.split(","))
-    if min(sizes, default=1) < 1:
-        raise ValueError(text)
-    return sizes
+    return () if text.strip().lower() == "none" else tuple(int(size) for size in text.split(","))
 
 
 def _features(text: str) -> tuple[str, ...]:
     known = {name.lower(): name for name in FEATURES}
-    names = [known.get(name.strip().lower()) for name in text.split(",")]
-    if None in names or len(set(names)) < len(names):
-        raise ValueError(text)
-    return tuple(name for name in names if name)
+    return tuple(known.get(name.strip().lower(), name.strip()) for name in text.split(","))
 
 
 def _fractions(text: str) -> tuple[float, ...]:
-    shares = tuple(float(share) for share in text.split(","))
-    if len(shares) != 3 or not (min(shares) > 0 and abs(sum(shares) - 1) < 1e-9):
-        raise ValueError(text)
-    return shares
+    return tuple(float(share) for share in text.split(","))
 
 
 def listed(values: tuple) -> str:
@@ -106,9 +87,21 @@ def listed(values: tuple) -> str:
     return ",".join(map(str, values))
 
 
-_LAYER_LIST = _Parsed("sizes", _layers, "a list of layer sizes such as 32,32, each from 1 up, or none")
-_FEATURE_LIST = _Parsed("names", _features, f"a list of different names among {', '.join(FEATURES)}")
-_SPLIT = _Parsed("shares", _fractions, "three shares above 0 that add up to 1, such as 0.8,0.1,0.1")
+_LAYER_LIST = _Parsed(
+    "sizes",
+    _layers,
+    "a list of layer sizes, such as 32,32, or none",
+    lambda sizes: NetworkConfig(dense=sizes),
+)
+_FEATURE_LIST = _Parsed(
+    "names",
+    _features,
+    "a list of columns, such as Close,Volume",
+    lambda names: WindowConfig(features=names),
+)
+_SPLIT = _Parsed(
+    "shares", _fractions, "three numbers, such as 0.8,0.1,0.1", lambda shares: WindowConfig(split=shares)
+)
 FILE = click.Path(dir_okay=False, resolve_path=True)
 
 
@@ -125,6 +118,9 @@ def combined(*options: Callable) -> Callable:
 
 def option(*names: str, **settings: Any) -> Callable:
     """An option whose help shows its default."""
+    for kind, letter in ((click.IntRange, "N"), (click.FloatRange, "X")):
+        if isinstance(settings.get("type"), kind):
+            settings.setdefault("metavar", letter)  # click's own is "INTEGER RANGE"
     return click.option(*names, show_default=settings.pop("show_default", True), **settings)
 
 
@@ -140,7 +136,7 @@ def examples(*lines: str) -> str:
 
 
 years_option = option(
-    "--years", type=Number(), default=None, show_default=f"{DEFAULT_YEARS}, or all rows of --csv",
+    "--years", type=POSITIVE, default=None, show_default=f"{DEFAULT_YEARS}, or all rows of --csv",
     help="Years of prices, back from the last complete session or --end.",
 )  # fmt: skip
 file_options = combined(
@@ -164,10 +160,10 @@ data_options = combined(
     file_options,
 )  # fmt: skip
 window_options = combined(
-    option("--lag", type=Count(), default=WindowConfig.lag, help="Sessions the network looks back, T."),
-    option("--horizon", type=Count(), default=WindowConfig.horizon, help="Sessions it predicts at once, m."),
+    option("--lag", type=COUNT, default=WindowConfig.lag, help="Sessions the network looks back, T."),
+    option("--horizon", type=COUNT, default=WindowConfig.horizon, help="Sessions it predicts at once, m."),
     option("--features", type=_FEATURE_LIST, default=listed(WindowConfig.features),
-            help=f"Inputs, comma-separated, of {', '.join(FEATURES)}."),
+            help=f"Inputs, comma-separated: {', '.join(FEATURES)}, or other columns of the file."),
     option("--scaling", type=click.Choice(SCALINGS), default=WindowConfig.scaling,
             help="window: log returns from the window's last close; standard, minmax: by the training rows; none: "
                  "raw prices."),
@@ -179,7 +175,7 @@ _cell_option = option(
     help="LSTM, LSTM without forget gate (1997), vanilla RNN, or feed-forward network.",
 )  # fmt: skip
 layer_options = combined(
-    option("--hidden", "hidden_size", type=Count(), default=NetworkConfig.hidden_size, help="Hidden units, H."),
+    option("--hidden", "hidden_size", type=COUNT, default=NetworkConfig.hidden_size, help="Hidden units, H."),
     option("--dense", type=_LAYER_LIST, default=listed(NetworkConfig.dense),
             help="Sizes of the ReLU layers after the cell, comma-separated, or none."),
     option("--dtype", type=click.Choice(DTYPES), default=NetworkConfig.dtype, help="Of all arithmetic."),
@@ -190,11 +186,11 @@ layer_options = combined(
             help="Initial weights. orthogonal: as Keras; uniform: as PyTorch."),
     option("--forget-bias", type=click.Choice([str(value) for value in FORGET_BIASES]),
             default=str(NetworkConfig.forget_bias), help="Initial bias of the forget gate."),
-    option("--seed", type=Count(0, 2**32 - 1), default=NetworkConfig.seed, help="Of initial weights and shuffling."),
+    option("--seed", type=SEED, default=NetworkConfig.seed, help="Of initial weights and shuffling."),
 )  # fmt: skip
 network_options = combined(_cell_option, layer_options)
 threads_option = option(
-    "--threads", type=Count(), default=None, show_default="all cores of this process",
+    "--threads", type=COUNT, default=None, show_default="all cores of this process",
     help="Threads; the result does not depend on it.",
 )  # fmt: skip
 device_option = option(
@@ -203,18 +199,18 @@ device_option = option(
          "processor until a GPU has been measured to be faster.",
 )  # fmt: skip
 fit_options = combined(
-    option("--epochs", type=Count(), default=FitConfig.epochs, help="Passes over the training windows."),
-    option("--batch-size", type=Count(), default=FitConfig.batch_size, help="Windows per Adam step."),
-    option("--lr", "learning_rate", type=Number(), default=FitConfig.learning_rate,
+    option("--epochs", type=COUNT, default=FitConfig.epochs, help="Passes over the training windows."),
+    option("--batch-size", type=COUNT, default=FitConfig.batch_size, help="Windows per Adam step."),
+    option("--lr", "learning_rate", type=POSITIVE, default=FitConfig.learning_rate,
             help="Adam's learning rate."),
-    option("--patience", type=Count(), default=None, show_default="off",
+    option("--patience", type=COUNT, default=None, show_default="off",
             help="Stop after this many epochs without a better validation loss."),
-    option("--clip-norm", type=Number(), default=None, show_default="off",
+    option("--clip-norm", type=POSITIVE, default=None, show_default="off",
             help="Largest norm of a minibatch's gradient."),
-    option("--weight-decay", type=Number(zero=True), default=FitConfig.weight_decay,
+    option("--weight-decay", type=NOT_NEGATIVE, default=FitConfig.weight_decay,
             help="Decoupled decay of the weights (not the biases)."),
     option("--shuffle/--no-shuffle", default=FitConfig.shuffle, help="New order of the windows in every epoch."),
-    option("--seeds", type=Count(), default=TrainConfig.seeds,
+    option("--seeds", type=COUNT, default=TrainConfig.seeds,
             help="Networks in an ensemble, with seeds SEED, SEED + 1, ...; their outputs are averaged."),
     threads_option,
 )  # fmt: skip

@@ -7,7 +7,8 @@ import click
 from trendlstm import experiments
 from trendlstm.cli.common import make_console, usable_device
 from trendlstm.cli.options import (
-    Count,
+    COUNT,
+    SEED,
     combined,
     device_option,
     examples,
@@ -26,7 +27,7 @@ from trendlstm.nn.device import check_limits
 from trendlstm.output.wording import device_sentence
 
 _reproduce_options = combined(
-    option("--length", type=Count(), default=None, show_default="100",
+    option("--length", type=COUNT, default=None, show_default="100",
             help=f"Of adding: {listed(experiments.ADDING_LENGTHS)}; of long-lag: {listed(experiments.LONG_LAGS)}."),
     option("--variant", type=click.Choice(experiments.TEMPORAL_ORDERS), default=None, show_default="6a",
             help="Of temporal-order: two or three symbols to remember."),
@@ -36,10 +37,10 @@ _reproduce_options = combined(
             multiple=True, default=("chrono", "1"),
             help="Initial bias of the forget gate; may be given several times."),
     option("--init", type=click.Choice(INITS), default=NetworkConfig.init, help="Initial weights."),
-    option("--trials", type=Count(), default=experiments.TRIALS, help="Networks of each kind."),
-    option("--max-sequences", type=Count(max=100_000_000), default=experiments.MAX_SEQUENCES,
+    option("--trials", type=COUNT, default=experiments.TRIALS, help="Networks of each kind."),
+    option("--max-sequences", type=click.IntRange(1, 100_000_000), default=experiments.MAX_SEQUENCES,
             help="Training sequences after which a trial ends unsolved."),
-    option("--seed", type=Count(0, 2**32 - 1), default=0, help="Of the first trial; the next has SEED + 1."),
+    option("--seed", type=SEED, default=0, help="Of the first trial; the next has SEED + 1."),
     threads_option,
     device_option,
     option("--out", type=click.Path(), default=None, show_default="runs/TASK-LENGTH-YYYYMMDD-HHMMSS",

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from trendlstm.cli.common import compile_kernels, make_console, network_config
-from trendlstm.cli.options import Count, examples, flag, json_option, network_options, option
+from trendlstm.cli.options import COUNT, examples, flag, json_option, network_options, option
 from trendlstm.config import (
     DTYPES,
     NetworkConfig,
@@ -14,11 +14,11 @@ from trendlstm.config import (
 
 
 @click.command(epilog=examples("trendlstm summary --cell rnn --hidden 32"))
-@option("--input-size", type=Count(), default=NetworkConfig.input_size, help="Features per time step, F.")
+@option("--input-size", type=COUNT, default=NetworkConfig.input_size, help="Features per time step, F.")
 @option(
-    "--lag", type=Count(), default=WindowConfig.lag, help="Time steps, T; counts for the feed-forward cell."
+    "--lag", type=COUNT, default=WindowConfig.lag, help="Time steps, T; counts for the feed-forward cell."
 )
-@option("--horizon", type=Count(), default=WindowConfig.horizon, help="Outputs, m.")
+@option("--horizon", type=COUNT, default=WindowConfig.horizon, help="Outputs, m.")
 @network_options
 @json_option
 def summary(input_size: int, lag: int, horizon: int, as_json: bool, **options: Any) -> None:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,8 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
 
-from trendlstm.config import FEATURES, SCALINGS
+from trendlstm.config import FEATURES, SCALINGS, WindowConfig
+from trendlstm.data.frames import price_table
+from trendlstm.data.prices import PRICE_COLUMNS
 from trendlstm.errors import DataError, OptionError
 
 FloatArray = NDArray[np.float64]
@@ -30,8 +33,8 @@ class Scaler:
 
     With `C` the Close at the origin (the anchor), `j = T-1 ... 0` and `k = 1 ... m`:
 
-    - `window`: prices ln(P[t-j] / C) / sigma, Volume ln((1 + V) / (1 + mean V of the window)), target
-      ln(C[t+k] / C) / sigma;
+    - `window`: prices ln(P[t-j] / C) / sigma, Volume ln((1 + V) / (1 + mean V of the window)), any other
+      column as in `standard`, target ln(C[t+k] / C) / sigma;
     - `standard`: (value - mean) / standard deviation (ddof 0) of each feature, and of the Close for the
       target;
     - `minmax`: (value - min) / (max - min) likewise;
@@ -88,7 +91,7 @@ class Scaler:
             "minmax" a feature does not vary.
         """
         if scaling not in SCALINGS:
-            raise OptionError(f"scaling must be one of {', '.join(SCALINGS)}, not {scaling!r}.")
+            raise OptionError(f"scaling must be one of {', '.join(SCALINGS)}, but is {scaling!r}.")
         if len(prices) < 3:
             raise DataError(f"{len(prices)} training rows are too few to fit a scaler: give at least 3.")
         sigma = float(np.diff(np.log(prices["Close"].to_numpy(np.float64))).std(ddof=1))
@@ -100,17 +103,20 @@ class Scaler:
         columns = [*features, "Close"]  # the target's numbers come last
         values = prices[columns].to_numpy(np.float64)
         low, high = values.min(axis=0), values.max(axis=0)
-        if scaling in ("standard", "minmax") and (low == high).any():
+        own = np.array([name not in FEATURES for name in columns])
+        # the columns whose numbers are fitted; the others have the window's last close for a measure, or none
+        fitted = {"window": own, "none": np.zeros_like(own)}.get(scaling, np.ones_like(own))
+        constant = fitted & (low == high)
+        if constant.any():
             raise DataError(
-                f"{columns[np.argmax(low == high)]} does not vary over the {len(prices)} training rows, so "
-                f"{scaling} scaling is not defined: leave that feature out or choose window scaling."
+                f"{columns[np.argmax(constant)]} does not vary over the {len(prices)} training rows, so "
+                f"{scaling} scaling is not defined: leave that feature out or choose another scaling."
             )
-        if scaling == "standard":
-            centre, scale = values.mean(axis=0), values.std(axis=0)
-        elif scaling == "minmax":
-            centre, scale = low, high - low
+        centre, scale = np.zeros(len(columns)), np.ones(len(columns))
+        if scaling == "minmax":
+            centre[fitted], scale[fitted] = low[fitted], (high - low)[fitted]
         else:
-            centre, scale = np.zeros(len(columns)), np.ones(len(columns))
+            centre[fitted], scale[fitted] = values.mean(axis=0)[fitted], values.std(axis=0)[fitted]
         *centres, target_centre = centre.tolist()
         *scales, target_scale = scale.tolist()
         return cls(
@@ -138,6 +144,8 @@ class Scaler:
             values = raw[:, :, i]
             if feature == "Volume":
                 scaled[:, :, i] = np.log((1 + values) / (1 + values.mean(axis=1, keepdims=True)))
+            elif feature not in FEATURES:
+                scaled[:, :, i] = (values - self.centre[i]) / self.scale[i]
             else:
                 scaled[:, :, i] = np.log(values / anchor[:, None]) / self.sigma
         return scaled
@@ -295,12 +303,12 @@ class Windows:
 
 
 def make_windows(
-    prices: pd.DataFrame,
-    lag: int = 20,
-    horizon: int = 1,
-    features: Sequence[str] = ("Close",),
-    scaling: str = "window",
-    split: Sequence[float] = (0.8, 0.1, 0.1),
+    prices: pd.DataFrame | pd.Series,
+    lag: int = WindowConfig.lag,
+    horizon: int = WindowConfig.horizon,
+    features: Sequence[str] = WindowConfig.features,
+    scaling: str = WindowConfig.scaling,
+    split: Sequence[float] = WindowConfig.split,
 ) -> Windows:
     """Cut prices into samples, split them by date and scale them without looking ahead.
 
@@ -310,14 +318,16 @@ def make_windows(
 
     Parameters
     ----------
-    prices : DataFrame
-        Close and the features, one row per session, dates ascending; as from `load_prices`.
+    prices : DataFrame or Series
+        Close and the features, one row per session, dates ascending; as from `load_prices`, or in another form
+        that `trendlstm.data.frames.price_table` takes, such as yfinance's.
     lag : int
         Sessions the network sees, T >= 1.
     horizon : int
         Sessions it predicts, m >= 1.
     features : sequence of str
-        Input columns among Open, High, Low, Close and Volume.
+        Input columns: Open, High, Low, Close, Volume, or any other of numbers, which is your own business: it must
+        not know more on a day than the day's close did.
     scaling : {"window", "standard", "minmax", "none"}
         See `Scaler`.
     split : sequence of 3 float
@@ -335,19 +345,16 @@ def make_windows(
         The prices cannot be used: no Close, dates out of order, a price that is not positive, or no
         variation.
     """
-    lag, horizon = _whole_number("lag", lag), _whole_number("horizon", horizon)
-    features, fractions = _checked_features(features, prices), _checked_fractions(split)
-    if scaling not in SCALINGS:
-        raise OptionError(f"scaling must be one of {', '.join(SCALINGS)}, not {scaling!r}.")
-    if scaling == "window" and lag == 1 and {"Close", "Volume"}.issuperset(features):
-        raise OptionError(
-            f"Window scaling with lag 1 makes {' and '.join(features)} identically 0: use a lag of 2 or "
-            "more, another feature, or another scaling."
-        )
+    config = WindowConfig(
+        lag=lag, horizon=horizon, features=_tuple(features), scaling=scaling, split=_tuple(split)
+    )
+    lag, horizon, features = config.lag, config.horizon, config.features
+    prices = price_table(prices)
     _check_prices(prices, features)
 
     rows = len(prices)
-    train_end, validation_end = round(rows * fractions[0]), round(rows * (fractions[0] + fractions[1]))
+    train_share, validation_share, _ = config.split
+    train_end, validation_end = round(rows * train_share), round(rows * (train_share + validation_share))
     bounds = {
         "train": (0, train_end),
         "validation": (train_end, validation_end),
@@ -420,50 +427,33 @@ def _samples(
     return scaler.inputs(raw, anchors), scaler.targets(actual, anchors), anchors, actual
 
 
-def _whole_number(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise OptionError(f"{name} must be a whole number of at least 1, not {value!r}.")
-    return int(value)
-
-
-def _checked_features(features: Sequence[str], prices: pd.DataFrame) -> tuple[str, ...]:
-    known = ", ".join(FEATURES)
-    if isinstance(features, str) or not features or len(set(features)) < len(features):
-        raise OptionError(f"features must be one or more different names among {known}, not {features!r}.")
-    for feature in features:
-        if feature not in FEATURES:
-            raise OptionError(f"{feature!r} is not a feature: choose among {known}.")
-        if feature != "Close" and feature not in prices.columns:
-            present = ", ".join(name for name in FEATURES if name in prices.columns)
-            raise OptionError(f"These prices have no {feature}: choose features among {present}.")
-    return tuple(features)
-
-
-def _checked_fractions(split: Sequence[float]) -> tuple[float, float, float]:
-    try:
-        train, validation, test = (float(fraction) for fraction in split)
-    except (TypeError, ValueError):
-        raise OptionError(
-            f"split must be three numbers, for training, validation and test, not {split!r}."
-        ) from None
-    if not (min(train, validation, test) > 0 and abs(train + validation + test - 1) < 1e-9):
-        raise OptionError(f"split must be three fractions above 0 that add up to 1, not {split!r}.")
-    return train, validation, test
+def _tuple(values: Any) -> Any:
+    """A list, an array or another sequence as the tuple that a setting is; anything else is left to the checks."""
+    return tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else values
 
 
 def _check_prices(prices: pd.DataFrame, features: tuple[str, ...]) -> None:
-    if "Close" not in prices.columns:
-        raise DataError("The prices have no Close column.")
-    if not isinstance(prices.index, pd.DatetimeIndex):
-        raise DataError("The prices must be indexed by date (a DatetimeIndex).")
+    for feature in features:
+        if feature not in prices.columns:
+            present = ", ".join(map(str, prices.select_dtypes("number").columns))
+            raise OptionError(f"These prices have no {feature}: choose features among {present}.")
     if not (prices.index.is_monotonic_increasing and prices.index.is_unique):
         raise DataError("The dates of the prices must ascend without repeats: sort them and drop duplicates.")
     for column in dict.fromkeys((*features, "Close")):
-        values = prices[column].to_numpy(np.float64)
-        usable = np.isfinite(values) & ((values >= 0) if column == "Volume" else (values > 0))
+        if not is_numeric_dtype(prices[column]):
+            raise DataError(
+                f"The column {column} holds {prices[column].dtype}, not numbers: convert or leave it out."
+            )
+        values = prices[column].to_numpy(np.float64, na_value=np.nan)
+        if column in PRICE_COLUMNS:
+            usable, kind = values > 0, "a finite number above 0"
+        elif column == "Volume":
+            usable, kind = values >= 0, "a finite number of 0 or more"
+        else:
+            usable, kind = np.isfinite(values), "a finite number"
+        usable = usable & np.isfinite(values)
         if not usable.all():
             row = int(np.argmin(usable))
-            kind = "a finite number of 0 or more" if column == "Volume" else "a finite number above 0"
             raise DataError(
                 f"{column} of {prices.index[row]:%Y-%m-%d} is {values[row]}, but must be {kind}: "
                 "mend or drop that row."

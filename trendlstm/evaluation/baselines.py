@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-ALPHAS = np.logspace(-3, 3, 13)
+# Half decades, and infinity, with which ridge predicts the mean of the training targets whatever the window shows.
+ALPHAS = np.append(np.logspace(-3, 8, 23), np.inf)
 
 
 def persistence(windows: Windows) -> dict[str, FloatArray]:
@@ -65,7 +66,8 @@ class Ridge:
         Coefficients of the flattened window.
     intercept : ndarray (m,)
     alpha : float
-        The penalty, minimising |y - x w - b|^2 + alpha |w|^2 over the training samples.
+        The penalty, minimising |y - x w - b|^2 + alpha |w|^2 over the training samples. Infinity leaves w = 0, so
+        that the prediction is the mean of the training targets.
     """
 
     weight: FloatArray
@@ -77,7 +79,8 @@ class Ridge:
         """Fit on the training samples, with the alpha of the lowest MSE of the scaled validation targets.
 
         One singular value decomposition of the centred inputs, x = U diag(s) V', gives the weights of every
-        alpha: w = V diag(s / (s^2 + alpha)) U' y. The candidates are the 13 half decades from 1e-3 to 1e3.
+        alpha: w = V diag(s / (s^2 + alpha)) U' y. The candidates are `ALPHAS`, the half decades from 1e-3 to 1e8 and
+        infinity; of equal ones the smallest alpha counts.
 
         Parameters
         ----------

@@ -1,6 +1,5 @@
 """Trials: networks that learn from fresh sequences until they meet the paper's criterion, or have seen enough."""
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from trendlstm.experiments.tasks import Task
 from trendlstm.kernels import buffers, stream
 from trendlstm.kernels.cache import note_compiled
 from trendlstm.kernels.fit import Data
-from trendlstm.kernels.gang import COUNTERS, STOP
+from trendlstm.kernels.gang import ASKED, COUNTERS, STOP
 from trendlstm.nn.device import choose_device, load_driver
 from trendlstm.nn.network import Network
-from trendlstm.nn.threads import run_together, thread_count
+from trendlstm.nn.queue import run_queue
+from trendlstm.nn.threads import thread_count
 
 TEST_SEQUENCES = 2560
 CURVE_STEP = 1000  # sequences: between two points of a curve, and what each is the mean of
@@ -153,24 +153,10 @@ def run_trials(
         if value < 1:
             raise OptionError(f"{name} must be a whole number from 1 up, but is {value!r}.")
     jobs = [_Job(task, model, seed + k, max_sequences) for model in models for k in range(trials)]
-    remaining = iter(jobs)
-    lock = threading.Lock()
-
-    def run_remaining() -> None:
-        while True:
-            with lock:
-                job = next(remaining, None)
-            if job is None or job.counters[STOP]:
-                return
-            try:
-                job.run()
-            except BaseException:
-                stop_all()
-                raise
 
     def stop_all() -> None:
         for job in jobs:
-            job.counters[STOP] = 1
+            job.stop()
 
     def report() -> None:
         if progress is not None:
@@ -183,7 +169,7 @@ def run_trials(
         _run_on_gpu(jobs, report)
         report()
         return [job.trial for job in jobs if job.trial]
-    run_together(run_remaining, [()] * min(thread_count(n_threads), len(jobs)), report, stop_all)
+    run_queue([job.run for job in jobs], thread_count(n_threads), report, stop_all)
     note_compiled("stream")
     report()
     return [job.trial for job in jobs if job.trial]
@@ -215,6 +201,9 @@ class _Job:
         errors = self._train(network)
         if self.counts[stream.OUTCOME] != stream.STOPPED:
             self.finish(network, errors, time.perf_counter() - start)
+
+    def stop(self) -> None:
+        self.counters[STOP] = ASKED
 
     def make_network(self) -> Network:
         network = Network.from_config(self.config)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from trendlstm.kernels import buffers
 from trendlstm.kernels.cache import note_compiled
 from trendlstm.kernels.gradient_flow import bptt_by_lag, jacobian_norms
 from trendlstm.nn.network import Network
-from trendlstm.nn.threads import run_together, thread_count
+from trendlstm.nn.queue import run_queue
+from trendlstm.nn.threads import thread_count
 
 FloatArray = NDArray[np.float64]
 
@@ -124,33 +126,23 @@ def gradient_flows(
     """As `gradient_flow`, for many networks on the same samples; `jacobian_samples` has an entry for each."""
     jobs = [_Job(network, x, y, samples) for network, samples in zip(networks, jacobian_samples, strict=True)]
     # the longest first, so that no thread is left with one at the end
-    tasks = iter([task for job in jobs for task in job.jacobian_tasks()] + [job.loss_task() for job in jobs])
-    total = sum(job.cost for job in jobs)
-    done, stopped = 0, False
-    lock = threading.Lock()
+    tasks = [task for job in jobs for task in job.jacobian_tasks()] + [job.loss_task() for job in jobs]
+    total, done = sum(job.cost for job in jobs), 0
+    counting, stopped = threading.Lock(), threading.Event()
 
-    def work() -> None:
+    def run(task: Iterator[int]) -> None:
         nonlocal done
-        while True:
-            with lock:
-                task = next(tasks, None)
-            if task is None:
+        for cost in task:
+            with counting:
+                done += cost
+            if stopped.is_set():
                 return
-            for cost in task:
-                with lock:
-                    done += cost
-                if stopped:
-                    return
-
-    def stop() -> None:
-        nonlocal stopped
-        stopped = True
 
     def report() -> None:
         if progress is not None:
             progress(done / total)
 
-    run_together(work, [()] * thread_count(n_threads), report, stop)
+    run_queue([partial(run, task) for task in tasks], thread_count(n_threads), report, stopped.set)
     note_compiled("gradients")
     report()
     return [job.result() for job in jobs]

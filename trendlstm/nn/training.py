@@ -1,9 +1,9 @@
 """`fit` and `fit_many`: mini-batch training with Adam, validation, early stopping."""
 
 import dataclasses
-import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from trendlstm.nn.device import choose_device, load_driver
 from trendlstm.nn.history import History
 from trendlstm.nn.network import Network, recurse
 from trendlstm.nn.progress import FitProgress
+from trendlstm.nn.queue import run_queue
 from trendlstm.nn.threads import run_together, thread_count
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -151,30 +152,26 @@ def fit_many(
     if choose_device(device) == "cuda":
         _run_on_gpu(jobs, progress)
         return [job.history() for job in jobs]
-    remaining = iter(jobs)
-    lock = threading.Lock()
+    spare: list[tuple] = []  # arguments of fits that have ended, at most one a thread
 
-    def train_remaining() -> None:
-        arguments = None
-        while True:
-            with lock:
-                job = next(remaining, None)
-            if job is None or job.is_stopped():
-                return
-            start = time.perf_counter()
-            arguments = job.arguments(arguments)
-            kernel.fit_worker(*arguments, 0, 1)
-            job.release()
-            job.seconds = time.perf_counter() - start
-            if job.is_broken():
-                stop_all()
+    def train(job: _Job) -> None:
+        if job.is_stopped():
+            return
+        start = time.perf_counter()
+        arguments = job.arguments(spare.pop() if spare else None)
+        kernel.fit_worker(*arguments, 0, 1)
+        job.release()
+        spare.append(arguments)
+        job.seconds = time.perf_counter() - start
+        if job.is_broken():
+            stop_all()
 
     def stop_all() -> None:
         for job in jobs:
             job.stop()
 
-    threads = min(thread_count(n_threads), count)
-    _run(jobs, lambda: run_together(train_remaining, [()] * threads, _reporter(jobs, progress), stop_all))
+    tasks, threads = [partial(train, job) for job in jobs], thread_count(n_threads)
+    _run(jobs, lambda: run_queue(tasks, threads, _reporter(jobs, progress), stop_all))
     _reporter(jobs, progress)()
     return [job.history() for job in jobs]
 

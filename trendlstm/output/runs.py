@@ -1,6 +1,7 @@
 """The folder of a run: weights, settings, provenance, figures and tables; there whole or not at all."""
 
 import json
+import math
 import os
 import shutil
 from dataclasses import dataclass
@@ -143,6 +144,8 @@ def _describe(result: Result) -> dict[str, Any]:
             for split, models in result.metrics.items()
         },
         "rmse_spread": result.spread,
+        # JSON has no infinity, and None is for a run that never measured
+        "ridge_alpha": "infinity" if math.isinf(result.ridge_alpha) else result.ridge_alpha,
         "verdict": result.verdict,
         "forecast_bands": result.bands,
         "forecast": result.forecast.to_dict("records"),

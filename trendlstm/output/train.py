@@ -117,9 +117,21 @@ def show_metrics(console: Console, result: "Result") -> None:
         legend.append(
             "Of k steps ahead the interval counts one k-th of the days: forecasts k days ahead overlap."
         )
+    legend.append(_ridge_sentence(result.ridge_alpha))
     if result.spread:
         legend.append("±: standard deviation over the single networks; all other figures are of their mean.")
     console.print("\n".join(legend))
+
+
+def _ridge_sentence(alpha: float) -> str:
+    """Which penalty validation chose, and whether it is an end of those that were tried."""
+    from trendlstm.evaluation.baselines import ALPHAS
+
+    tried = f"{ALPHAS[0]:g} to {ALPHAS[-2]:g} and infinity"
+    if math.isinf(alpha):
+        return f"Ridge: of the penalties {tried} validation chose infinity: the mean of the training targets."
+    end = {ALPHAS[0]: ", the smallest", ALPHAS[-2]: ", the largest but infinity"}.get(alpha, "")
+    return f"Ridge: of the penalties {tried} validation chose {alpha:.3g}{end}."
 
 
 def _hit_rate(rate: "HitRate") -> str | None:

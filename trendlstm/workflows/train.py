@@ -1,5 +1,6 @@
 """The main job: from prices to trained networks, their figures beside the baselines, and a forecast."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from trendlstm.config import NetworkConfig, TrainConfig
 from trendlstm.data.calendar import next_sessions
 from trendlstm.data.windows import Windows, all_samples, make_windows
 from trendlstm.errors import FitInterrupted, TrainingError
-from trendlstm.evaluation.baselines import BASELINES
+from trendlstm.evaluation.baselines import BASELINES, Ridge
 from trendlstm.evaluation.metrics import StepMetrics, evaluate, rmse
 from trendlstm.evaluation.significance import verdict
 from trendlstm.nn.device import check_limits
@@ -47,6 +48,8 @@ class Result:
         metrics[split][model] is a list of `StepMetrics`, one a step; models "model" and the baselines.
     spread : dict
         For an ensemble: spread[split] is the standard deviation (ddof 1) over its networks of the step-1 RMSE.
+    ridge_alpha : float
+        The penalty that validation chose for the baseline ridge; infinity is the mean of the training targets.
     verdict : str
         One sentence on the test rows.
     bands : list of (low, high)
@@ -66,6 +69,7 @@ class Result:
     predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
     metrics: dict[str, dict[str, list[StepMetrics]]] = field(default_factory=dict)
     spread: dict[str, float] = field(default_factory=dict)
+    ridge_alpha: float = math.nan
     verdict: str = ""
     bands: list[tuple[float, float]] = field(default_factory=list)
     forecast: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -137,6 +141,7 @@ def assess(result: Result) -> None:
         }
         for split in windows.splits
     }
+    result.ridge_alpha = Ridge.fit(windows).alpha
     if len(forecaster.networks) > 1:
         singles = forecaster.single()
         result.spread = {
