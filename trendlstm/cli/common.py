@@ -34,18 +34,55 @@ def make_console(as_json: bool, quiet: bool = False) -> Console:
     return console
 
 
-def compile_kernels(console: Console, dtype: str) -> None:
-    """Compile the kernels if this machine has not yet, on this thread, where Ctrl-C is heard at once."""
+# About how many kernels each kind of work compiles, each by itself: for the length of a bar.
+_KERNELS = {"float32": 22, "float64": 22, "gradients": 20, "stream": 20}
+
+
+def compile_kernels(console: Console, *works: str) -> None:
+    """Compile the kernels of some works that this machine has not compiled yet, and show how far it is.
+
+    Parameters
+    ----------
+    console : Console
+    *works : {"float32", "float64", "gradients", "stream"}
+        Fits of a dtype, gradient flows, and the trials of the long-lag tasks.
+    """
     from trendlstm.kernels.cache import has_compiled
 
-    if has_compiled(dtype):
+    missing = [work for work in works if not has_compiled(work)]
+    if not missing:
         return
-    from trendlstm.nn.training import compile_kernels
+    from trendlstm.nn.compilation import Progress, counted_kernels
 
-    console.notice(f"Compiling the {dtype} kernels for this machine: once, some 10 to 20 seconds.")
+    console.notice("Compiling the kernels for this machine: once, some 10 to 30 seconds.")
     start = time.perf_counter()
-    compile_kernels(dtype)
+    total = sum(_KERNELS[work] for work in missing)
+    with console.progress("Compiling", total) as bar:
+
+        def show(progress: Progress) -> None:
+            bar.update(min(progress.kernels, total - 1), f"kernel {progress.kernels}: {progress.name}")
+
+        with counted_kernels(show):
+            for work in missing:
+                _compile(work)
+        bar.update(total)
     console.notice(f"Compiled in {time.perf_counter() - start:.1f} s.")
+
+
+def _compile(work: str) -> None:
+    """Do the smallest piece of some work, which compiles its kernels or loads them from the cache."""
+    if work == "gradients":
+        from trendlstm.nn.gradient_flow import compile_kernels
+
+        compile_kernels()
+    elif work == "stream":
+        from trendlstm.experiments.trials import compile_kernels
+
+        compile_kernels()
+    else:
+        from trendlstm.nn import training
+
+        training.compile_kernels(work)
 
 
 def network_config(options: dict[str, Any], input_size: int, output_size: int, lag: int) -> NetworkConfig:

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from trendlstm.cli.common import load_prices, make_console, show_on, train_config
+from trendlstm.cli.common import compile_kernels, load_prices, make_console, show_on, train_config
 from trendlstm.cli.options import (
     data_options,
     device_option,
@@ -78,7 +78,6 @@ def compare(
     """
     console = make_console(as_json, quiet)
     config = train_config(ticker, {**options, "cell": "lstm"})
-    from trendlstm.kernels.cache import has_compiled
     from trendlstm.output.compare import (
         comparison_sentence,
         conclusions,
@@ -95,9 +94,8 @@ def compare(
     console.print(comparison_sentence(comparison))
     console.print(device_sentence(options["device"], config.device))
     console.print()
-    if not has_compiled("gradients"):
-        console.notice("Compiling the kernels for this machine: once, some 10 to 30 seconds.")
     with folder:
+        compile_kernels(console, "gradients", config.network.dtype)
         with console.progress("Gradients before training", 1) as bar:
             workflow.measure_gradients(comparison, "initial", bar.update)
         with console.progress("Training", config.fit.epochs * config.seeds * len(comparison.variants)) as bar:

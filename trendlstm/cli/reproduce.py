@@ -5,7 +5,7 @@ import time
 import click
 
 from trendlstm import experiments
-from trendlstm.cli.common import make_console, usable_device
+from trendlstm.cli.common import compile_kernels, make_console, usable_device
 from trendlstm.cli.options import (
     COUNT,
     SEED,
@@ -73,7 +73,6 @@ def reproduce(
     console = make_console(as_json, quiet)
     from trendlstm.experiments.tasks import make_task
     from trendlstm.experiments.trials import HIDDEN_SIZE, make_models, run_trials
-    from trendlstm.kernels.cache import has_compiled
     from trendlstm.output.reproduce import (
         describe,
         progress_text,
@@ -94,10 +93,10 @@ def reproduce(
     console.print(task_sentences(chosen))
     console.print(device_sentence(device, used))
     console.print()
-    if used == "cpu" and not has_compiled("stream"):
-        console.notice("Compiling the kernels for this machine: once, some 10 seconds.")
-    start = time.perf_counter()
     with folder:
+        if used == "cpu":
+            compile_kernels(console, "stream")
+        start = time.perf_counter()
         with console.progress("Training", 1) as bar:
             results = run_trials(
                 chosen, models, trials=trials, max_sequences=max_sequences, seed=seed, n_threads=threads,

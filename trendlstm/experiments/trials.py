@@ -10,7 +10,7 @@ import numpy as np
 from trendlstm.config import FitConfig, NetworkConfig
 from trendlstm.errors import OptionError
 from trendlstm.experiments import CELLS, MAX_SEQUENCES, TRIALS
-from trendlstm.experiments.tasks import Task
+from trendlstm.experiments.tasks import Task, make_task
 from trendlstm.kernels import buffers, stream
 from trendlstm.kernels.cache import note_compiled
 from trendlstm.kernels.fit import Data
@@ -173,6 +173,17 @@ def run_trials(
     note_compiled("stream")
     report()
     return [job.trial for job in jobs if job.trial]
+
+
+def compile_kernels() -> None:
+    """Compile what trials need, or load it from the cache."""
+    run_trials(
+        make_task("adding", None, None),
+        [Model("lstm")],
+        trials=1,
+        max_sequences=TRAINING.batch_size,
+        n_threads=1,
+    )
 
 
 class _Job:

@@ -148,6 +148,11 @@ def gradient_flows(
     return [job.result() for job in jobs]
 
 
+def compile_kernels() -> None:
+    """Compile what `gradient_flow` needs, or load it from the cache."""
+    gradient_flow(Network(hidden_size=1, dense=(), dtype="float64"), np.zeros((1, 1, 1)), np.zeros((1, 1)))
+
+
 def weight_gradient_terms(network: Network, x: np.ndarray, y: np.ndarray) -> FloatArray:
     """The terms whose norms are `GradientFlow.weight_terms`.
 
