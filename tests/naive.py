@@ -4,7 +4,7 @@ This is the reference that the fast kernels are tested against, and the referenc
 differences in test_naive.py. It shares no code with the package.
 
 Shapes: N samples, T time steps, F input features, H hidden units, m outputs. G blocks of rows: 4 for `lstm`
-(i, f, g, o), 3 for `lstm1997` (i, g, o: there is no forget gate), 1 for `rnn`.
+(i, f, g, o), 3 for `lstm1997` (i, g, o: there is no forget gate), 1 for `rnn` and `rnn-sigmoid`.
 
     recurrent.weight_ih (G*H, F)    recurrent.weight_hh (G*H, H)    recurrent.bias (G*H,), absent without bias
     hidden.weight (H, T*F)          hidden.bias (H,)                in place of these for `ann`
@@ -18,7 +18,7 @@ import numpy as np
 
 Params = dict[str, np.ndarray]
 
-GATES = {"lstm": 4, "lstm1997": 3, "rnn": 1}
+GATES = {"lstm": 4, "lstm1997": 3, "rnn": 1, "rnn-sigmoid": 1}
 
 
 def assert_close(a: np.ndarray, b: np.ndarray, rtol: float, name: str = "") -> None:
@@ -75,8 +75,9 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 def cell_forward(cell: str, z: np.ndarray, c_prev: np.ndarray, squash_output: bool) -> tuple:
     """One time step from the pre-activations z = W [h_{t-1}, x_t] + b: h_t, c_t and the gates' outputs."""
     if cell == "rnn":
-        h = np.tanh(z)
-        return h, c_prev, ()
+        return np.tanh(z), c_prev, ()
+    if cell == "rnn-sigmoid":
+        return sigmoid(z), c_prev, ()
     if cell == "lstm":
         z_i, z_f, z_g, z_o = np.split(z, 4, axis=1)
         f = sigmoid(z_f)  # how much of the old state is kept
@@ -104,6 +105,8 @@ def cell_backward(
     """The same step backward: dL/dz and dL/dc_{t-1}, from dL/dh_t and the part of dL/dc_t that t+1 sent."""
     if cell == "rnn":
         return dh * (1 - h**2), dc
+    if cell == "rnn-sigmoid":
+        return dh * h * (1 - h), dc
     i, f, g, o = gates
     if squash_output:
         do = dh * np.tanh(c)
@@ -246,35 +249,64 @@ def dense_backward(params: Params, values: list[np.ndarray], dout: np.ndarray) -
 # ------------------------------------------------------------------------------------------ the whole network
 
 
-def predict(params: Params, x: np.ndarray, cell: str = "lstm", **options: Any) -> np.ndarray:
-    """Outputs (N, m). Options: lengths, h0, c0, squash_output, as in `recurrent_forward`."""
-    h = hidden_forward(params, x) if cell == "ann" else recurrent_forward(params, x, cell, **options).last
-    return dense_forward(params, h)[-1]
+def steps_seen(lengths: np.ndarray, T: int, every_step: bool) -> np.ndarray:
+    """Which h_t the dense head looks at (N, T): each sample's last one, or all until its end."""
+    step = np.arange(1, T + 1)
+    return step <= lengths[:, None] if every_step else step == lengths[:, None]
+
+
+def predict(
+    params: Params, x: np.ndarray, cell: str = "lstm", every_step: bool = False, **options: Any
+) -> np.ndarray:
+    """Outputs (N, m), or of every step (N, T, m) with NaN after a sample's end.
+
+    Options: lengths, h0, c0, squash_output, as in `recurrent_forward`.
+    """
+    if cell == "ann":
+        return dense_forward(params, hidden_forward(params, x))[-1]
+    trace = recurrent_forward(params, x, cell, **options)
+    N, T, _ = x.shape
+    seen = steps_seen(trace.lengths, T, every_step)
+    values = dense_forward(params, trace.h[:, 1:][seen])[-1]
+    if not every_step:
+        return values
+    outputs = np.full((N, T, values.shape[1]), np.nan)
+    outputs[seen] = values
+    return outputs
 
 
 def backward(params: Params, x: np.ndarray, dout: np.ndarray, cell: str = "lstm", **options: Any) -> Params:
-    """Gradients of every tensor, of "x", and for recurrent cells of "h0" and "c0", from dL/doutput (N, m)."""
+    """Gradients of every tensor, of "x", and for recurrent cells of "h0" and "c0", from dL/doutput.
+
+    `dout` is (N, m), or (N, T, m) if the loss looks at every step; what it holds after a sample's end is not read.
+    """
     if cell == "ann":
         h = hidden_forward(params, x)
         grads, dh = dense_backward(params, dense_forward(params, h), dout)
         return grads | hidden_backward(params, x, h, dh)
     trace = recurrent_forward(params, x, cell, **options)
-    grads, dh = dense_backward(params, dense_forward(params, trace.last), dout)
+    every_step = dout.ndim == 3
+    seen = steps_seen(trace.lengths, x.shape[1], every_step)
+    values = dense_forward(params, trace.h[:, 1:][seen])
+    grads, dh = dense_backward(params, values, dout[seen] if every_step else dout)
     dh_steps = np.zeros_like(trace.h[:, 1:])
-    dh_steps[np.arange(len(x)), trace.lengths - 1] = dh  # forecasting: only the last real step is looked at
+    dh_steps[seen] = dh
     return grads | recurrent_backward(params, trace, dh_steps)
 
 
 def mse(outputs: np.ndarray, y: np.ndarray) -> float:
-    return float(np.mean((outputs - y) ** 2))
+    """The mean squared error over all elements but those after a sample's end, where `outputs` is NaN."""
+    return float(np.mean((outputs - y)[~np.isnan(outputs)] ** 2))
 
 
 def loss_and_gradients(
     params: Params, x: np.ndarray, y: np.ndarray, cell: str = "lstm", **options: Any
 ) -> tuple[float, Params]:
-    """Mean squared error over all N*m elements, and its gradients as `backward` gives them."""
-    outputs = predict(params, x, cell, **options)
-    dout = 2.0 * (outputs - y) / outputs.size
+    """Mean squared error of the last outputs, y (N, m), or of those of every step, y (N, T, m), and its gradients."""
+    outputs = (
+        predict(params, x, cell, **options) if y.ndim == 2 else predict(params, x, cell, True, **options)
+    )
+    dout = 2.0 * (outputs - y) / np.sum(~np.isnan(outputs))
     return mse(outputs, y), backward(params, x, dout, cell, **options)
 
 
@@ -354,9 +386,12 @@ def fit(
 ) -> tuple[list[Params], list[float]]:
     """Train by minibatches; an epoch's last may be smaller, and its loss is the mean over its own elements.
 
-    Returns the parameters after each epoch, and each epoch's training loss: the mean over samples of the
-    losses that its minibatches had before their updates.
+    Returns the parameters after each epoch, and each epoch's training loss: the mean over all elements of the
+    squared errors that its minibatches had before their updates.
     """
+    outputs_seen = np.ones(len(x), int)  # of each sample
+    if y.ndim == 3:
+        outputs_seen = np.full(len(x), x.shape[1]) if lengths is None else lengths
     adam = Adam(params, learning_rate, weight_decay)
     after_epoch, losses = [], []
     for epoch in range(epochs):
@@ -369,7 +404,7 @@ def fit(
                 options["lengths"] = lengths[batch]
             loss, grads = loss_and_gradients(params, x[batch], y[batch], cell, **options)
             params = adam.step(params, clip({name: grads[name] for name in params}, clip_norm))
-            total += loss * len(batch)
+            total += loss * outputs_seen[batch].sum()
         after_epoch.append(params)
-        losses.append(total / len(x))
+        losses.append(total / outputs_seen.sum())
     return after_epoch, losses

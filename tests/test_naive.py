@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from naive import assert_close
 
-RECURRENT = ["lstm", "lstm1997", "rnn"]
+RNNS = ["rnn", "rnn-sigmoid"]
+RECURRENT = ["lstm", "lstm1997", *RNNS]
 
 
 def central_differences(f, tensor, step=1e-5):
@@ -44,11 +45,14 @@ def test_the_comparison_itself_can_fail():
 # -------------------------------------------------------------------------------------------------- gradients
 
 
+@pytest.mark.parametrize("every_step", [False, True])
 @pytest.mark.parametrize("squash_output", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("cell", RECURRENT)
-def test_network_gradients_are_the_finite_differences(cell, bias, squash_output):
+def test_network_gradients_are_the_finite_differences(cell, bias, squash_output, every_step):
     rng, params, x, y = problem(cell, bias)
+    if every_step:
+        y = rng.normal(size=(4, 5, 2))
     options = {
         "lengths": np.array([5, 1, 3, 4]),
         "h0": rng.normal(size=(4, 3)),
@@ -57,17 +61,20 @@ def test_network_gradients_are_the_finite_differences(cell, bias, squash_output)
     }
     weight = rng.normal(size=y.shape)
     tensors = params | {"x": x, "h0": options["h0"], "c0": options["c0"]}
-    if cell == "rnn":
+    if cell in RNNS:
         del tensors["c0"]  # an Elman network has no cell state
 
     def outputs():
-        return naive.predict(params, x, cell, **options)
+        return naive.predict(params, x, cell, every_step, **options)
 
     random_loss = naive.backward(params, x, weight, cell, **options)
     _, squared_loss = naive.loss_and_gradients(params, x, y, cell, **options)
     assert set(tensors) <= set(random_loss) == set(squared_loss)
     for name, tensor in tensors.items():
-        assert_close(random_loss[name], central_differences(lambda: np.sum(outputs() * weight), tensor), 1e-6)
+        weighted = central_differences(
+            lambda: np.nansum(outputs() * weight), tensor
+        )  # NaN after a sample's end
+        assert_close(random_loss[name], weighted, 1e-6)
         assert_close(squared_loss[name], central_differences(lambda: naive.mse(outputs(), y), tensor), 1e-6)
 
 
@@ -101,7 +108,7 @@ def test_sequence_gradients_are_the_finite_differences(cell, squash_output):
     grads = naive.recurrent_backward(params, trace(), weight)
     tensors = {name: p for name, p in params.items() if name.startswith("recurrent.")}
     tensors |= {"x": x, "h0": h0, "c0": c0}
-    if cell == "rnn":
+    if cell in RNNS:
         del tensors["c0"]
     for name, tensor in tensors.items():
         assert_close(
@@ -137,11 +144,15 @@ def test_lstm1997_is_the_lstm_whose_forget_gate_is_open():
     assert_close(naive.predict(params, x, "lstm1997"), naive.predict(opened, x, "lstm"), 1e-14)
 
 
-def test_rnn_is_the_equation_written_out():
-    _, params, x, _ = problem("rnn", N=1, T=2)
+@pytest.mark.parametrize(
+    ("cell", "activation"), [("rnn", np.tanh), ("rnn-sigmoid", lambda z: 1 / (1 + np.exp(-z)))]
+)
+def test_rnn_is_the_equation_written_out(cell, activation):
+    _, params, x, _ = problem(cell, N=1, T=2)
     W, U, b = (params[f"recurrent.{name}"] for name in ("weight_ih", "weight_hh", "bias"))
-    h1 = np.tanh(W @ x[0, 0] + b)
-    assert_close(naive.recurrent_forward(params, x, "rnn").last[0], np.tanh(U @ h1 + W @ x[0, 1] + b), 1e-14)
+    h1 = activation(W @ x[0, 0] + b)
+    h2 = activation(U @ h1 + W @ x[0, 1] + b)
+    assert_close(naive.recurrent_forward(params, x, cell).last[0], h2, 1e-14)
 
 
 def test_squash_output_switches_the_last_tanh():
@@ -174,6 +185,25 @@ def test_lengths_are_samples_cut_short(cell):
     assert loss == pytest.approx(np.mean([one[0] for one in alone]), rel=1e-14)
     for name in params:
         assert_close(grads[name], np.mean([one[1][name] for one in alone], axis=0), 1e-13)
+
+
+@pytest.mark.parametrize("cell", RECURRENT)
+def test_the_outputs_of_every_step_are_those_of_sequences_that_end_there(cell):
+    """And their loss is the mean over all elements, however many steps a sample has."""
+    rng, params, x, _ = problem(cell, N=5, T=6)
+    y, lengths = rng.normal(size=(5, 6, 2)), np.array([6, 1, 4, 5, 2])
+    outputs = naive.predict(params, x, cell, every_step=True, lengths=lengths)
+    errors = []
+    for n, length in enumerate(lengths):
+        for t in range(length):
+            assert_close(outputs[n, t], naive.predict(params, x[n : n + 1, : t + 1], cell)[0], 1e-13)
+            errors.append(outputs[n, t] - y[n, t])
+        assert np.isnan(outputs[n, length:]).all()
+    loss, grads = naive.loss_and_gradients(params, x, y, cell, lengths=lengths)
+    assert loss == pytest.approx(np.mean(np.square(errors)), rel=1e-14)
+    y[np.isnan(outputs)] = np.nan
+    _, same = naive.loss_and_gradients(params, x, y, cell, lengths=lengths)
+    assert all(np.array_equal(same[name], grads[name]) for name in params)
 
 
 def test_state_carries_a_sequence_on():
@@ -253,6 +283,24 @@ def test_fit_is_one_adam_step_a_minibatch():
         total += loss * len(rows)
     after_epoch, losses = naive.fit(params, x, y, batch_size=3, learning_rate=0.01, shuffle=False)
     assert losses == [pytest.approx(total / 7, rel=1e-14)]
+    for name in params:
+        np.testing.assert_array_equal(after_epoch[0][name], expected[name])
+
+
+def test_fit_on_every_step_weighs_minibatches_by_their_steps():
+    rng, params, x, _ = problem("rnn-sigmoid", N=5)
+    y, lengths = rng.normal(size=(5, 5, 2)), np.array([5, 1, 2, 4, 3])
+    expected, adam, total = params, naive.Adam(params, 0.01), 0.0
+    for rows, steps in (([0, 1, 2], 8), ([3, 4], 7)):
+        loss, grads = naive.loss_and_gradients(
+            expected, x[rows], y[rows], "rnn-sigmoid", lengths=lengths[rows]
+        )
+        expected = adam.step(expected, grads)
+        total += loss * steps
+    after_epoch, losses = naive.fit(
+        params, x, y, "rnn-sigmoid", batch_size=3, learning_rate=0.01, shuffle=False, lengths=lengths
+    )
+    assert losses == [pytest.approx(total / 15, rel=1e-14)]
     for name in params:
         np.testing.assert_array_equal(after_epoch[0][name], expected[name])
 
