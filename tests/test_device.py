@@ -83,10 +83,10 @@ def test_auto_is_the_cpu_until_a_gpu_was_measured_and_says_so():
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("train MSFT --source sample --cell ann", "recurrent cells only"),
+        ("train MSFT --source sample --cell ann", "trains the cells lstm, lstm1997, rnn only"),
         ("train MSFT --source sample --hidden 300", "at most 256 hidden units"),
         ("train MSFT --source sample --lag 1300", "at most 1200 time steps"),
-        ("compare MSFT --source sample --baseline ann", "recurrent cells only"),
+        ("compare MSFT --source sample --baseline ann", "trains the cells lstm, lstm1997, rnn only"),
         ("compare MSFT --source sample --hidden 200 --match params", "at most 256 hidden units"),
         ("reproduce long-lag --length 50", "at most 16 features"),
     ],

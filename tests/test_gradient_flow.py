@@ -15,7 +15,8 @@ from trendlstm.errors import DataError, OptionError
 from trendlstm.files import jsonable
 from trendlstm.nn.gradient_flow import gradient_flows, half_life, ratio, weight_gradient_terms
 
-CELLS = ["lstm", "lstm1997", "rnn"]
+RNNS = ["rnn", "rnn-sigmoid"]
+CELLS = ["lstm", "lstm1997", *RNNS]
 
 
 def random_problem(seed=0, N=9, T=6, cell="lstm", hidden_size=5, dense=(4,), **options):
@@ -46,7 +47,7 @@ def problems(draw):
         hidden_size=draw(st.sampled_from([1, 3, 16, 17])),
         dense=tuple(draw(st.lists(st.sampled_from([1, 4]), max_size=2))),
         bias=draw(st.booleans()),
-        squash_output=draw(st.booleans()) if cell != "rnn" else True,
+        squash_output=draw(st.booleans()) if cell not in RNNS else True,
     )
 
 
@@ -117,7 +118,7 @@ def test_against_the_reference_started_at_every_step(problem):
             steps[:, -1] = dh_last
             grads = naive.recurrent_backward(params, rest, steps)
             dh, dc = grads["h0"], grads["c0"]
-        if cell != "rnn":
+        if cell not in RNNS:
             o, s = trace.gates[T - k - 1][-1], np.tanh(c)
             dc = dc + dh * o * ((1 - s**2) if squash else 1)  # the way through h of the same step
         expected["dloss_dh"][k] = np.linalg.norm(dh, axis=1).mean()
@@ -130,7 +131,7 @@ def test_against_the_reference_started_at_every_step(problem):
         expected["dh_dh"][k], expected["dc_dc"][k] = np.linalg.norm(blocks, 2, axis=(2, 3)).mean(axis=1)
     assert_close(flow.dloss_dh, expected["dloss_dh"], 1e-10)
     assert_close(flow.dh_dh, expected["dh_dh"], 1e-7)
-    if cell == "rnn":
+    if cell in RNNS:
         assert flow.dloss_dc is None and flow.dc_dc is None
     else:
         assert_close(flow.dloss_dc, expected["dloss_dc"], 1e-10)
@@ -220,10 +221,10 @@ def test_many_networks_at_once_give_the_same_bits_on_any_number_of_threads():
     _, x, y = problems[0]
     networks = [net for net, _, _ in problems]
     before = [net.state_dict() for net in networks]
-    shares = []
+    shares, jacobian_samples = [], [None, 3, 0, 3]
     for threads in (1, 3):
-        flows = gradient_flows(networks, x, y, [None, 3, 0], n_threads=threads, progress=shares.append)
-        for net, samples, flow in zip(networks, (None, 3, 0), flows, strict=True):
+        flows = gradient_flows(networks, x, y, jacobian_samples, n_threads=threads, progress=shares.append)
+        for net, samples, flow in zip(networks, jacobian_samples, flows, strict=True):
             alone = tl.gradient_flow(net, x, y, jacobian_samples=samples)
             assert jsonable(flow.to_dict()) == jsonable(alone.to_dict())
         assert shares[-1] == 1 and all(0 <= share <= 1 for share in shares)

@@ -17,7 +17,9 @@ import trendlstm as tl
 from trendlstm.errors import OptionError, TrendLSTMError
 from trendlstm.kernels import buffers, cells
 
-CELLS = ["lstm", "lstm1997", "rnn", "ann"]
+RNNS = ["rnn", "rnn-sigmoid"]
+RECURRENT = ["lstm", "lstm1997", *RNNS]
+CELLS = [*RECURRENT, "ann"]
 RTOL = {"float64": 1e-9, "float32": 1e-4}
 
 
@@ -157,7 +159,7 @@ def test_tanh_and_sigmoid_are_accurate_to_a_few_units_in_the_last_place(dtype):
     )
 
 
-@pytest.mark.parametrize("cell", ["lstm", "lstm1997", "rnn"])
+@pytest.mark.parametrize("cell", RECURRENT)
 def test_saturated_gates_stay_exact(cell):
     """Pre-activations of hundreds make gates of exactly 0 and 1; nothing overflows or becomes NaN."""
     rng = np.random.default_rng(2)
@@ -178,7 +180,7 @@ def test_float32_survives_huge_inputs(cell, scale):
     assert all(np.isfinite(gradient).all() for gradient in net.loss_and_gradients(x, y)[1].values())
 
 
-@pytest.mark.parametrize("cell", ["lstm", "lstm1997", "rnn"])
+@pytest.mark.parametrize("cell", RECURRENT)
 def test_lengths_are_samples_evaluated_one_by_one(cell):
     rng = np.random.default_rng(3)
     net, _ = network_and_reference(rng, cell, T=7, F=2, m=3)
@@ -251,7 +253,7 @@ def test_loss_and_gradients_leave_the_weights_alone():
 
 @pytest.mark.parametrize("squash_output", [True, False])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("cell", ["lstm", "lstm1997", "rnn"])
+@pytest.mark.parametrize("cell", RECURRENT)
 def test_recurrent_kernels_take_initial_states_and_gradients_of_every_step(cell, dtype, squash_output):
     """What sequence tasks need and forecasting does not use: no public function reaches it."""
     rng = np.random.default_rng(8)
@@ -264,7 +266,8 @@ def test_recurrent_kernels_take_initial_states_and_gradients_of_every_step(cell,
     trace = naive.recurrent_forward(params, x, cell, lengths, h0, c0, squash_output)
     expected = naive.recurrent_backward(params, trace, dh_steps)
 
-    code = {"lstm": buffers.LSTM, "lstm1997": buffers.LSTM1997, "rnn": buffers.RNN}[cell]
+    codes = buffers.LSTM, buffers.LSTM1997, buffers.RNN, buffers.RNN_SIGMOID
+    code = dict(zip(RECURRENT, codes, strict=True))[cell]
     work = buffers.make_workspace(
         buffers.make_plan(code, T, F, H, (), 1, True, squash_output), np.dtype(dtype)
     )
@@ -276,10 +279,12 @@ def test_recurrent_kernels_take_initial_states_and_gradients_of_every_step(cell,
     work.inputs[0, :, :H] = h0
     work.inputs[:-1, :, H : H + F] = x.swapaxes(0, 1)
     work.dh_external[:] = dh_steps.swapaxes(0, 1).reshape(T, -1)
-    if cell == "rnn":
-        cells.rnn_forward(work.inputs, weight, lengths, work.gates)
+    if cell in RNNS:
+        is_logistic = cell == "rnn-sigmoid"
+        cells.rnn_forward(work.inputs, weight, lengths, work.gates, H, is_logistic)
         h = work.inputs[1:, :, :H].copy()
-        cells.rnn_backward(work.inputs, transposed, work.gates, work.dh_external, work.dh, dweight)
+        gradients = work.dh_external, work.dh, dweight
+        cells.rnn_backward(work.inputs, transposed, work.gates, is_logistic, *gradients)
     else:
         work.cell[0] = c0.ravel()
         states = work.gates, work.cell, work.squashed, cell == "lstm", squash_output
@@ -364,7 +369,7 @@ def check_uniform(tensor, limit):
 
 
 @pytest.mark.parametrize("hidden", [1, 7, 64, 130])
-@pytest.mark.parametrize("cell", ["lstm", "lstm1997", "rnn"])
+@pytest.mark.parametrize("cell", RECURRENT)
 def test_recurrent_weights_start_with_orthonormal_columns(cell, hidden):
     weight = tl.Network(cell=cell, hidden_size=hidden, dtype="float64").state_dict()["recurrent.weight_hh"]
     np.testing.assert_allclose(weight.T @ weight, np.eye(hidden), atol=1e-12)

@@ -20,7 +20,8 @@ from numba.core.runtime import rtsys
 import trendlstm as tl
 from trendlstm.errors import OptionError, TrainingError, TrendLSTMError
 
-CELLS = ["lstm", "lstm1997", "rnn", "ann"]
+RECURRENT = ["lstm", "lstm1997", "rnn", "rnn-sigmoid"]
+CELLS = [*RECURRENT, "ann"]
 
 
 def problem(N=45, T=6, F=2, m=1, seed=0):
@@ -95,7 +96,7 @@ def test_adam_steps_are_the_references(cell, options):
         assert np.max(np.abs(tensor - start[name])) > 1e-5, f"{name} was not trained"
 
 
-@pytest.mark.parametrize("cell", ["lstm", "lstm1997", "rnn"])
+@pytest.mark.parametrize("cell", RECURRENT)
 def test_adam_steps_on_sequences_of_different_lengths(cell):
     x, y = problem()
     lengths = np.random.default_rng(1).integers(1, 6, len(x), endpoint=True)

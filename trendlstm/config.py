@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from trendlstm.errors import OptionError
 
-CELLS = ("lstm", "lstm1997", "rnn", "ann")
+CELLS = ("lstm", "lstm1997", "rnn", "rnn-sigmoid", "ann")
 DTYPES = ("float32", "float64")
 DEVICES = ("auto", "cpu", "cuda")
 INITS = ("orthogonal", "glorot", "uniform")

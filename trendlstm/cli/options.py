@@ -172,7 +172,7 @@ window_options = combined(
 )  # fmt: skip
 _cell_option = option(
     "--cell", type=click.Choice(CELLS), default=NetworkConfig.cell,
-    help="LSTM, LSTM without forget gate (1997), vanilla RNN, or feed-forward network.",
+    help="LSTM, LSTM without forget gate (1997), vanilla RNN with tanh or sigmoid units, or feed-forward network.",
 )  # fmt: skip
 layer_options = combined(
     option("--hidden", "hidden_size", type=COUNT, default=NetworkConfig.hidden_size, help="Hidden units, H."),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-LSTM, LSTM1997, RNN, FEEDFORWARD = range(4)
+LSTM, LSTM1997, RNN, RNN_SIGMOID, FEEDFORWARD = range(5)
 
 
 class Cell(NamedTuple):
@@ -18,12 +18,14 @@ class Cell(NamedTuple):
     n_gates: int  # matrices of weights, the candidate's among them
     has_cell_state: bool  # c beside h
     has_forget_gate: bool
+    is_logistic: bool = False  # an RNN's h = sigmoid(z), not tanh(z)
 
 
 CELLS = {
     LSTM: Cell(4, has_cell_state=True, has_forget_gate=True),
     LSTM1997: Cell(3, has_cell_state=True, has_forget_gate=False),
     RNN: Cell(1, has_cell_state=False, has_forget_gate=False),
+    RNN_SIGMOID: Cell(1, has_cell_state=False, has_forget_gate=False, is_logistic=True),
     FEEDFORWARD: Cell(1, has_cell_state=False, has_forget_gate=False),
 }
 
@@ -40,10 +42,12 @@ class Plan(NamedTuple):
     cell: int
     steps: int
     features: int
+    units: int  # the hidden units that are not padding
     hidden_size: int
     n_gates: int
     has_cell_state: bool
     has_forget_gate: bool
+    is_logistic: bool
     bias: int
     squash_output: int
     outputs: int
@@ -88,6 +92,7 @@ def make_plan(
         cell=cell,
         steps=steps,
         features=features,
+        units=hidden_size,
         hidden_size=int(widths[0]),
         **CELLS[cell]._asdict(),
         bias=int(bias),

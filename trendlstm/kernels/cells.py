@@ -123,26 +123,36 @@ def lstm_backward(
 
 
 @inlined
-def rnn_forward(inputs, weight, lengths, gates):
-    """Hidden states of the Elman network: h_t = tanh([h_{t-1}, x_t, 1] W)."""
+def rnn_forward(inputs, weight, lengths, gates, units, is_logistic):
+    """Hidden states of the Elman network: h_t = tanh([h_{t-1}, x_t, 1] W), or with the sigmoid in place of tanh.
+
+    The hidden units from `units` on are padding and stay at 0, where the sigmoid would put them at 1/2.
+    """
     hidden_size = weight.shape[2]
     steps, rows = gates.shape[1], inputs.shape[1]
     for t in range(steps):
         z = gates[0, t]
         gate_inputs(gates, t, inputs[t], weight)
-        tanh(z)
+        if is_logistic:
+            sigmoid(z)
+        else:
+            tanh(z)
         for r in range(rows):
             h = inputs[t + 1, r]
             z_row = view(z, r * hidden_size, (hidden_size,))
-            if t >= lengths[r]:
-                z_row[:] = weight.dtype.type(0)
+            running = units if t < lengths[r] else 0
+            for j in range(running, hidden_size):
+                z_row[j] = weight.dtype.type(0)
             for j in range(hidden_size):
                 h[j] = z_row[j]
 
 
 @inlined
-def rnn_backward(inputs, weight_transposed, gates, dh_external, dh, dweight):
-    """BPTT of `rnn_forward`: dz = dh (1 - h^2), dh_{t-1} = dz W_h^T; arguments as in `lstm_backward`."""
+def rnn_backward(inputs, weight_transposed, gates, is_logistic, dh_external, dh, dweight):
+    """BPTT of `rnn_forward`; arguments as in `lstm_backward`.
+
+    dz = dh (1 - h^2), with the sigmoid dz = dh h (1 - h)    dh_{t-1} = dz W_h^T
+    """
     hidden_size = weight_transposed.shape[1]
     steps, rows = gates.shape[1], inputs.shape[1]
     dh[:] = dweight.dtype.type(0)
@@ -150,8 +160,12 @@ def rnn_backward(inputs, weight_transposed, gates, dh_external, dh, dweight):
         h, external = gates[0, t], dh_external[t]
         for j in range(dh.size):
             dh[j] += external[j]
-        for j in range(h.size):
-            h[j] = tanh_backward(dh[j], h[j])
+        if is_logistic:
+            for j in range(h.size):
+                h[j] = sigmoid_backward(dh[j], h[j])
+        else:
+            for j in range(h.size):
+                h[j] = tanh_backward(dh[j], h[j])
         if t > 0:
             hidden_gradient(view(dh, 0, (rows, hidden_size)), gates, t, weight_transposed)
     _weight_gradient(dweight, inputs, gates)

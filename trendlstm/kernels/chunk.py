@@ -81,7 +81,7 @@ def forward_chunk(plan, theta, work):
             plan.squash_output,
         )
     else:
-        rnn_forward(work.inputs, weight, work.lengths, work.gates)
+        rnn_forward(work.inputs, weight, work.lengths, work.gates, plan.units, plan.is_logistic)
 
     layer_input = view(work.activations, 0, (rows, hidden_size))
     for r in range(rows):
@@ -183,7 +183,15 @@ def backward_chunk(plan, theta, transposed, work, gradient, scale):
             dweight,
         )
     else:
-        rnn_backward(work.inputs, weight_transposed, work.gates, work.dh_external, work.dh, dweight)
+        rnn_backward(
+            work.inputs,
+            weight_transposed,
+            work.gates,
+            plan.is_logistic,
+            work.dh_external,
+            work.dh,
+            dweight,
+        )
     for r in range(rows):
         dh = work.dh_external[work.lengths[r] - 1]
         for j in range(r * hidden_size, (r + 1) * hidden_size):

@@ -12,6 +12,7 @@ from .buffers import CHUNK_ROWS
 from .cells import hidden_gradient
 from .chunk import backward_chunk, forward_chunk, load_chunk, squared_error
 from .compile import compiled, inlined
+from .equations import sigmoid_backward, tanh_backward
 from .matrix import multiply, multiply_add, transposed_multiply_add
 from .simd import view
 
@@ -62,20 +63,18 @@ def bptt_by_lag(
 
 
 @compiled
-def jacobian_norms(
-    plan, theta, weight_transposed, data, order, first, count, units, work, norms_hh, norms_cc
-):
+def jacobian_norms(plan, theta, weight_transposed, data, order, first, count, work, norms_hh, norms_cc):
     """The spectral norms of the blocks (h, h) and (c, c) of d(h, c)_T / d(h, c)_{T-k}, h and c taken as independent.
 
     For `count` samples (CHUNK_ROWS at most) from `first` on, to norms_hh and, if the cell has a state c, norms_cc
-    (N, T). `units` are the hidden units without padding. The rows of the product, [P_h, P_c], are carried back like
-    gradients, those of h_T first, then those of c_T. With s = tanh(c_t)::
+    (N, T). The rows of the product, [P_h, P_c], are carried back like gradients, those of h_T first, then those of
+    c_T. With s = tanh(c_t)::
 
         D = P_c + P_h diag(o (1 - s^2))       P_c <- D diag(f)
         P_h <- P_h diag(s o (1 - o)) W_o^T
                + D [diag(g i (1 - i)) W_i^T + diag(c_{t-1} f (1 - f)) W_f^T + diag(i (1 - g^2)) W_g^T]
 
-    and in the RNN P_h <- P_h diag(1 - h^2) W^T.
+    and in the RNN P_h <- P_h diag(1 - h^2) W^T, with the sigmoid P_h diag(h (1 - h)) W^T.
     """
     hidden_size, steps = plan.hidden_size, plan.steps
     square = (hidden_size, hidden_size)
@@ -88,7 +87,7 @@ def jacobian_norms(
     for r in range(count):
         p_h[:] = 0.0
         p_c[:] = 0.0
-        for j in range(units):
+        for j in range(plan.units):
             p_h[j, j] = 1.0
             if plan.has_cell_state:
                 p_c[hidden_size + j, j] = 1.0
@@ -106,7 +105,8 @@ def jacobian_norms(
             else:
                 h = view(work.gates[0, t], r * hidden_size, (hidden_size,))
                 for j in range(hidden_size):
-                    _scale_row(through_h, weight_transposed[0], j, 1.0 - h[j] * h[j])
+                    slope = sigmoid_backward(1.0, h[j]) if plan.is_logistic else tanh_backward(1.0, h[j])
+                    _scale_row(through_h, weight_transposed[0], j, slope)
                 multiply(next_h, p_h, through_h)
             p_h, next_h = next_h, p_h
             norms_hh[first + r, k] = spectral_norm(view(p_h, 0, square), powers)

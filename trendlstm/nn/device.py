@@ -8,6 +8,7 @@ from trendlstm.config import DEVICES, NetworkConfig
 from trendlstm.errors import OptionError
 from trendlstm.version import install_command
 
+GPU_CELLS = ("lstm", "lstm1997", "rnn")
 MAX_HIDDEN, MAX_STEPS, MAX_FEATURES = 256, 1200, 16  # steps: 1,000, and the adding problem's tenth more
 
 
@@ -27,8 +28,10 @@ def choose_device(device: str) -> str:
 
 def check_limits(network: NetworkConfig, steps: int) -> None:
     """Raise an OptionError that names what the kernels cannot do of a network on windows of `steps`."""
-    if network.cell == "ann":
-        raise OptionError("device 'cuda' trains recurrent cells only: use device 'cpu' for cell 'ann'.")
+    if network.cell not in GPU_CELLS:
+        raise OptionError(
+            f"device 'cuda' trains the cells {', '.join(GPU_CELLS)} only: use device 'cpu' for cell {network.cell!r}."
+        )
     for what, value, largest in (
         ("hidden units", network.hidden_size, MAX_HIDDEN),
         ("time steps", steps, MAX_STEPS),

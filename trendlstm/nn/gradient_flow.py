@@ -243,7 +243,7 @@ class _Job:
         work = buffers.make_workspace(self.plan, np.dtype(np.float64))
         jacobian_norms(
             self.plan, self.network._theta, self.weight_transposed, self.data, self.jacobian_order, first, count,
-            self.network.config.hidden_size, work, self.norms_hh, self.norms_cc,
+            work, self.norms_hh, self.norms_cc,
         )  # fmt: skip
         yield _JACOBIAN_COST * count
 

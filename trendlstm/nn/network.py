@@ -28,9 +28,16 @@ _CELL_CODES = {
     "lstm": buffers.LSTM,
     "lstm1997": buffers.LSTM1997,
     "rnn": buffers.RNN,
+    "rnn-sigmoid": buffers.RNN_SIGMOID,
     "ann": buffers.FEEDFORWARD,
 }
-_LAYER_TYPES = {"lstm": "LSTM", "lstm1997": "LSTM 1997", "rnn": "RNN", "ann": "Dense tanh"}
+_LAYER_TYPES = {
+    "lstm": "LSTM",
+    "lstm1997": "LSTM 1997",
+    "rnn": "RNN",
+    "rnn-sigmoid": "RNN sigmoid",
+    "ann": "Dense tanh",
+}
 _HEADER_KEY = "trendlstm"  # of the settings in a saved file
 
 _last_workspace = threading.local()
@@ -59,8 +66,9 @@ class Network:
         Sizes of the ReLU layers after the recurrent layer.
     output_size : int
         m, outputs.
-    cell : {"lstm", "lstm1997", "rnn", "ann"}
-        LSTM with or without forget gate, Elman network, or feed-forward network (tanh) on the flattened window.
+    cell : {"lstm", "lstm1997", "rnn", "rnn-sigmoid", "ann"}
+        LSTM with or without forget gate, Elman network h_t = tanh(W [h_{t-1}, x_t] + b) or with the logistic sigmoid
+        in place of tanh, or feed-forward network (tanh) on the flattened window.
     dtype : {"float32", "float64"}
         Of the parameters and of all arithmetic.
     seed : int
