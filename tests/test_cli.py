@@ -163,7 +163,14 @@ def test_what_train_prints(runs, name):
             in shown
         )
     assert ("the interval counts one k-th of the days" in shown) == is_direct
-    assert "80 % band: half-width that held 80 % of the evaluated model's validation errors" in shown
+    bands = document["forecast_bands"]
+    assert (bands["nominal"], len(bands["steps"])) == (
+        0.8,
+        {"plain": 5, "direct": 5, "ensemble": 5, "csv": 8}[name],
+    )
+    for band in (bands["steps"][0], bands["steps"][min(len(forecast), len(bands["steps"])) - 1]):
+        low, high = (round(100 * band[end]) for end in ("low", "high"))
+        assert f" {100 * band['coverage']:.1f} % [{low}, {high}] {band['step']} session" in shown
     assert ("±" in shown) == (name == "ensemble")
     alpha = document["ridge_alpha"]
     chosen = alpha if alpha == "infinity" else f"{alpha:.3g}"
@@ -269,21 +276,39 @@ def test_forecast_repeats_what_its_run_forecast_to_the_bit(runs, name, tmp_path,
     said = rf"^The model was trained on prices until {document['learned_until']}[,;] .*{re.escape(ending)}$"
     assert re.search(said, shown, re.MULTILINE)
     for row in document["forecast"][:3]:
-        assert re.search(
-            rf"{row['date']} +{row['price']:,.3f} +{row['direction']} +{row['low']:,.3f} ", shown
-        )
+        low = DASH if row["low"] is None else f"{row['low']:,.3f}"
+        assert re.search(rf"{row['date']} +{row['price']:,.3f} +{row['direction']} +{low} ", shown)
+    bands = document["forecast_bands"]["steps"]
+    assert told["forecast_bands"] == bands[: len(document["forecast"])]
+    for band in (bands[0], bands[2]):
+        assert f" {100 * band['coverage']:.1f} % [" in shown and f" {band['step']} session" in shown
     assert document["forecast"][3]["date"] not in shown
 
 
 def test_forecast_goes_on_without_a_band_where_no_errors_were_measured(runs):
     folder, _ = runs["plain"]
-    bands = json.loads((folder / "run.json").read_text())["forecast_bands"]
+    bands = json.loads((folder / "run.json").read_text())["forecast_bands"]["steps"]
     result = run(f"forecast {folder} --days 30")
     rows = [line for line in result.stdout.splitlines() if re.match(r"[A-Z][a-z]{2} 2013", line)]
     assert len(rows) == 30 and sum(DASH in row for row in rows) == 30 - len(bands) > 0
     assert (
-        "it needs 20 validation errors that many sessions ahead, and 5 that do not overlap" in result.stdout
+        "it needs 20 errors that many sessions ahead before the test rows, and 5\nthat do not"
+        in result.stdout
     )
+
+
+def test_a_last_close_outside_the_band_of_its_forecast_gets_a_warning(runs):
+    """The run of raw prices has hardly been trained, and forecasts far too low."""
+    warning = r"^Warning: The last close lies outside the band of (\d) of (\d+) sessions, the first (....-..-..): by "
+    for name, is_warned in (("plain", False), ("csv", True)):
+        folder, trained = runs[name]
+        rows = pd.read_csv(folder / "forecast.csv")
+        outside = rows[(rows["naive"] < rows["low"]) | (rows["high"] < rows["naive"])]
+        assert len(outside) > 0 if is_warned else outside.empty
+        for stderr in (trained.stderr, run(f"forecast {folder}").stderr):
+            found = re.findall(warning, stderr, re.MULTILINE)
+            expected = [(str(len(outside)), "10", outside["date"].iloc[0])] if is_warned else []
+            assert found == expected
 
 
 def test_forecast_of_other_prices(runs, tmp_path):
@@ -636,6 +661,9 @@ def test_ctrl_c_during_training_keeps_the_best_weights_so_far(tmp_path):
     assert not np.array_equal(trained, untrained)
     shown = run(f"forecast {tmp_path / 'run'} --days 1")
     assert "did not finish (interrupted)" in shown.stderr and DASH in shown.stdout
+    assert shown.stdout.splitlines()[-1] == (
+        "A dash: no band, because training was interrupted before the model's errors were measured."
+    )
 
 
 def test_ctrl_c_during_the_final_fit_keeps_what_was_evaluated(tmp_path):

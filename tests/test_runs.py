@@ -130,12 +130,23 @@ def test_final_weights_that_are_all_missing_are_not_replaced_by_others(folder):
         load_run(folder)
 
 
-@pytest.mark.parametrize("change", [{"status": None}, {"settings": None}, {"forecast_bands": [1]}])
+@pytest.mark.parametrize("change", [{"status": None}, {"settings": None}, {"forecast_bands": {"steps": 1}}])
 def test_settings_that_make_no_sense_are_named(folder, change):
     document = json.loads((folder / "run.json").read_text()) | change
     (folder / "run.json").write_text(json.dumps({k: v for k, v in document.items() if v is not None}))
     with pytest.raises(RunError, match=r"run\.json is damaged"):
         load_run(folder)
+
+
+def test_bands_of_another_version_are_not_taken_for_ours(folder):
+    document = json.loads((folder / "run.json").read_text())
+    assert load_run(folder).bands and not load_run(folder).no_bands
+    old = document | {"trendlstm": "0.1.0", "forecast_bands": [[-0.01, 0.01], [-0.02, 0.02]]}
+    other = document | {"trendlstm": "9.0", "forecast_bands": document["forecast_bands"] | {"decay": 0.5}}
+    for version, changed in (("0.1.0", old), ("9.0", other)):
+        (folder / "run.json").write_text(json.dumps(changed))
+        run = load_run(folder)
+        assert run.bands == [] and f"trendlstm {version}, which wrote the run, made bands" in run.no_bands
 
 
 def test_what_is_no_run(tmp_path):
@@ -150,11 +161,9 @@ def test_an_interrupted_run_has_its_weights_and_says_so(tmp_path):
     document = write_run(tmp_path, result, "interrupted")
     assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "run.json", "history.csv"}
     run = load_run(tmp_path)
-    assert (document["status"], run.status, run.is_final_fit, run.bands) == (
-        "interrupted",
-        "interrupted",
-        False,
-        [],
+    assert document["status"] == run.status == "interrupted" and not run.is_final_fit
+    assert (
+        run.bands == [] and run.no_bands == "training was interrupted before the model's errors were measured"
     )
     table = pipeline.forecast_next(run.forecaster, result.windows.prices, result.provenance, run.bands, 2)
     assert table["price"].notna().all() and table["low"].isna().all()

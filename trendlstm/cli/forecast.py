@@ -48,7 +48,7 @@ def forecast(
     """
     console = make_console(as_json, quiet)
     from trendlstm.output.runs import load_run
-    from trendlstm.output.train import show_forecast
+    from trendlstm.output.train import last_close_warning, show_forecast
     from trendlstm.workflows.train import default_days, forecast_next
 
     loaded = load_run(run)
@@ -90,7 +90,9 @@ def forecast(
     console.print()
     trained_on = loaded.config.data.ticker
     by = "" if trained_on == data.ticker else f" by the model of {trained_on}"
-    show_forecast(console, table, f"Forecast of {data.ticker}{by}")
+    show_forecast(console, table, f"Forecast of {data.ticker}{by}", loaded.bands, loaded.no_bands)
+    if warning := last_close_warning(table):
+        console.warning(warning)
     if as_json:
         console.json(
             {
@@ -101,6 +103,7 @@ def forecast(
                 "provenance": provenance,
                 "learned_until": forecaster.learned_until,
                 "final_fit": loaded.is_final_fit,
+                "forecast_bands": [band.to_dict() for band in loaded.bands[: len(table)]],
                 "forecast": table.to_dict("records"),
             }
         )

@@ -72,6 +72,7 @@ def train(
     from trendlstm.output.train import (
         fits_sentences,
         forecast_title,
+        last_close_warning,
         show_forecast,
         show_metrics,
         windows_sentence,
@@ -126,7 +127,9 @@ def train(
     console.print()
     console.print(result.verdict)
     console.print()
-    show_forecast(console, result.forecast, forecast_title(result))
+    show_forecast(console, result.forecast, forecast_title(result), result.bands)
+    if warning := last_close_warning(result.forecast):
+        console.warning(warning)
     console.print()
     console.print(f"The run is in {path}.")
     if as_json:

@@ -15,6 +15,7 @@ import pandas as pd
 from trendlstm.config import TrainConfig
 from trendlstm.data.windows import Scaler
 from trendlstm.errors import OptionError, RunError
+from trendlstm.evaluation.intervals import DECAY, NOMINAL, Band
 from trendlstm.files import (
     HELD_FILE,
     collect_leftovers,
@@ -147,7 +148,11 @@ def _describe(result: Result) -> dict[str, Any]:
         # JSON has no infinity, and None is for a run that never measured
         "ridge_alpha": "infinity" if math.isinf(result.ridge_alpha) else result.ridge_alpha,
         "verdict": result.verdict,
-        "forecast_bands": result.bands,
+        "forecast_bands": {
+            "nominal": NOMINAL,
+            "decay": DECAY,
+            "steps": [band.to_dict() for band in result.bands],
+        },
         "forecast": result.forecast.to_dict("records"),
     }
 
@@ -165,7 +170,9 @@ class Run:
     forecaster : Forecaster
         For forecasts: the final fit's if there is one.
     is_final_fit : bool
-    bands : list of (low, high)
+    bands : list of Band
+    no_bands : str
+        Why none are known, as a clause; empty where they are, though there may be too few errors for any.
     """
 
     path: Path
@@ -173,7 +180,8 @@ class Run:
     status: str
     forecaster: Forecaster
     is_final_fit: bool
-    bands: list[tuple[float, float]]
+    bands: list[Band]
+    no_bands: str
 
 
 def load_run(path: str | Path) -> Run:
@@ -191,7 +199,7 @@ def load_run(path: str | Path) -> Run:
     try:
         document = json.loads(document_path.read_text(encoding="utf-8"))
         status, config = document["status"], TrainConfig.from_dict(document["settings"])
-        bands = [(float(low), float(high)) for low, high in document["forecast_bands"]]
+        bands, no_bands = _bands(document)
         count = len(document["fits"])
     except OSError as error:
         raise RunError(f"{document_path} cannot be read ({error.strerror}): train again.") from error
@@ -213,7 +221,19 @@ def load_run(path: str | Path) -> Run:
         if (network.config.input_size, network.config.output_size) != shape:
             raise RunError(f"{folder / name} does not fit the settings in {document_path}: train again.")
     forecaster = Forecaster(networks, scaler, config.window.lag, config.window.horizon, learned_until)
-    return Run(folder, config, status, forecaster, is_final_fit, bands)
+    return Run(folder, config, status, forecaster, is_final_fit, bands, no_bands)
+
+
+def _bands(document: dict[str, Any]) -> tuple[list[Band], str]:
+    """The bands of a run, and why none are known if so."""
+    if not document["metrics"]:
+        ended = {"interrupted": "was interrupted", "diverged": "diverged"}[document["status"]]
+        return [], f"training {ended} before the model's errors were measured"
+    saved = document["forecast_bands"]
+    if isinstance(saved, list) or (saved["nominal"], saved["decay"]) != (NOMINAL, DECAY):
+        wrote = f"trendlstm {document['trendlstm']}, which wrote the run,"
+        return [], f"{wrote} made bands in another way: train again to have one"
+    return [Band.from_dict(step) for step in saved["steps"]], ""
 
 
 def _weight_files(stem: str, count: int) -> list[str]:

@@ -7,8 +7,11 @@ from trendlstm.output.console import Console
 from trendlstm.output.wording import count, decimals, figure, p_value
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
+    from trendlstm.evaluation.intervals import Band
     from trendlstm.evaluation.metrics import HitRate
     from trendlstm.nn.progress import FitProgress
     from trendlstm.workflows.train import Result
@@ -154,12 +157,26 @@ def forecast_title(result: "Result") -> str:
     )
 
 
-def show_forecast(console: Console, table: "pd.DataFrame", title: str) -> None:
-    """The forecast of the next sessions, with the band and the naive forecast beside it."""
-    from trendlstm.workflows.forecast import BAND, LEAST_ERRORS, LEAST_SPANS
+def show_forecast(
+    console: Console, table: "pd.DataFrame", title: str, bands: "Sequence[Band]", no_bands: str = ""
+) -> None:
+    """The forecast of the next sessions, with the band and the naive forecast beside it, and how the band has done.
+
+    Parameters
+    ----------
+    console : Console
+    table : DataFrame
+        From `forecast_table`.
+    title : str
+    bands : sequence of Band
+        Those of the table.
+    no_bands : str
+        Why none are known, as `Run.no_bands`.
+    """
+    from trendlstm.evaluation.intervals import LEAST_ERRORS, LEAST_RETURNS, LEAST_SPANS, NOMINAL
 
     digits = decimals(float(table["naive"].iloc[0]), 5)
-    share = f"{100 * BAND:g} %"
+    share = f"{100 * NOMINAL:g} %"
 
     def price(value: float) -> str | None:
         return None if math.isnan(value) else f"{value:,.{digits}f}"
@@ -178,13 +195,42 @@ def show_forecast(console: Console, table: "pd.DataFrame", title: str) -> None:
     console.table(
         title, ["Session", "Close", "Direction", f"{share} from", "to", "Naive"], rows, text=("Direction",)
     )
-    legend = [
-        f"{share} band: half-width that held {share} of the evaluated model's validation errors that many sessions",
-        "ahead. Naive: the last close.",
-    ]
-    if table["low"].isna().any():
+    legend = []
+    shown = bands[: len(table)]
+    if shown:
+        held = " and ".join(
+            f"{100 * band.coverage:.1f} % [{100 * band.low:.0f}, {100 * band.high:.0f}] "
+            f"{count(band.step, 'session')} ahead"
+            for band in dict.fromkeys((shown[0], shown[-1]))
+        )
+        legend = [
+            f"{share} band: as wide as held {share} of the evaluated model's errors, in units of recent volatility.",
+            f"On test rows it held {held} (95 % intervals).",
+        ]
+    legend.append("Naive: the last close.")
+    if no_bands:
+        legend.append(f"A dash: no band, because {no_bands}.")
+    elif len(shown) < len(table):
         legend.append(
-            f"A dash: no band; it needs {LEAST_ERRORS} validation errors that many sessions ahead, and {LEAST_SPANS} "
-            "that do not overlap."
+            f"A dash: no band; it needs {LEAST_ERRORS} errors that many sessions ahead before the test rows, and "
+            f"{LEAST_SPANS}\nthat do not overlap."
+        )
+    if table["low"].iloc[: len(shown)].isna().any():
+        legend.append(
+            "A dash: no band, because this forecast or many a one before was not above 0, or because there are fewer\n"
+            f"than {LEAST_RETURNS} daily changes of the close to tell its volatility from."
         )
     console.print("\n".join(legend))
+
+
+def last_close_warning(table: "pd.DataFrame") -> str | None:
+    """A sentence if the last close lies outside the band of a forecast."""
+    outside = table[(table["naive"] < table["low"]) | (table["high"] < table["naive"])]
+    if outside.empty:
+        return None
+    first = outside.iloc[0]
+    return (
+        f"The last close lies outside the band of {len(outside)} of {count(len(table), 'session')}, the first "
+        f"{first['date']:%Y-%m-%d}: by the model's own errors so large a move is rare. Look at its skill before you "
+        "believe the forecast."
+    )

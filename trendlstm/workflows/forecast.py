@@ -1,5 +1,6 @@
 """`Forecaster`: trained networks together with what turns prices into their inputs and their outputs into prices."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,17 +10,12 @@ from numpy.typing import NDArray
 
 from trendlstm.data.windows import Scaler, Windows
 from trendlstm.errors import DataError, OptionError
+from trendlstm.evaluation.intervals import LEAST_SPANS, Band, calibrate, recent_volatility, scaled_errors
 
 if TYPE_CHECKING:
     from trendlstm.nn.network import Network
 
 FloatArray = NDArray[np.float64]
-
-BAND = 0.8  # share of the validation errors that a forecast's band holds
-LEAST_ERRORS = 20  # fewer validation errors than this give no band
-LEAST_SPANS = (
-    5  # nor do fewer spans that do not overlap: the errors of long steps are nearly all the same ones
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +110,8 @@ class Forecaster:
         return [replace(self, networks=(network,)) for network in self.networks]
 
 
-def error_bands(forecaster: Forecaster, windows: Windows) -> list[tuple[float, float]]:
-    """How far off the forecasts of the validation rows were, at each step ahead.
+def make_bands(forecaster: Forecaster, windows: Windows) -> list[Band]:
+    """The bands of forecasts, from the forecaster's errors on validation and test rows.
 
     Parameters
     ----------
@@ -125,33 +121,34 @@ def error_bands(forecaster: Forecaster, windows: Windows) -> list[tuple[float, f
 
     Returns
     -------
-    list of (low, high)
-        For step 1, 2, ...: -q and q, the BAND quantile of |actual - forecast| / close at the origin, so that a band
-        around a forecast holds it. A direct model has at most its m steps; a recursive one is started at every
-        validation origin. Neither has more steps than leave LEAST_ERRORS errors, and LEAST_SPANS spans of so many
-        steps among the n validation origins that do not overlap.
+    list of Band
+        Of step 1, 2, ..., as far as `calibrate` makes them. A direct model has at most its m steps; a recursive one is
+        started at every validation and test origin.
     """
-    validation = windows.validation
-    n = len(validation.anchors)
-    if n < LEAST_ERRORS:
-        return []
-    steps = n // LEAST_SPANS
-    if not forecaster.is_recursive:
-        errors = validation.actual - forecaster.predict(validation.x, validation.anchors)
-        return [_band(error / validation.anchors) for error in errors.T[:steps]]
-    steps = min(steps, n - LEAST_ERRORS + 1)
-    histories = np.stack([windows.close[t - windows.lag + 1 : t + 1] for t in validation.origins])
-    forecasts = forecaster.recurse(histories, steps)
-    closes, anchors = validation.actual[:, 0], validation.anchors
-    # the forecast of step k from the i-th origin is of the close that step 1 has from origin i + k - 1
-    return [_band((closes[k:] - forecasts[: n - k, k]) / anchors[: n - k]) for k in range(steps)]
+    validation, test = windows.validation, windows.test
+    origins = np.concatenate([validation.origins, test.origins])
+    close, lag = windows.close, windows.lag
+    if forecaster.is_recursive:
+        steps = len(validation.origins) // LEAST_SPANS
+        histories = np.lib.stride_tricks.sliding_window_view(close, lag)[origins - lag + 1]
+        predicted = forecaster.recurse(histories, steps) if steps else np.empty((len(origins), 0))
+    else:
+        predicted = np.concatenate([forecaster.predict(part.x, part.anchors) for part in (validation, test)])
+        steps = forecaster.horizon
+    later = np.concatenate([close, np.full(steps, np.nan)])  # unknown beyond the last row
+    actual = later[origins[:, None] + np.arange(1, steps + 1)]
+    errors = scaled_errors(actual, predicted, recent_volatility(close)[origins])
+    bands: list[Band] = []
+    for step, of_step in enumerate(errors.T, start=1):
+        band = calibrate(of_step, origins, test.origins[0], step)
+        if band is None:
+            break
+        bands.append(band)
+    return bands
 
 
 def forecast_table(
-    forecaster: Forecaster,
-    prices: pd.DataFrame,
-    dates: pd.DatetimeIndex,
-    bands: list[tuple[float, float]],
+    forecaster: Forecaster, prices: pd.DataFrame, dates: pd.DatetimeIndex, bands: Sequence[Band]
 ) -> pd.DataFrame:
     """The forecast of the sessions after the last row.
 
@@ -162,14 +159,14 @@ def forecast_table(
         At least `forecaster.lag` rows; the forecast starts from the last one.
     dates : DatetimeIndex
         The sessions to forecast; at most the horizon of a direct model.
-    bands : list of (low, high)
-        From `error_bands`; where there is none for a step, low and high are NaN.
+    bands : sequence of Band
+        From `make_bands`.
 
     Returns
     -------
     DataFrame
         One row per session: origin, date, step, price, direction ("up", "down", "unchanged" against the last
-        close), low, high (the BAND band), naive (the last close).
+        close), low, high (the band; NaN where there is none, see `Band.edges`), naive (the last close).
 
     Raises
     ------
@@ -189,8 +186,10 @@ def forecast_table(
         raw = prices[list(forecaster.scaler.features)].to_numpy(np.float64)[None, -forecaster.lag :]
         anchor = close[-1:]
         price = forecaster.predict(forecaster.scaler.inputs(raw, anchor), anchor)[0, :steps]
+    volatility = recent_volatility(close)[-1]
     edges = np.full((steps, 2), np.nan)
-    edges[: len(bands)] = np.array(bands[:steps]).reshape(-1, 2)
+    for k, band in enumerate(bands[:steps]):
+        edges[k] = band.edges(price[k], volatility)
     names = np.array(["down", "unchanged", "up"])
     return pd.DataFrame(
         {
@@ -199,13 +198,8 @@ def forecast_table(
             "step": np.arange(1, steps + 1),
             "price": price,
             "direction": names[np.sign(price - last).astype(int) + 1],
-            "low": price + edges[:, 0] * last,
-            "high": price + edges[:, 1] * last,
+            "low": edges[:, 0],
+            "high": edges[:, 1],
             "naive": last,
         }
     )
-
-
-def _band(errors: FloatArray) -> tuple[float, float]:
-    half = float(np.quantile(np.abs(errors), BAND))
-    return -half, half

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from trendlstm.data.calendar import next_sessions
 from trendlstm.data.windows import Windows, all_samples, make_windows
 from trendlstm.errors import FitInterrupted, TrainingError
 from trendlstm.evaluation.baselines import BASELINES, Ridge
+from trendlstm.evaluation.intervals import Band
 from trendlstm.evaluation.metrics import StepMetrics, evaluate, rmse
 from trendlstm.evaluation.significance import verdict
 from trendlstm.nn.device import check_limits
@@ -21,7 +22,7 @@ from trendlstm.nn.history import History
 from trendlstm.nn.network import Network
 from trendlstm.nn.progress import FitProgress
 from trendlstm.nn.training import fit, fit_many
-from trendlstm.workflows.forecast import Forecaster, error_bands, forecast_table
+from trendlstm.workflows.forecast import Forecaster, forecast_table, make_bands
 
 FORECAST_DAYS = 10  # sessions that a recursive model forecasts unless asked otherwise
 
@@ -52,10 +53,10 @@ class Result:
         The penalty that validation chose for the baseline ridge; infinity is the mean of the training targets.
     verdict : str
         One sentence on the test rows.
-    bands : list of (low, high)
-        See `forecasting.error_bands`.
+    bands : list of Band
+        See `forecast.make_bands`.
     forecast : DataFrame
-        See `forecasting.forecast_table`.
+        See `forecast.forecast_table`.
     seconds : dict
         Wall time of each part.
     """
@@ -71,7 +72,7 @@ class Result:
     spread: dict[str, float] = field(default_factory=dict)
     ridge_alpha: float = math.nan
     verdict: str = ""
-    bands: list[tuple[float, float]] = field(default_factory=list)
+    bands: list[Band] = field(default_factory=list)
     forecast: pd.DataFrame = field(default_factory=pd.DataFrame)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -156,7 +157,7 @@ def assess(result: Result) -> None:
     result.predictions = _predictions(windows, predicted, recursive_path(result))
     first = result.metrics["test"]["model"][0]
     result.verdict = verdict(first.rmse, result.metrics["test"]["persistence"][0].rmse, first.diebold_mariano)
-    result.bands = error_bands(forecaster, windows)
+    result.bands = make_bands(forecaster, windows)
     result.seconds["assess"] = time.perf_counter() - start
 
 
@@ -206,7 +207,7 @@ def forecast_next(
     forecaster: Forecaster,
     prices: pd.DataFrame,
     provenance: dict[str, Any],
-    bands: list[tuple[float, float]],
+    bands: Sequence[Band],
     days: int,
 ) -> pd.DataFrame:
     """The forecast table of the next `days` sessions of the prices' exchange."""
