@@ -68,7 +68,7 @@ def by_hand(errors, origins, first_test, step):
 @pytest.mark.parametrize("gap", [0, 3])
 def test_every_test_row_is_judged_by_the_errors_known_at_its_origin(step, gap):
     """With a gap: a direct model has no sample whose targets straddle two splits."""
-    errors = np.random.default_rng(step).exponential(size=140).round(1)  # ties, too
+    errors = np.random.default_rng(step).exponential(3, 140).round()  # ties, too
     origins = np.concatenate([np.arange(500, 580), np.arange(580 + gap, 640 + gap)])
     errors[[3, 100]] = np.nan
     errors[139] = np.inf
