@@ -338,6 +338,16 @@ def test_parameter_counts_of_every_cell(options, recurrent):
     assert f"{net.num_params:,}" in net.summary()
 
 
+@pytest.mark.parametrize(
+    "dtype", [np.float64, np.dtype("float64"), np.dtype(">f8"), np.zeros(1).dtype], ids=repr
+)
+def test_numpys_dtypes_are_taken(dtype):
+    net, named = tl.Network(dtype=dtype), tl.Network(dtype="float64")
+    assert net.config == named.config and net.dtype == named.dtype == np.float64
+    assert type(net.config.dtype) is str
+    assert net.predict(np.ones((1, 3, 1))).dtype == np.float64
+
+
 def test_summary_counts_bytes_of_the_networks_dtype():
     assert "156.76 KB" in tl.Network(dtype="float64").summary()
 
@@ -524,6 +534,9 @@ def test_load_names_the_file_it_cannot_read(tmp_path):
         ({"output_size": 0}, "output_size"),
         ({"cell": "gru"}, "cell"),
         ({"dtype": "float16"}, "dtype"),
+        ({"dtype": np.float16}, "dtype"),
+        ({"dtype": float}, "dtype"),
+        ({"dtype": None}, "dtype"),
         ({"seed": -1}, "seed"),
         ({"seed": 0.5}, "seed"),
         ({"cell": "ann"}, "lag"),

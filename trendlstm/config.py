@@ -7,22 +7,33 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 from trendlstm.errors import OptionError
 
-CELLS = ("lstm", "lstm1997", "rnn", "rnn-sigmoid", "ann")
-DTYPES = ("float32", "float64")
-DEVICES = ("auto", "cpu", "cuda")
-INITS = ("orthogonal", "glorot", "uniform")
-FORGET_BIASES = (0, 1, "chrono")
-SCALINGS = ("window", "standard", "minmax", "none")
-SOURCES = ("auto", "yahoo", "cache", "sample")
+# For type checkers; the choices of the command line and of the checks below are derived from them.
+Cell = Literal["lstm", "lstm1997", "rnn", "rnn-sigmoid", "ann"]
+DType = Literal["float32", "float64"]
+Device = Literal["auto", "cpu", "cuda"]
+Init = Literal["orthogonal", "glorot", "uniform"]
+ForgetBias = Literal[0, 1, "chrono"]
+Scaling = Literal["window", "standard", "minmax", "none"]
+Source = Literal["auto", "yahoo", "cache", "sample"]
+Baseline = Literal["rnn", "ann", "lstm1997", "persistence", "ridge"]  # what the LSTM may be compared with
+Match = Literal["hidden", "params"]
+
+CELLS: tuple[Cell, ...] = get_args(Cell)
+DTYPES: tuple[DType, ...] = get_args(DType)
+DEVICES: tuple[Device, ...] = get_args(Device)
+INITS: tuple[Init, ...] = get_args(Init)
+FORGET_BIASES: tuple[ForgetBias, ...] = get_args(ForgetBias)
+SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
+SOURCES: tuple[Source, ...] = get_args(Source)
+COMPARED: tuple[Baseline, ...] = get_args(Baseline)
+MATCHES: tuple[Match, ...] = get_args(Match)
 DEFAULT_YEARS = 4  # of prices, unless a start is given or a file
 MAX_YEARS = 100
 DECIMALS = (".", ",")
-COMPARED = ("rnn", "ann", "lstm1997", "persistence", "ridge")  # what the LSTM may be compared with
-MATCHES = ("hidden", "params")
 FEATURES = ("Open", "High", "Low", "Close", "Volume")  # of every source; tables may have columns of their own
 
 
@@ -58,6 +69,11 @@ def _make_int(settings: object, name: str) -> None:
         object.__setattr__(settings, name, int(value))
 
 
+def _dtype_name(value: Any) -> Any:
+    """The name of a NumPy dtype or scalar type; leave anything else to the checks."""
+    return getattr(value, "name", None) or getattr(value, "__name__", value)
+
+
 class _Settings:
     """JSON for the dataclasses below."""
 
@@ -88,20 +104,21 @@ class NetworkConfig(_Settings):
     hidden_size: int = 64
     dense: tuple[int, ...] = (32, 32)
     output_size: int = 1
-    cell: str = "lstm"
-    dtype: str = "float32"
+    cell: Cell = "lstm"
+    dtype: DType = "float32"
     seed: int = 0
     lag: int | None = None
     bias: bool = True
     squash_output: bool = True
-    init: str = "orthogonal"
-    forget_bias: int | str = 1
+    init: Init = "orthogonal"
+    forget_bias: ForgetBias = 1
 
     def __post_init__(self) -> None:
         for name in ("input_size", "hidden_size", "output_size", "seed", "lag", "forget_bias"):
             _make_int(self, name)
         if isinstance(self.dense, tuple) and all(map(_is_count, self.dense)):
             object.__setattr__(self, "dense", tuple(map(int, self.dense)))
+        object.__setattr__(self, "dtype", _dtype_name(self.dtype))
         for name in ("input_size", "hidden_size", "output_size"):
             _require(_is_count(getattr(self, name)), name, getattr(self, name), "a whole number from 1 up")
         _require(
@@ -195,7 +212,7 @@ class WindowConfig(_Settings):
     lag: int = 20
     horizon: int = 1
     features: tuple[str, ...] = ("Close",)
-    scaling: str = "window"
+    scaling: Scaling = "window"
     split: tuple[float, float, float] = (0.8, 0.1, 0.1)
 
     def __post_init__(self) -> None:
@@ -224,7 +241,7 @@ class DataConfig(_Settings):
 
     ticker: str = "MSFT"
     years: float | None = None
-    source: str = "auto"
+    source: Source = "auto"
     csv: str | None = None
     calendar: str | None = None
     start: str | None = None
@@ -294,7 +311,7 @@ class TrainConfig:
     seeds: int = 1
     threads: int | None = None
     final_fit: bool = False
-    device: str = "cpu"
+    device: Device = "cpu"
 
     def __post_init__(self) -> None:
         _require(_is_count(self.seeds), "seeds", self.seeds, "a whole number from 1 up")

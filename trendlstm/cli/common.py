@@ -4,10 +4,13 @@ import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from trendlstm.config import (
+    FORGET_BIASES,
     DataConfig,
+    Device,
+    DType,
     FitConfig,
     NetworkConfig,
     TrainConfig,
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from trendlstm.nn.progress import FitProgress
 
 
+FORGET_BIAS = {str(value): value for value in FORGET_BIASES}  # by what stands on the command line
 INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
 
 
@@ -52,14 +56,14 @@ def compile_kernels(console: Console, *works: str) -> None:
     missing = [work for work in works if not has_compiled(work)]
     if not missing:
         return
-    from trendlstm.nn.compilation import Progress, counted_kernels
+    from trendlstm.nn.compilation import CompileProgress, counted_kernels
 
     console.notice("Compiling the kernels for this machine: once, some 10 to 30 seconds.")
     start = time.perf_counter()
     total = sum(_KERNELS[work] for work in missing)
     with console.progress("Compiling", total) as bar:
 
-        def show(progress: Progress) -> None:
+        def show(progress: CompileProgress) -> None:
             bar.update(min(progress.kernels, total - 1), f"kernel {progress.kernels}: {progress.name}")
 
         with counted_kernels(show):
@@ -82,18 +86,17 @@ def _compile(work: str) -> None:
     else:
         from trendlstm.nn import training
 
-        training.compile_kernels(work)
+        training.compile_kernels(cast(DType, work))
 
 
 def network_config(options: dict[str, Any], input_size: int, output_size: int, lag: int) -> NetworkConfig:
     """The network of a command's options."""
-    forget_bias = options["forget_bias"]
     names = ("hidden_size", "dense", "cell", "dtype", "seed", "bias", "squash_output", "init")
     return NetworkConfig(
         input_size=input_size,
         output_size=output_size,
         lag=lag,
-        forget_bias=forget_bias if forget_bias == "chrono" else int(forget_bias),
+        forget_bias=FORGET_BIAS[options["forget_bias"]],
         **{name: options[name] for name in names},
     )
 
@@ -123,7 +126,7 @@ def train_config(ticker: str | None, options: dict[str, Any]) -> TrainConfig:
     )
 
 
-def usable_device(asked: str) -> str:
+def usable_device(asked: str) -> Device:
     """What computes; an OptionError at once if it cannot be used."""
     device = choose_device(asked)
     if device == "cuda":

@@ -7,7 +7,7 @@ import click
 
 from trendlstm.cli.common import load_prices, make_console, ticker_label
 from trendlstm.cli.options import examples, file_options, option, output_options
-from trendlstm.config import SOURCES
+from trendlstm.config import SOURCES, Source
 from trendlstm.errors import OptionError
 from trendlstm.output.wording import prices_sentence
 
@@ -36,7 +36,7 @@ from trendlstm.output.wording import prices_sentence
 def forecast(
     run: str,
     days: int | None,
-    source: str | None,
+    source: Source | None,
     csv: str | None,
     as_json: bool,
     quiet: bool,

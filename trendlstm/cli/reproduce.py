@@ -5,7 +5,7 @@ import time
 import click
 
 from trendlstm import experiments
-from trendlstm.cli.common import compile_kernels, make_console, usable_device
+from trendlstm.cli.common import FORGET_BIAS, compile_kernels, make_console, usable_device
 from trendlstm.cli.options import (
     COUNT,
     SEED,
@@ -18,11 +18,7 @@ from trendlstm.cli.options import (
     output_options,
     threads_option,
 )
-from trendlstm.config import (
-    FORGET_BIASES,
-    INITS,
-    NetworkConfig,
-)
+from trendlstm.config import INITS, Cell, Init, NetworkConfig
 from trendlstm.nn.device import check_limits
 from trendlstm.output.wording import device_sentence
 
@@ -33,7 +29,7 @@ _reproduce_options = combined(
             help="Of temporal-order: two or three symbols to remember."),
     option("--cell", "cells", type=click.Choice(experiments.CELLS), multiple=True, default=experiments.CELLS,
             help="May be given several times."),
-    option("--forget-bias", "forget_biases", type=click.Choice([str(value) for value in FORGET_BIASES]),
+    option("--forget-bias", "forget_biases", type=click.Choice(list(FORGET_BIAS)),
             multiple=True, default=("chrono", "1"),
             help="Initial bias of the forget gate; may be given several times."),
     option("--init", type=click.Choice(INITS), default=NetworkConfig.init, help="Initial weights."),
@@ -61,8 +57,8 @@ _reproduce_options = combined(
 @flag("--no-plot", help="Draw no picture.")
 @output_options
 def reproduce(
-    task: str, length: int | None, variant: str | None, cells: tuple[str, ...], forget_biases: tuple[str, ...],
-    init: str, trials: int, max_sequences: int, seed: int, threads: int | None, device: str, out: str | None,
+    task: str, length: int | None, variant: str | None, cells: tuple[Cell, ...], forget_biases: tuple[str, ...],
+    init: Init, trials: int, max_sequences: int, seed: int, threads: int | None, device: str, out: str | None,
     no_plot: bool, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Repeat a long-lag experiment of the paper that introduced the LSTM, beside the paper's own figures.
@@ -84,8 +80,7 @@ def reproduce(
     from trendlstm.output.runs import RunFolder
 
     chosen = make_task(task, length, variant)
-    biases = [bias if bias == "chrono" else int(bias) for bias in forget_biases]
-    models = make_models(cells, biases, init)
+    models = make_models(cells, [FORGET_BIAS[bias] for bias in forget_biases], init)
     folder = RunFolder(out, chosen.name)
     used = usable_device(device)
     if used == "cuda":

@@ -8,6 +8,7 @@ from trendlstm.cli.common import compile_kernels, make_console, network_config
 from trendlstm.cli.options import COUNT, examples, flag, json_option, network_options, option
 from trendlstm.config import (
     DTYPES,
+    DType,
     NetworkConfig,
     WindowConfig,
 )
@@ -37,7 +38,7 @@ def summary(input_size: int, lag: int, horizon: int, as_json: bool, **options: A
 @click.command(short_help="Compile the kernels now.", epilog=examples("trendlstm warmup"))
 @option("--dtype", type=click.Choice(DTYPES), default=NetworkConfig.dtype, help="Of the arithmetic.")
 @flag("--quiet", help="Say nothing.")
-def warmup(dtype: str, quiet: bool) -> None:
+def warmup(dtype: DType, quiet: bool) -> None:
     """Compile the kernels now, so that the first training starts at once."""
     console = make_console(as_json=False, quiet=quiet)
     compile_kernels(console, dtype)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from trendlstm.config import DataConfig
+from trendlstm.config import DataConfig, Source
 from trendlstm.data import calendar as calendars
 from trendlstm.data.cache import is_fresh, read_cache, write_cache
 from trendlstm.data.csv_prices import read_csv_prices
@@ -29,7 +29,7 @@ logger = logging.getLogger("trendlstm")
 def load_prices(
     ticker: str = DataConfig.ticker,
     years: float | None = None,
-    source: str = DataConfig.source,
+    source: Source = DataConfig.source,
     csv: str | Path | None = None,
     calendar: str | None = None,
     *,

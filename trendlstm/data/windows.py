@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
-from trendlstm.config import FEATURES, SCALINGS, WindowConfig
+from trendlstm.config import FEATURES, SCALINGS, Scaling, WindowConfig
 from trendlstm.data.frames import price_table
 from trendlstm.data.prices import PRICE_COLUMNS
 from trendlstm.errors import DataError, OptionError
@@ -55,7 +55,7 @@ class Scaler:
         The same for the Close as the target.
     """
 
-    scaling: str
+    scaling: Scaling
     features: tuple[str, ...]
     sigma: float
     centre: tuple[float, ...]
@@ -65,7 +65,7 @@ class Scaler:
 
     @classmethod
     def fit(
-        cls, prices: pd.DataFrame, features: Sequence[str] = ("Close",), scaling: str = "window"
+        cls, prices: pd.DataFrame, features: Sequence[str] = ("Close",), scaling: Scaling = "window"
     ) -> Scaler:
         """Fit a scaler on training rows.
 
@@ -307,7 +307,7 @@ def make_windows(
     lag: int = WindowConfig.lag,
     horizon: int = WindowConfig.horizon,
     features: Sequence[str] = WindowConfig.features,
-    scaling: str = WindowConfig.scaling,
+    scaling: Scaling = WindowConfig.scaling,
     split: Sequence[float] = WindowConfig.split,
 ) -> Windows:
     """Cut prices into samples, split them by date and scale them without looking ahead.
@@ -393,7 +393,7 @@ def make_windows(
 
 
 def all_samples(
-    prices: pd.DataFrame, lag: int, horizon: int, features: Sequence[str], scaling: str
+    prices: pd.DataFrame, lag: int, horizon: int, features: Sequence[str], scaling: Scaling
 ) -> tuple[Scaler, FloatArray, FloatArray]:
     """Every sample of some prices, for training on all rows.
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trendlstm.config import FitConfig, NetworkConfig
+from trendlstm.config import Cell, Device, FitConfig, ForgetBias, Init, NetworkConfig
 from trendlstm.errors import OptionError
 from trendlstm.experiments import CELLS, MAX_SEQUENCES, TRIALS
 from trendlstm.experiments.tasks import Task, make_task
@@ -36,9 +36,9 @@ class Model(NamedTuple):
     gates almost shut at first, as the paper's own negative biases do.
     """
 
-    cell: str
-    forget_bias: int | str | None = "chrono"
-    init: str = "orthogonal"
+    cell: Cell
+    forget_bias: ForgetBias | None = "chrono"
+    init: Init = "orthogonal"
 
     @property
     def label(self) -> str:
@@ -53,7 +53,9 @@ class Model(NamedTuple):
 
 
 def make_models(
-    cells: Iterable[str] = CELLS, forget_biases: Iterable[int | str] = ("chrono", 1), init: str = "orthogonal"
+    cells: Iterable[Cell] = CELLS,
+    forget_biases: Iterable[ForgetBias] = ("chrono", 1),
+    init: Init = "orthogonal",
 ) -> list[Model]:
     """Every cell with every bias, without those that would be the same: an RNN has no gates, `lstm1997` two cases."""
     made: dict[str, Model] = {}
@@ -113,7 +115,7 @@ def run_trials(
     max_sequences: int = MAX_SEQUENCES,
     seed: int = 0,
     n_threads: int | None = None,
-    device: str = "cpu",
+    device: Device = "cpu",
     progress: Callable[[TrialsProgress], None] | None = None,
 ) -> list[Trial]:
     """Let `trials` networks of every model learn a task, one network to a thread at a time.

@@ -8,7 +8,7 @@ from numba.core import event
 from numba.core.dispatcher import Dispatcher
 
 
-class Progress(NamedTuple):
+class CompileProgress(NamedTuple):
     """What a progress callback is told: kernels compiled so far, and the name of the last."""
 
     kernels: int
@@ -16,20 +16,20 @@ class Progress(NamedTuple):
 
 
 @contextmanager
-def counted_kernels(progress: Callable[[Progress], None]) -> Iterator[None]:
+def counted_kernels(progress: Callable[[CompileProgress], None]) -> Iterator[None]:
     """Tell `progress` of every kernel of this package that is compiled inside the block.
 
     Parameters
     ----------
     progress : callable
-        Called with a `Progress`, on the thread that compiles.
+        Called with a `CompileProgress`, on the thread that compiles.
     """
     with event.install_listener("numba:compile", _Counter(progress)):
         yield
 
 
 class _Counter(event.Listener):
-    def __init__(self, progress: Callable[[Progress], None]) -> None:
+    def __init__(self, progress: Callable[[CompileProgress], None]) -> None:
         self._progress = progress
         self._kernels = 0
 
@@ -40,4 +40,4 @@ class _Counter(event.Listener):
         dispatcher = event.data["dispatcher"]
         if isinstance(dispatcher, Dispatcher) and dispatcher.py_func.__module__.startswith("trendlstm."):
             self._kernels += 1
-            self._progress(Progress(self._kernels, dispatcher.py_func.__name__))
+            self._progress(CompileProgress(self._kernels, dispatcher.py_func.__name__))

@@ -4,7 +4,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from types import ModuleType
 
-from trendlstm.config import DEVICES, NetworkConfig
+from trendlstm.config import DEVICES, Device, NetworkConfig
 from trendlstm.errors import OptionError
 from trendlstm.version import install_command
 
@@ -12,7 +12,7 @@ GPU_CELLS = ("lstm", "lstm1997", "rnn")
 MAX_HIDDEN, MAX_STEPS, MAX_FEATURES = 256, 1200, 16  # steps: 1,000, and the adding problem's tenth more
 
 
-def choose_device(device: str) -> str:
+def choose_device(device: str) -> Device:
     """What computes: "cpu" or "cuda".
 
     Raises

@@ -5,12 +5,12 @@ import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trendlstm.config import NetworkConfig
+from trendlstm.config import Cell, Device, DType, ForgetBias, Init, NetworkConfig
 from trendlstm.errors import DataError, RunError
 from trendlstm.files import replace_file
 from trendlstm.kernels import buffers
@@ -69,7 +69,7 @@ class Network:
     cell : {"lstm", "lstm1997", "rnn", "rnn-sigmoid", "ann"}
         LSTM with or without forget gate, Elman network h_t = tanh(W [h_{t-1}, x_t] + b) or with the logistic sigmoid
         in place of tanh, or feed-forward network (tanh) on the flattened window.
-    dtype : {"float32", "float64"}
+    dtype : {"float32", "float64"} or NumPy's dtype
         Of the parameters and of all arithmetic.
     seed : int
         Of the initial values, and of the shuffling in `fit` unless it is given its own.
@@ -98,31 +98,31 @@ class Network:
         hidden_size: int = 64,
         dense: tuple[int, ...] = (32, 32),
         output_size: int = 1,
-        cell: str = "lstm",
-        dtype: str = "float32",
+        cell: Cell = "lstm",
+        dtype: DType | np.dtype[Any] | type[np.float32] | type[np.float64] = "float32",
         seed: int = 0,
         lag: int | None = None,
         bias: bool = True,
         squash_output: bool = True,
-        init: str = "orthogonal",
-        forget_bias: int | str = 1,
+        init: Init = "orthogonal",
+        forget_bias: ForgetBias = 1,
     ) -> None:
         dense = tuple(dense) if isinstance(dense, Iterable) else dense
         self.config = NetworkConfig(
-            input_size,
-            hidden_size,
-            dense,
-            output_size,
-            cell,
-            dtype,
-            seed,
-            lag,
-            bias,
-            squash_output,
-            init,
-            forget_bias,
+            input_size=input_size,
+            hidden_size=hidden_size,
+            dense=dense,
+            output_size=output_size,
+            cell=cell,
+            dtype=cast(DType, dtype),  # the settings turn NumPy's into their names
+            seed=seed,
+            lag=lag,
+            bias=bias,
+            squash_output=squash_output,
+            init=init,
+            forget_bias=forget_bias,
         )
-        self.dtype = np.dtype(dtype)
+        self.dtype = np.dtype(self.config.dtype)
         self._last_plan: tuple[int, buffers.Plan] | None = None
         self._theta = buffers.aligned_zeros(buffers.parameter_size(self._plan(lag or 1)), self.dtype)
         self.load_state_dict(_initial_values(self.config))
@@ -226,7 +226,7 @@ class Network:
         x: np.ndarray,
         lengths: np.ndarray | None = None,
         n_threads: int | None = None,
-        device: str = "cpu",
+        device: Device = "cpu",
     ) -> np.ndarray:
         """The network's outputs.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trendlstm.config import FitConfig
+from trendlstm.config import Device, DType, FitConfig
 from trendlstm.errors import DataError, FitInterrupted, OptionError, TrainingError
 from trendlstm.kernels import buffers
 from trendlstm.kernels import fit as kernel
@@ -39,7 +39,7 @@ def fit(
     validation: Pair | None = None,
     lengths: np.ndarray | None = None,
     n_threads: int | None = None,
-    device: str = "cpu",
+    device: Device = "cpu",
     progress: Callable[[FitProgress], None] | None = None,
     **settings: Any,
 ) -> History:
@@ -110,7 +110,7 @@ def fit_many(
     *,
     validation: Pair | Sequence[Pair | None] | None = None,
     n_threads: int | None = None,
-    device: str = "cpu",
+    device: Device = "cpu",
     progress: Callable[[FitProgress], None] | None = None,
     **settings: Any,
 ) -> list[History]:
@@ -184,7 +184,7 @@ def _run_on_gpu(jobs: "list[_Job]", progress: Callable[[FitProgress], None] | No
     _reporter(jobs, progress)()
 
 
-def compile_kernels(dtype: str = "float32") -> None:
+def compile_kernels(dtype: DType = "float32") -> None:
     """Compile what `fit` and `Network.predict` need, or load it from the cache, on this thread.
 
     Parameters

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trendlstm.config import COMPARED, INITS, MATCHES, NetworkConfig, TrainConfig
+from trendlstm.config import COMPARED, INITS, MATCHES, Cell, NetworkConfig, TrainConfig
 from trendlstm.data.windows import Windows, make_windows
 from trendlstm.errors import OptionError
 from trendlstm.evaluation.baselines import persistence, ridge
@@ -230,9 +230,11 @@ def prepare(config: TrainConfig, baselines: Sequence[str], match: str, prices: p
             "is nothing to forget."
         )
     window, network = config.window, config.network
+    kinds: list[Cell] = ["lstm", "rnn", "lstm1997"]
+    if "ann" in baselines:
+        kinds.append("ann")
     cells = {
-        cell: replace(network, cell=cell, hidden_size=_hidden_size(network, cell, match))
-        for cell in ("lstm", "rnn", "lstm1997", *(["ann"] if "ann" in baselines else []))
+        cell: replace(network, cell=cell, hidden_size=_hidden_size(network, cell, match)) for cell in kinds
     }
     if config.device == "cuda":
         for one in cells.values():
@@ -391,12 +393,12 @@ def profile(variant: Variant, state: str, quantity: str) -> LagProfile | None:
     )
 
 
-def _hidden_size(lstm: NetworkConfig, cell: str, match: str) -> int:
+def _hidden_size(lstm: NetworkConfig, cell: Cell, match: str) -> int:
     """The hidden units of a cell: the LSTM's, or those with the number of parameters nearest to the LSTM's."""
     if match == "hidden" or cell == "lstm":
         return lstm.hidden_size
 
-    def parameters(cell: str, hidden_size: int) -> int:
+    def parameters(cell: Cell, hidden_size: int) -> int:
         # uniform: any initial values do, and these take no time
         return Network.from_config(
             replace(lstm, cell=cell, hidden_size=hidden_size, init="uniform")
