@@ -325,6 +325,72 @@ def test_forecast_of_other_prices(runs, tmp_path):
     assert "looks back 4 sessions" in error_of(f"forecast {runs['csv'][0]} --csv {few}", 1)
 
 
+def restated(csv, path, ratio, rows=400):
+    """The prices of a file, divided by a ratio, as a source shows them after a split."""
+    prices = pd.read_csv(csv, index_col="Date")[:rows]
+    prices[["Open", "High", "Low", "Close"]] /= ratio
+    prices["Volume"] *= ratio
+    prices.to_csv(path)
+    return path
+
+
+@pytest.mark.parametrize("scaling", ["standard", "minmax", "none", "window"])
+def test_after_a_split_the_forecast_is_that_of_the_same_prices_on_their_new_level(scaling, tmp_path):
+    before = write_csv(tmp_path / "walk.csv", rows=430)
+    trained_on = restated(before, tmp_path / "trained.csv", 1, rows=400)
+    run(
+        f"train --csv {trained_on} --features Open,Close --scaling {scaling} --out {tmp_path / 'run'} {SMALL} --no-plot"
+    )
+    after = restated(before, tmp_path / "split.csv", 4, rows=430)
+    expected, found = (
+        json.loads(run(f"forecast {tmp_path / 'run'} --csv {csv} --json").stdout) for csv in (before, after)
+    )
+    for row, same in zip(found["forecast"], expected["forecast"], strict=True):
+        for name in ("price", "low", "high", "naive"):
+            assert row[name] == (pytest.approx(same[name] / 4, rel=1e-6) if same[name] else None)
+    shown = run(f"forecast {tmp_path / 'run'} --csv {after}")
+    assert not any(
+        "restated" in line for line in run(f"forecast {tmp_path / 'run'} --csv {before}").output.splitlines()
+    )
+    assert ("the run's were 4 times as high on 396 common sessions." in shown.stdout) == (scaling != "window")
+    assert (found["price_level"] or {}).get("ratio") == (None if scaling == "window" else pytest.approx(4))
+    assert expected["price_level"] is None or expected["price_level"]["state"] == "same"
+
+
+def test_prices_that_are_not_the_runs_own_are_named_where_a_level_matters(runs, tmp_path):
+    folder, _ = runs["csv"]  # of prices themselves
+    other = write_csv(tmp_path / "other.csv", rows=400, seed=4)
+    assert (
+        "Warning: These are not the prices that the run was trained on"
+        in run(f"forecast {folder} --csv {other}").stderr
+    )
+    few = write_csv(tmp_path / "few.csv", rows=15)
+    assert (
+        "Warning: 11 sessions of these prices are among those that the run kept"
+        in run(f"forecast {folder} --csv {few}").stderr
+    )
+    (shutil.copytree(folder, tmp_path / "run") / "predictions.csv").unlink()
+    unknown = run(f"forecast {tmp_path / 'run'} --csv {other}").stderr
+    assert "Warning: 0 sessions of these prices are among those that the run kept" in unknown
+    (tmp_path / "run" / "predictions.csv").write_bytes(b"\xff\0")
+    assert "predictions.csv cannot be read" in error_of(f"forecast {tmp_path / 'run'} --csv {other}", 1)
+    plain, _ = runs["plain"]  # of returns
+    assert "trained on:" not in run(f"forecast {plain} --csv {other}").stderr
+
+
+def test_a_volume_that_a_split_may_have_restated_is_named(tmp_path):
+    csv = write_csv(tmp_path / "walk.csv", rows=400)
+    run(
+        f"train --csv {csv} --features Close,Volume --scaling standard --out {tmp_path / 'run'} {SMALL} --no-plot"
+    )
+    assert "Volume" not in run(f"forecast {tmp_path / 'run'}").stderr
+    split = restated(csv, tmp_path / "split.csv", 2)
+    assert (
+        "but Volume is given to the model as it stands"
+        in run(f"forecast {tmp_path / 'run'} --csv {split}").stderr
+    )
+
+
 def test_forecast_of_other_prices_says_both_names(runs, tmp_path):
     other = write_csv(tmp_path / "other.csv", rows=500, seed=4)
     for name, ticker in (("plain", "MSFT"), ("csv", "WALK")):

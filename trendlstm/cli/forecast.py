@@ -1,6 +1,6 @@
 """Forecast with a trained model."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import click
@@ -47,6 +47,8 @@ def forecast(
     Prices come from the run's own source or file, but reach to the newest, whatever its --end was.
     """
     console = make_console(as_json, quiet)
+    from trendlstm.data.price_level import compare_levels
+    from trendlstm.output.forecast import level_sentences
     from trendlstm.output.runs import load_run
     from trendlstm.output.train import last_close_warning, show_forecast
     from trendlstm.workflows.train import default_days, forecast_next
@@ -72,13 +74,22 @@ def forecast(
         )
     prices = load_prices(data)
     provenance = prices.attrs["provenance"]
+    level = None
+    if forecaster.scaler.scaling != "window":  # which is relative: no level matters to it
+        level = compare_levels(loaded.closes(), prices["Close"])
+        forecaster = replace(forecaster, scaler=forecaster.scaler.restated(level.ratio))
     table = forecast_next(forecaster, prices, provenance, loaded.bands, days)
     if provenance["end"] < forecaster.learned_until:
         console.warning(
             f"The model has learned from prices until {forecaster.learned_until}, after the start of this "
             "forecast, so it may know what it forecasts."
         )
+    restated, doubt = level_sentences(level, loaded.config.window) if level else ("", "")
+    if doubt:
+        console.warning(doubt)
     console.print(prices_sentence(provenance))
+    if restated:
+        console.print(restated)
     console.print(
         f"The model was trained on prices until {forecaster.learned_until}"
         + (
@@ -103,6 +114,7 @@ def forecast(
                 "provenance": provenance,
                 "learned_until": forecaster.learned_until,
                 "final_fit": loaded.is_final_fit,
+                "price_level": level and asdict(level),
                 "forecast_bands": [band.to_dict() for band in loaded.bands[: len(table)]],
                 "forecast": table.to_dict("records"),
             }

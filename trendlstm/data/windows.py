@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -121,6 +121,22 @@ class Scaler:
         *scales, target_scale = scale.tolist()
         return cls(
             scaling, tuple(features), sigma, tuple(centres), tuple(scales), target_centre, target_scale
+        )
+
+    def restated(self, ratio: float) -> Scaler:
+        """Return the scaler that does to prices divided by `ratio` what this one does to the prices themselves.
+
+        Columns that are no prices stay as they are, and so does everything under "window": it is relative.
+        """
+        if self.scaling == "window":
+            return self
+        factors = [ratio if name in PRICE_COLUMNS else 1.0 for name in self.features]
+        return replace(
+            self,
+            centre=tuple(number / factor for number, factor in zip(self.centre, factors, strict=True)),
+            scale=tuple(number / factor for number, factor in zip(self.scale, factors, strict=True)),
+            target_centre=self.target_centre / ratio,
+            target_scale=self.target_scale / ratio,
         )
 
     def inputs(self, raw: FloatArray, anchor: FloatArray) -> FloatArray:

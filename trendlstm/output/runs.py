@@ -183,6 +183,23 @@ class Run:
     bands: list[Band]
     no_bands: str
 
+    def closes(self) -> pd.Series:
+        """The closes that the run kept, by date: those that it predicted, none if it did not get so far.
+
+        Raises
+        ------
+        RunError
+            Their file is damaged.
+        """
+        path = self.path / "predictions.csv"
+        try:
+            table = pd.read_csv(path, usecols=["date", "actual"], parse_dates=["date"])
+        except FileNotFoundError:
+            return pd.Series(index=pd.DatetimeIndex([]), dtype=np.float64)
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path} cannot be read ({error}): train again.") from error
+        return table.drop_duplicates("date").set_index("date")["actual"].sort_index()
+
 
 def load_run(path: str | Path) -> Run:
     """Read a run's folder.

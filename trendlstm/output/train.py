@@ -204,7 +204,7 @@ def show_forecast(
             for band in dict.fromkeys((shown[0], shown[-1]))
         )
         legend = [
-            f"{share} band: as wide as held {share} of the evaluated model's errors, in units of recent volatility.",
+            f"{share} band: wide enough for {share} of the evaluated model's errors, measured in recent volatility.",
             f"On test rows it held {held} (95 % intervals).",
         ]
     legend.append("Naive: the last close.")
