@@ -409,7 +409,7 @@ def test_forecast_reads_a_file_as_its_options_say(runs, tmp_path):
     prices = random_walk(8).round(3).set_axis(pd.bdate_range("2015-02-02", periods=8, name="Date"))
     prices.to_csv(path, sep=";", decimal=",", date_format="%d-%m-%Y")
     error = error_of(f"forecast {runs['csv'][0]} --csv {path}", 1)
-    assert "say --date-format" in error and "--decimal" not in error
+    assert "--date-format %d-%m-%Y settles it" in error and "--decimal" not in error
     told = json.loads(
         run(f"forecast {runs['csv'][0]} --csv {path} --date-format %d-%m-%Y --calendar XLON --json").stdout
     )

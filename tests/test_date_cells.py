@@ -54,7 +54,7 @@ def test_monthly_days_first_do_not_become_january(tmp_path):
         dated(tmp_path, texts)
     assert str(caught.value).endswith(
         "row 3, column Date: '01/02/2024' may be 2024-01-02 or 2024-02-01, and no date of the file has a day above 12 "
-        "to tell; say --date-format %m/%d/%Y or --date-format %d/%m/%Y."
+        "to tell which; --date-format %m/%d/%Y or --date-format %d/%m/%Y settles it."
     )
     assert dated(tmp_path, texts, date_format="%d/%m/%Y").index[2] == pd.Timestamp("2024-03-01")
     assert dated(tmp_path, texts, date_format="%m/%d/%Y").index[2] == pd.Timestamp("2024-01-03")
@@ -133,6 +133,11 @@ IN_NEW_YORK = {
 @pytest.mark.parametrize("calendar", [None, "XNYS"])
 def test_new_yorks_times_keep_their_dates(tmp_path, texts, calendar):
     assert list(dated(tmp_path, texts, calendar=calendar).index) == list(SESSIONS)
+
+
+def test_a_time_zone_behind_utc_counts_too(tmp_path):
+    texts = SESSIONS.tz_localize("Asia/Tokyo").tz_convert("America/New_York").astype(str)
+    assert list(dated(tmp_path, texts, calendar="XTKS").index) == list(SESSIONS)
 
 
 def test_a_week_that_has_sundays_and_no_fridays_keeps_its_dates(tmp_path):

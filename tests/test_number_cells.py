@@ -42,8 +42,8 @@ def test_what_can_be_read_in_two_ways_is_refused_and_the_option_settles_it(tmp_p
         closes(tmp_path, *texts)
     assert "row 2, column Close" in str(caught.value)
     assert str(caught.value).endswith(
-        f"{texts[0]!r} may be {first} or {first / 1000:g}, and no number of the file tells; say --decimal . or "
-        "--decimal ,"
+        f"{texts[0]!r} may be {first} or {first / 1000:g}, and no number of the file tells which; "
+        "--decimal . or --decimal , settles it."
     )
     assert closes(tmp_path, *texts, decimal=".")[0] == first
     assert closes(tmp_path, *texts, decimal=",")[0] == first / 1000

@@ -35,6 +35,15 @@ def test_parquet(tmp_path, zone, levels, index):
     pd.testing.assert_frame_equal(load_csv(path), frame)
 
 
+def test_rows_of_parquet_are_counted_below_a_header(tmp_path):
+    pytest.importorskip("pyarrow")
+    frame = prices_frame(30)
+    frame.iloc[4, 3] = -1
+    frame.to_parquet(tmp_path / "prices.parquet")
+    with pytest.raises(DataError, match=r"row 6 \(2020-01-07\), column Close: -1 is not"):
+        load_csv(tmp_path / "prices.parquet")
+
+
 def test_xlsx_with_dates_texts_and_a_title_above(tmp_path):
     pytest.importorskip("openpyxl")
     frame = prices_frame(30)

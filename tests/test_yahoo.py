@@ -393,5 +393,21 @@ def test_four_processes_fetch_one_ticker_at_once(server, tmp_path):
     assert sorted(path.name for path in cache.prices_path("MSFT").parent.iterdir()) == ["MSFT.csv.gz"]
 
 
+def test_a_start_is_asked_for_and_covered_by_the_cache(server, clock):
+    first = load_prices("MSFT", start="2021-03-01", end="2023-03-01")
+    assert [f"{day:%Y-%m-%d}" for day in first.index[[0, -1]]] == ["2021-03-01", "2023-03-01"]
+    assert first.attrs["provenance"]["source"] == "yahoo"
+    again = load_prices("MSFT", start="2022-03-01", end="2025-01-31")
+    assert again.attrs["provenance"]["source"] == "cache" and again.attrs["provenance"]["end"] == "2025-01-31"
+    assert load_prices("MSFT", years=1, end="2023-03-01").attrs["provenance"]["start"] == "2022-03-01"
+    of_2020 = load_prices("MSFT", years=1, end="2020-03-02").attrs["provenance"]
+    assert (of_2020["source"], of_2020["start"], of_2020["end"]) == ("yahoo", "2019-03-04", "2020-03-02")
+    earlier = load_prices("MSFT", start="2019-01-02")
+    assert earlier.attrs["provenance"]["source"] == "yahoo"
+    assert [f"{day:%Y-%m-%d}" for day in earlier.index[[0, -1]]] == ["2019-01-02", "2025-06-13"]
+    with pytest.raises(SourceError, match="last complete session of MSFT, 2025-06-13, is before 2026-01-02"):
+        load_prices("MSFT", start="2026-01-02", source="yahoo")
+
+
 def test_pauses_are_real_by_default():
     assert yahoo.sleep is time.sleep and yahoo.clock is time.monotonic and yahoo.RETRY_SECONDS == 60

@@ -40,12 +40,8 @@ _TITLES = {
 }
 # Titles that count where no column has the name itself: of Investing.com, Alpha Vantage, and frames without one.
 _SECOND_TITLES = {"price": "Close", "timestamp": "Date", "datetime": "Date", "time": "Date", "name": "Ticker"}
-_SPACINGS = (
-    (4, "daily"),
-    (10, "weekly"),
-    (45, "monthly"),
-    (120, "quarterly"),
-)  # most days between rows (median)
+# At most so many days lie between rows (median).
+_SPACINGS = ((4, "daily"), (10, "weekly"), (45, "monthly"), (120, "quarterly"))
 _LEAST_ROWS = 5  # fewer rows do not tell how far apart they usually lie
 
 

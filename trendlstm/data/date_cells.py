@@ -133,7 +133,8 @@ def _days(texts: pd.Series, row: Callable[[int], str], date_format: str | None) 
             i = int(np.flatnonzero(others != days)[0])
             raise DataError(
                 f"{row(i)}: {texts.iloc[i]!r} may be {days.iloc[i]:%Y-%m-%d} or {others.iloc[i]:%Y-%m-%d}, and no date "
-                f"of the file has a day above 12 to tell; say --date-format {form} or --date-format {other}."
+                f"of the file has a day above 12 to tell which; --date-format {form} or --date-format {other} settles "
+                "it."
             )
     return pd.DatetimeIndex(days)
 

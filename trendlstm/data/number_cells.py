@@ -84,7 +84,7 @@ def read_numbers(
             name = first.columns[j]
             raise DataError(
                 f"{where(i, name)}: {columns[name][i]!r} may be {first.iloc[i, j]:g} or {other.iloc[i, j]:g}, and no "
-                "number of the file tells; say --decimal . or --decimal ,"
+                "number of the file tells which; --decimal . or --decimal , settles it."
             )
     return first
 
@@ -106,9 +106,9 @@ def _refuse(
 
 def _value(cell: Any, decimal: str, units: bool) -> float | None:
     """The number in a cell, NaN for none, None if it is something else."""
-    if isinstance(cell, Real) and not isinstance(cell, bool):
-        return float(cell)
     if not isinstance(cell, str):
+        if isinstance(cell, Real) and not isinstance(cell, bool):
+            return float(cell)
         return math.nan if pd.isna(cell) else None
     text = cell.strip()
     if text.lower() in _MISSING:
@@ -116,6 +116,6 @@ def _value(cell: Any, decimal: str, units: bool) -> float | None:
     parts = _NUMBERS[decimal].fullmatch(text)
     if parts is None or not (parts["whole"] or parts["part"]) or (parts["unit"] and not units):
         return None
-    whole = re.sub("[.,]", "", parts["whole"])
+    whole = parts["whole"].replace(".", "").replace(",", "")
     power = parts["exponent"] or _UNITS[(parts["unit"] or "").upper()]
     return float(f"{'-' if '-' in parts['sign'] else ''}{whole}.{parts['part'] or 0}{power}")

@@ -8,9 +8,8 @@ import pandas as pd
 from trendlstm.data import calendar as calendars
 
 GAP_DAYS = 7
-LARGEST_CHANGE = (
-    1.9  # factor between closes; nearly all real ones are smaller, and all splits of 2:1 and more larger
-)
+# Factor between closes: nearly all real ones are smaller, and all splits of 2:1 and more are larger.
+LARGEST_CHANGE = 1.9
 CHANGES_SHOWN = 3
 FLAT_ROWS = 20  # equal closes at the end, about a month
 MISSING_SHARE = 0.01  # of the calendar's sessions
@@ -79,20 +78,21 @@ def _large_changes(dates: pd.DatetimeIndex, close: np.ndarray, adjusted: bool) -
     for i in large:
         if i == back:
             continue
-        day = f"{dates[i + 1]:%Y-%m-%d}"
-        change = f"the close of {day} is {factors[i]:.3g} times the one before"
+        change = f"The close of {dates[i + 1]:%Y-%m-%d} is {factors[i]:.3g} times the one before"
         if i + 1 < len(factors) and 1 / 1.1 < factors[i] * factors[i + 1] < 1.1:
-            said.append(f"A slip? {change}, and the next one is back where it was: check that row.")
+            said.append(
+                f"{change}, and the next one is back where it was: it looks like a slip, check that row."
+            )
             back = i + 1
         elif split := _split(factors[i]):
             mend = (
-                "although the prices count as adjusted: take them from another source, or mend them"
+                "although the prices count as adjusted; check them, or take another source"
                 if adjusted
-                else "and the prices are not adjusted for splits: give adjusted ones (a column Adj Close)"
+                else "and the prices are not adjusted for splits; give adjusted ones (a column Adj Close)"
             )
-            said.append(f"A split? {change}, which looks like a split of {split}, {mend}.")
+            said.append(f"{change}: it looks like a {split} split, {mend}.")
         else:
-            said.append(f"{change.capitalize()}, more than is plausible: check that row.")
+            said.append(f"{change}, more than is plausible: check that row.")
     more = len(said) - CHANGES_SHOWN
     return said if more <= 0 else [*said[:CHANGES_SHOWN], f"{more} more closes change as much."]
 

@@ -250,8 +250,14 @@ def _fetch(
 ) -> SourcePrices:
     """Ask Yahoo, at least from `since` on, and keep the answer in the cache."""
     ticker = config.ticker
-    first = _first_date(config, last_session(ticker)) - pd.Timedelta(days=7)
-    fetched = fetch_yahoo(ticker, first if since is None else min(first, since), patient)
+    last = last_session(ticker)
+    first = _first_date(config, last)
+    if first > last:
+        raise SourceError(
+            f"The last complete session of {ticker}, {last:%Y-%m-%d}, is before {config.start}."
+        )
+    start = first - pd.Timedelta(days=7)
+    fetched = fetch_yahoo(ticker, start if since is None else min(start, since), patient)
     if fetched.fresh_until is None:
         notices.append(
             f"Yahoo has no row yet for the last complete session of {ticker}; its newest is of "

@@ -132,9 +132,8 @@ def _separator(lines: list[str]) -> str:
 
 def _split(path: Path, lines: list[str], separator: str) -> pd.DataFrame:
     """Cells of all lines, the index counting lines from 0; None where a line ends before its last column."""
-    blank = next(
-        i for i, line in enumerate(lines) if line.strip()
-    )  # to pandas the first line is as wide as any
+    # To pandas no line is wider than the first, so that blank ones above the header are left away.
+    blank = next(i for i, line in enumerate(lines) if line.strip())
     try:
         frame = pd.read_csv(
             io.StringIO("\n".join(lines[blank:])),
@@ -169,9 +168,10 @@ def _with_header(path: Path, frame: pd.DataFrame, separator: str | None) -> Tabl
     short = np.flatnonzero(cells.isna().any(axis=1)) if separator is not None else np.empty(0)
     if short.size:
         i = int(short[0])
+        found = int(cells.iloc[i].notna().sum())
         raise DataError(
-            f"{path}, row {rows[i]} has {cells.iloc[i].notna().sum()} columns where the header has {len(header)}; "
-            "correct or remove the row."
+            f"{path}, row {rows[i]} has {found} {'column' if found == 1 else 'columns'} where the header has "
+            f"{len(header)}; correct or remove the row."
         )
     table = Table(path, header, cells.reset_index(drop=True), rows, separator)
     return _without_yfinance_lines(table)

@@ -69,15 +69,12 @@ def fetch_yahoo(ticker: str, start: pd.Timestamp, patient: bool = True) -> Sourc
     Raises
     ------
     SourceError
-        Yahoo was not reached within about a minute of retries, has no prices for this ticker, or did not adjust them;
-        or `start` is after the last complete session.
+        Yahoo was not reached within about a minute of retries, has no prices for this ticker, or did not adjust them.
     DataError
         A row is refused; see `trendlstm.data.prices.clean_prices`.
     """
     now = calendars.utc_now()
     end = last_session(ticker) + pd.Timedelta(days=1)  # exclusive
-    if start >= end:
-        raise SourceError(f"The last complete session of {ticker} is before {start:%Y-%m-%d}.")
     raw, exchange = _with_retries(lambda: ask_once(ticker, start, end), ticker, patient)
 
     calendar = calendars.calendar_of(exchange, ticker)
