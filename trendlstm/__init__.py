@@ -1,9 +1,6 @@
 """Stock trends with a small LSTM whose every equation is in the open, and an honest look at what it can do."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-from trendlstm.version import __version__
+TYPE_CHECKING = False  # as in `typing`: nothing is imported before the command can hear Ctrl-C
 
 if TYPE_CHECKING:
     from trendlstm.data.sources import load_prices
@@ -11,8 +8,10 @@ if TYPE_CHECKING:
     from trendlstm.nn.gradient_flow import gradient_flow
     from trendlstm.nn.network import Network, load
     from trendlstm.nn.training import fit_many
+    from trendlstm.version import __version__
 
 _MODULES = {
+    "__version__": "version",
     "Network": "nn.network",
     "fit_many": "nn.training",
     "gradient_flow": "nn.gradient_flow",
@@ -24,8 +23,10 @@ _MODULES = {
 __all__ = ["Network", "__version__", "fit_many", "gradient_flow", "load", "load_prices", "make_windows"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # imported on first use: `trendlstm --help` needs neither numba nor pandas
+    from importlib import import_module
+
     if name not in _MODULES:
         raise AttributeError(f"module 'trendlstm' has no attribute {name!r}")
     value = getattr(import_module(f".{_MODULES[name]}", __name__), name)

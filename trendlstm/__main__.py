@@ -1,5 +1,15 @@
-"""`python -m trendlstm`, the same as the command `trendlstm`."""
+"""The command `trendlstm`, also as `python -m trendlstm`."""
 
-from trendlstm.cli.group import main
+from trendlstm.interrupts import interrupts
 
-main(prog_name="trendlstm")
+
+def main() -> None:
+    """Run the command line, and let Ctrl-C end it in one line from here on, also while it is imported."""
+    interrupts.catch()
+    from trendlstm.cli.group import main as run
+
+    run(prog_name="trendlstm")
+
+
+if __name__ == "__main__":
+    main()

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 
 FORGET_BIAS = {str(value): value for value in FORGET_BIASES}  # by what stands on the command line
-INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
 
 
 def make_console(as_json: bool, quiet: bool = False) -> Console:

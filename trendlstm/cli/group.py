@@ -1,16 +1,14 @@
 """The command `trendlstm`: its subcommands, and what an error becomes."""
 
 import errno
-import signal
-import threading
 from typing import Any, NoReturn
 
 import click
 
 from trendlstm.cli import compare, data, forecast, leakcheck, reproduce, tools, train
-from trendlstm.cli.common import INTERRUPTED
 from trendlstm.cli.options import examples
 from trendlstm.errors import TrendLSTMError
+from trendlstm.interrupts import INTERRUPTED, interrupts
 from trendlstm.output.console import Console
 from trendlstm.version import __version__
 
@@ -28,10 +26,9 @@ class _Commands(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: cleanly
         try:
-            return super().invoke(ctx)
+            with interrupts:
+                return super().invoke(ctx)
         except click.UsageError as error:
             if isinstance(error, click.exceptions.NoArgsIsHelpError):
                 raise

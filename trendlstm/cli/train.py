@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trendlstm.cli.common import (
-    INTERRUPTED,
     compile_kernels,
     load_prices,
     make_console,
@@ -25,6 +24,7 @@ from trendlstm.cli.options import (
     window_options,
 )
 from trendlstm.errors import DataError, TrainingError
+from trendlstm.interrupts import INTERRUPTED
 from trendlstm.output.wording import device_sentence, prices_sentence
 
 if TYPE_CHECKING:
