@@ -1,5 +1,6 @@
 """Dates from the cells of a price table: one form per file, and the session that a time of day belongs to."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -93,16 +94,23 @@ def _written(texts: pd.Series, row: Callable[[int], str], date_format: str | Non
     parts = texts.str.extract(_STAMP)
     days = _days(parts["date"], row, date_format)
     hours, minutes, seconds = (
-        parts[name].fillna(0).astype(float) for name in ("hours", "minutes", "seconds")
+        parts[name].astype(float).fillna(0) for name in ("hours", "minutes", "seconds")
     )
-    zone = parts["zone"].replace({"Z": "+0000", "UTC": "+0000", "GMT": "+0000"}).str.replace(":", "")
-    ahead = zone.str[1:3].astype(float) * 60 + zone.str[3:5].astype(float)
-    ahead = ahead.where(zone.str[0] != "-", -ahead)
     return Stamps(
         days,
         pd.TimedeltaIndex(pd.to_timedelta(hours * 3600 + minutes * 60 + seconds, unit="s")),
-        pd.TimedeltaIndex(pd.to_timedelta(ahead, unit="min")),
+        pd.to_timedelta([_minutes_ahead(zone) for zone in parts["zone"]], unit="min"),
     )
+
+
+def _minutes_ahead(zone: str | float) -> float:
+    """Of UTC; NaN where no time zone is written."""
+    if not isinstance(zone, str):
+        return math.nan
+    if zone[0] not in "+-":
+        return 0.0
+    minutes = int(zone[1:3]) * 60 + int(zone[-2:])
+    return -minutes if zone[0] == "-" else minutes
 
 
 def _days(texts: pd.Series, row: Callable[[int], str], date_format: str | None) -> pd.DatetimeIndex:
