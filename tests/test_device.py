@@ -10,7 +10,6 @@ from click.testing import CliRunner
 
 import trendlstm as tl
 from trendlstm import cli
-from trendlstm.cli import common
 from trendlstm.errors import OptionError
 from trendlstm.nn import device as cuda
 from trendlstm.output import wording as report
@@ -92,7 +91,7 @@ def test_auto_is_the_cpu_until_a_gpu_was_measured_and_says_so():
     ],
 )
 def test_what_a_gpu_cannot_do_is_said_before_anything_is_done(line, told, monkeypatch, tmp_path):
-    monkeypatch.setattr(common, "device_name", lambda: "a GPU")
+    monkeypatch.setattr(cuda, "device_name", lambda: "a GPU")
     result = CliRunner().invoke(cli.main, [*line.split(), "--device", "cuda", "--out", str(tmp_path / "run")])
     assert result.exit_code == 2
     assert result.stdout == ""

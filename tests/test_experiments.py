@@ -196,7 +196,7 @@ def train_stream(
     network, data, blocks, *, batch_size=32, rate=1e-2, clip=1.0, run=10**6, tolerance=0.0, mean=np.inf
 ):
     """Train on `data` cut into blocks of these sizes; the sequences' errors and the counts."""
-    theta, plan = network._theta, network._plan(data.x.shape[1])
+    theta, plan = network.theta, network.plan(data.x.shape[1])
     state = stream.StreamState(
         theta=theta,
         transposed=buffers.aligned_zeros(buffers.transposed_size(plan), theta.dtype),
@@ -297,7 +297,7 @@ def test_a_solved_stream_keeps_the_weights_that_gave_the_answers():
     train_stream(once, data, [32])
     _, counts = train_stream(network, data, [64], run=40, tolerance=10.0)
     assert counts.tolist() == [stream.SOLVED, 40, 40, 1]
-    assert np.array_equal(network._theta, once._theta)
+    assert np.array_equal(network.theta, once.theta)
 
 
 def test_one_output_that_is_off_makes_a_sequence_wrong():
@@ -393,11 +393,11 @@ def test_the_size_of_blocks_changes_nothing(monkeypatch):
 
 
 def test_a_curve_is_the_mean_of_the_sequences_before_each_point(monkeypatch):
-    monkeypatch.setattr(trials._Job, "_train", lambda self, network: np.arange(2500.0))
+    monkeypatch.setattr(trials._RunningTrial, "_train", lambda self, network: np.arange(2500.0))
     (found,) = run_trials(tasks.adding(100), [Model("lstm")], trials=1)
     assert found.curve.tolist() == [499.5, 1499.5, 1999.5]
     assert found.sequences == 2500
-    monkeypatch.setattr(trials._Job, "_train", lambda self, network: np.arange(5.0))
+    monkeypatch.setattr(trials._RunningTrial, "_train", lambda self, network: np.arange(5.0))
     (found,) = run_trials(tasks.adding(100), [Model("lstm")], trials=1)
     assert found.curve.tolist() == [2.0]
 

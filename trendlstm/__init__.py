@@ -6,14 +6,14 @@ if TYPE_CHECKING:
     from trendlstm.data.sources import load_prices
     from trendlstm.data.windows import make_windows
     from trendlstm.nn.gradient_flow import gradient_flow
+    from trendlstm.nn.many import fit_many
     from trendlstm.nn.network import Network, load
-    from trendlstm.nn.training import fit_many
     from trendlstm.version import __version__
 
 _MODULES = {
     "__version__": "version",
     "Network": "nn.network",
-    "fit_many": "nn.training",
+    "fit_many": "nn.many",
     "gradient_flow": "nn.gradient_flow",
     "load": "nn.network",
     "load_prices": "data.sources",

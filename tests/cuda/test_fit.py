@@ -11,7 +11,6 @@ from trendlstm.cuda import kernels, shim
 from trendlstm.errors import FitInterrupted, OptionError, TrainingError
 from trendlstm.kernels.equations import BETA1
 from trendlstm.nn import gpu as driver
-from trendlstm.nn.training import _Job
 
 CELLS = ["lstm", "lstm1997", "rnn"]
 RTOL = {"float64": 1e-9, "float32": 1e-4}
@@ -44,11 +43,13 @@ def weights(net):
 
 def one_step(net, x, y, lengths=None):
     """The loss and the gradient of one minibatch, as Adam's first moment has it after its first step."""
-    job = _Job(net, x, y, lengths, None, FitConfig(epochs=1, batch_size=len(x), shuffle=False))
+    job = net.fit_job(x, y, FitConfig(epochs=1, batch_size=len(x), shuffle=False), lengths=lengths)
     series = driver.Series(driver.make_spec(job.plan, net.dtype), [job])
     series.run(lambda: None)
     moment = series.parameters.copy_to_host()[0, kernels.FIRST]
-    return job.losses[0, 0], {name: value / (1 - BETA1) for name, value in net._named_values(moment).items()}
+    return job.epoch_losses[0, 0], {
+        name: value / (1 - BETA1) for name, value in net._named_values(moment).items()
+    }
 
 
 # ------------------------------------------------------------------------------------------------- gradients
@@ -270,11 +271,10 @@ def test_launches_of_any_length_give_the_same_bits(nanoseconds, dtype, monkeypat
     for launch in (nanoseconds, 10**12):
         monkeypatch.setattr(driver, "_LAUNCH_NANOSECONDS", launch)
         net = network(dtype=dtype)
-        job = _Job(net, x, y, None, problem(9, seed=1), options)
+        job = net.fit_job(x, y, options, validation=problem(9, seed=1))
         series = driver.Series(driver.make_spec(job.plan, net.dtype), [job])
         series.run(lambda: None)
-        job.finish()
-        results.add((weights(net), job.losses.tobytes(), job.outcome.tobytes()))
+        results.add((job.kept.tobytes(), job.epoch_losses.tobytes(), job.outcome.tobytes()))
     assert len(results) == 1
 
 
@@ -325,7 +325,7 @@ def test_fit_many_is_each_fit_alone(short, request):
 
 def test_shared_data_is_copied_once():
     x, y = (array.astype(np.float32) for array in problem())
-    jobs = [_Job(network(seed=seed), x, y, None, (x, y), FitConfig(epochs=1)) for seed in range(3)]
+    jobs = [network(seed=seed).fit_job(x, y, FitConfig(epochs=1), validation=(x, y)) for seed in range(3)]
     table, data = driver._lay_out([(job.plan, job.train, job.validation) for job in jobs])
     assert data.x.size == x.size + 1
     assert len(set(table[:, kernels.X])) == len(set(table[:, kernels.VALIDATION_X])) == 1

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 from trendlstm.config import (
     FORGET_BIASES,
     DataConfig,
-    Device,
     DType,
     FitConfig,
     NetworkConfig,
@@ -17,7 +16,7 @@ from trendlstm.config import (
     WindowConfig,
 )
 from trendlstm.errors import OptionError
-from trendlstm.nn.device import choose_device, device_name
+from trendlstm.nn.device import choose_device
 from trendlstm.output.console import Console
 from trendlstm.output.train import progress_text
 
@@ -83,9 +82,9 @@ def _compile(work: str) -> None:
 
         compile_kernels()
     else:
-        from trendlstm.nn import training
+        from trendlstm.nn import many
 
-        training.compile_kernels(cast(DType, work))
+        many.compile_kernels(cast(DType, work))
 
 
 def network_config(options: dict[str, Any], input_size: int, output_size: int, lag: int) -> NetworkConfig:
@@ -112,7 +111,7 @@ def train_config(ticker: str | None, options: dict[str, Any]) -> TrainConfig:
     network = network_config(options, len(window.features), window.horizon, window.lag)
     fit = replace(part(FitConfig), seed=None)  # every network of an ensemble shuffles by its own
     data = part(DataConfig, ticker=ticker_label(ticker, options["csv"]))
-    device = usable_device(options.get("device", "cpu"))
+    device = choose_device(options.get("device", "cpu"))
     return TrainConfig(
         data,
         window,
@@ -123,14 +122,6 @@ def train_config(ticker: str | None, options: dict[str, Any]) -> TrainConfig:
         options.get("final_fit", False),
         device,
     )
-
-
-def usable_device(asked: str) -> Device:
-    """What computes; an OptionError at once if it cannot be used."""
-    device = choose_device(asked)
-    if device == "cuda":
-        device_name()
-    return device
 
 
 def ticker_label(given: str | None, csv: str | None) -> str:

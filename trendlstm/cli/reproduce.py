@@ -5,7 +5,7 @@ import time
 import click
 
 from trendlstm import experiments
-from trendlstm.cli.common import FORGET_BIAS, compile_kernels, make_console, usable_device
+from trendlstm.cli.common import FORGET_BIAS, compile_kernels, make_console
 from trendlstm.cli.options import (
     COUNT,
     SEED,
@@ -19,7 +19,7 @@ from trendlstm.cli.options import (
     threads_option,
 )
 from trendlstm.config import INITS, Cell, Init, NetworkConfig
-from trendlstm.nn.device import check_limits
+from trendlstm.nn.device import check_limits, choose_device
 from trendlstm.output.wording import device_sentence
 
 _reproduce_options = combined(
@@ -82,7 +82,7 @@ def reproduce(
     chosen = make_task(task, length, variant)
     models = make_models(cells, [FORGET_BIAS[bias] for bias in forget_biases], init)
     folder = RunFolder(out, chosen.name)
-    used = usable_device(device)
+    used = choose_device(device)
     if used == "cuda":
         check_limits(NetworkConfig(input_size=chosen.input_size, hidden_size=HIDDEN_SIZE), chosen.lag)
     console.print(task_sentences(chosen))

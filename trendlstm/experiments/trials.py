@@ -15,7 +15,7 @@ from trendlstm.kernels import buffers, stream
 from trendlstm.kernels.cache import note_compiled
 from trendlstm.kernels.fit import Data
 from trendlstm.kernels.gang import ASKED, COUNTERS, STOP
-from trendlstm.nn.device import choose_device, load_driver
+from trendlstm.nn.device import choose_device
 from trendlstm.nn.network import Network
 from trendlstm.nn.queue import run_queue
 from trendlstm.nn.threads import thread_count
@@ -135,7 +135,7 @@ def run_trials(
     n_threads : int, optional
         Default: all cores that the process may use.
     device : {"cpu", "cuda", "auto"}
-        What trains the networks, see `training.fit`.
+        What trains the networks, see `Network.fit`.
     progress : callable, optional
         Called on this thread with a `TrialsProgress`, about 20 times a second and at the end.
 
@@ -154,7 +154,7 @@ def run_trials(
     for name, value in (("trials", trials), ("max_sequences", max_sequences)):
         if value < 1:
             raise OptionError(f"{name} must be a whole number from 1 up, but is {value!r}.")
-    jobs = [_Job(task, model, seed + k, max_sequences) for model in models for k in range(trials)]
+    jobs = [_RunningTrial(task, model, seed + k, max_sequences) for model in models for k in range(trials)]
 
     def stop_all() -> None:
         for job in jobs:
@@ -188,7 +188,7 @@ def compile_kernels() -> None:
     )
 
 
-class _Job:
+class _RunningTrial:
     """One trial: what its thread works on."""
 
     def __init__(self, task: Task, model: Model, seed: int, max_sequences: int) -> None:
@@ -265,11 +265,11 @@ class _Job:
 
     def _train(self, network: Network) -> np.ndarray:
         """Train the network; returns the mean |error| of every sequence that it saw."""
-        theta, options = network._theta, self.options()
+        theta, options = network.theta, self.options()
         names = ("first_moment", "second_moment", "decays", "gradient")
         state = stream.StreamState(
             theta=theta,
-            transposed=buffers.aligned_zeros(buffers.transposed_size(network._plan(1)), theta.dtype),
+            transposed=buffers.aligned_zeros(buffers.transposed_size(network.plan(1)), theta.dtype),
             **{name: buffers.aligned_zeros(theta.size, theta.dtype) for name in names},
             recent=np.zeros(self.task.criterion.run),
             counts=self.counts,
@@ -278,7 +278,7 @@ class _Job:
         parts = []
         for data in self.blocks():
             before = self.counts[stream.SEEN]
-            plan = network._plan(data.x.shape[1])
+            plan = network.plan(data.x.shape[1])
             errors = np.zeros(data.x.shape[0])
             work = buffers.make_workspace(plan, theta.dtype)
             stream.stream_worker(plan, state, data, np.arange(errors.size), options, work, errors)
@@ -297,19 +297,26 @@ class _Job:
         return wrong
 
 
-def _run_on_gpu(jobs: "Sequence[_Job]", report: Callable[[], None]) -> None:
+def _run_on_gpu(jobs: "Sequence[_RunningTrial]", report: Callable[[], None]) -> None:
     """Run all trials of a cell at once, block after block of sequences; one network to a multiprocessor at a time."""
-    driver = load_driver()
+    from trendlstm.nn import gpu
+
     for cell in dict.fromkeys(job.model.cell for job in jobs):
         start = time.perf_counter()
         group = [job for job in jobs if job.model.cell == cell]
         networks = [job.make_network() for job in group]
-        streams = driver.Streams(networks, group[0].options(), group[0].task.criterion.run)
+        thetas = [network.theta for network in networks]
+        streams = gpu.Streams(group[0].config, thetas, group[0].options(), group[0].task.criterion.run)
         blocks = [job.blocks() for job in group]
         errors: list[list[np.ndarray]] = [[] for _ in group]
         learning = list(range(len(group)))
         while learning:
-            drawn = {index: block for index in learning for block in [next(blocks[index], None)] if block}
+            drawn = {
+                index: (networks[index].plan(block.x.shape[1]), block)
+                for index in learning
+                for block in [next(blocks[index], None)]
+                if block
+            }
             learning = []
             for index, (outcome, judged) in streams.train(drawn, report).items() if drawn else ():
                 errors[index].append(judged)
@@ -318,8 +325,8 @@ def _run_on_gpu(jobs: "Sequence[_Job]", report: Callable[[], None]) -> None:
                     learning.append(index)
         streams.copy_back()
         seconds = time.perf_counter() - start  # of all together
-        for job, network, judged in zip(group, networks, errors, strict=True):
-            job.finish(network, np.concatenate(judged), seconds)
+        for job, network, parts in zip(group, networks, errors, strict=True):
+            job.finish(network, np.concatenate(parts), seconds)
 
 
 def _shut_input_gates(network: Network) -> None:

@@ -2,7 +2,6 @@
 
 from importlib.metadata import version
 from importlib.util import find_spec
-from types import ModuleType
 
 from trendlstm.config import DEVICES, Device, NetworkConfig
 from trendlstm.errors import OptionError
@@ -18,12 +17,15 @@ def choose_device(device: str) -> Device:
     Raises
     ------
     OptionError
-        `device` is not one of `config.DEVICES`.
+        `device` is not one of `config.DEVICES`, or is a GPU that cannot be used.
     """
     if device not in DEVICES:
         raise OptionError(f"device must be one of {', '.join(DEVICES)}, but is {device!r}.")
     # "auto" takes the GPU where it was measured to be faster, and none has been measured yet
-    return "cuda" if device == "cuda" else "cpu"
+    if device != "cuda":
+        return "cpu"
+    device_name()
+    return "cuda"
 
 
 def check_limits(network: NetworkConfig, steps: int) -> None:
@@ -46,20 +48,6 @@ def describe_device(device: str) -> str:
     if device == "cpu":
         return device
     return f"cuda: {device_name()}, numba-cuda {version('numba-cuda')}"
-
-
-def load_driver() -> ModuleType:
-    """The module that runs jobs on the GPU.
-
-    Raises
-    ------
-    OptionError
-        The extra is missing, or no GPU can be used.
-    """
-    device_name()
-    from trendlstm.nn import gpu
-
-    return gpu
 
 
 def device_name() -> str:

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from trendlstm.config import NetworkConfig
 from trendlstm.cuda import kernels
 from trendlstm.cuda.recurrent import Spec
 from trendlstm.cuda.shim import SIMULATED, configure, cuda
@@ -14,11 +15,7 @@ from trendlstm.kernels.buffers import CHUNK_ROWS, Plan
 from trendlstm.kernels.fit import Data
 from trendlstm.kernels.stream import StreamOptions
 from trendlstm.nn.device import check_limits
-
-if TYPE_CHECKING:
-    from trendlstm.nn.network import Network
-    from trendlstm.nn.training import _Job
-
+from trendlstm.nn.fit_job import FitJob
 
 # How long a launch may take by the estimate of `_times`: Ctrl-C acts as soon, and the watchdog of a GPU that also draws
 # a screen (2 s) is far, although the estimate is made without one and may be wrong by a factor.
@@ -31,13 +28,13 @@ _REGISTER_RATE, _MEMORY_RATE = 1e11, 1e10
 _MEMORY_SHARE = 0.4
 
 
-def train(jobs: "Sequence[_Job]", report: Callable[[], None]) -> None:
+def train(jobs: Sequence[FitJob], report: Callable[[], None]) -> None:
     """Train every job on the GPU; their weights, losses and outcomes are those of `kernels.fit.fit_worker`.
 
     Parameters
     ----------
-    jobs : sequence of _Job
-        Of `training`, modified.
+    jobs : sequence of FitJob
+        Modified.
     report : callable
         Called between launches. If it raises, or Ctrl-C is pressed, the jobs have what was reached until then.
 
@@ -46,10 +43,10 @@ def train(jobs: "Sequence[_Job]", report: Callable[[], None]) -> None:
     OptionError
         A network is beyond what the kernels can do.
     """
-    groups: dict[tuple, list[_Job]] = {}
+    groups: dict[tuple, list[FitJob]] = {}
     for job in jobs:
-        check_limits(job.network.config, job.plan.steps)
-        spec = make_spec(job.plan, job.network.dtype)
+        check_limits(job.network, job.plan.steps)
+        spec = make_spec(job.plan, job.theta.dtype)
         groups.setdefault((spec, tuple(job.plan.widths.tolist()), job.config.epochs), []).append(job)
     for (spec, _, _), members in groups.items():
         most = min(_networks_at_once(job) for job in members)
@@ -59,21 +56,23 @@ def train(jobs: "Sequence[_Job]", report: Callable[[], None]) -> None:
                 return
 
 
-def predict(network: "Network", plan: Plan, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The network's outputs (N, m) for checked inputs x (N, T, F)."""
-    check_limits(network.config, plan.steps)
-    spec = make_spec(plan, network.dtype)
+def predict(
+    network: NetworkConfig, plan: Plan, theta: np.ndarray, x: np.ndarray, lengths: np.ndarray
+) -> np.ndarray:
+    """The outputs (N, m) of the network with the weights `theta` for checked inputs x (N, T, F)."""
+    check_limits(network, plan.steps)
+    spec = make_spec(plan, theta.dtype)
     compiled = kernels.make_kernels(spec)
     blocks = min(-(-x.shape[0] // CHUNK_ROWS), 2 * _multiprocessors())
-    out = cuda.device_array((x.shape[0], plan.outputs), network.dtype)
+    out = cuda.device_array((x.shape[0], plan.outputs), theta.dtype)
     configure(compiled.predict, blocks, compiled.threads)(
-        cuda.to_device(network._theta),
+        cuda.to_device(theta),
         cuda.to_device(plan.widths),
         cuda.to_device(x.reshape(-1)),
         cuda.to_device(lengths),
         plan.steps,
         out,
-        cuda.device_array((blocks, CHUNK_ROWS * int(plan.widths.sum())), network.dtype),
+        cuda.device_array((blocks, CHUNK_ROWS * int(plan.widths.sum())), theta.dtype),
     )
     return out.copy_to_host()
 
@@ -86,7 +85,7 @@ def make_spec(plan: Plan, dtype: np.dtype) -> Spec:
 class Series:
     """Networks of one specification and their data on the GPU, and the launches that train them."""
 
-    def __init__(self, spec: Spec, jobs: "Sequence[_Job]") -> None:
+    def __init__(self, spec: Spec, jobs: Sequence[FitJob]) -> None:
         self.jobs = list(jobs)
         options = [job.options for job in jobs]
         self.table, data = _lay_out([(job.plan, job.train, job.validation) for job in jobs])
@@ -99,10 +98,10 @@ class Series:
             (option.learning_rate, option.clip_norm, option.weight_decay) for option in options
         ]
         numbers[:, kernels.BEST_LOSS] = np.inf
-        networks, plans = [job.network for job in jobs], [job.plan for job in jobs]
-        self.parameters = _parameters(networks)
-        self.histories = cuda.to_device(np.stack([job.losses for job in jobs]))
-        self.launcher = _Launcher(spec, kernels.make_kernels(spec).fit, plans, networks[0].dtype)
+        thetas, plans = [job.theta for job in jobs], [job.plan for job in jobs]
+        self.parameters = _parameters(thetas)
+        self.histories = cuda.to_device(np.stack([job.epoch_losses for job in jobs]))
+        self.launcher = _Launcher(spec, kernels.make_kernels(spec).fit, plans, thetas[0].dtype)
         self.device_table = cuda.to_device(self.table)
         constants = (cuda.to_device(jobs[0].decays()), cuda.to_device(plans[0].widths))
         self.arguments = (
@@ -140,7 +139,7 @@ class Series:
         for job, row, history in zip(self.jobs, self.table, histories, strict=True):
             outcome = int(row[kernels.OUTCOME])
             job.outcome[1:] = row[kernels.EPOCH], row[kernels.BEST_EPOCH]
-            job.losses[:] = history
+            job.epoch_losses[:] = history
             if outcome != kernels.RUNNING:
                 job.outcome[0] = outcome
 
@@ -157,44 +156,49 @@ class Streams:
 
     Parameters
     ----------
-    networks : sequence of Network
-        Modified by `copy_back`.
+    network : NetworkConfig
+        Of all of them, but for the seed.
+    thetas : sequence of ndarray (P,)
+        Their weights, modified by `copy_back`.
     options : StreamOptions
     run : int
         Sequences in a row that must be answered well.
     """
 
-    def __init__(self, networks: "Sequence[Network]", options: StreamOptions, run: int) -> None:
-        self.networks, self.options = list(networks), options
-        self.parameters = _parameters(networks)
-        self.table = np.zeros((len(networks), kernels.JOB_SIZE), np.int64)
+    def __init__(
+        self, network: NetworkConfig, thetas: Sequence[np.ndarray], options: StreamOptions, run: int
+    ) -> None:
+        self.network, self.thetas = network, list(thetas)
+        self.parameters = _parameters(thetas)
+        self.table = np.zeros((len(thetas), kernels.JOB_SIZE), np.int64)
         self.table[:, [kernels.BATCH_SIZE, kernels.RUN]] = options.batch_size, run
-        self.recent = np.zeros((len(networks), run))
-        self.numbers = np.zeros((len(networks), kernels.NUMBERS_SIZE))
+        self.recent = np.zeros((len(thetas), run))
+        self.numbers = np.zeros((len(thetas), kernels.NUMBERS_SIZE))
         self.numbers[:, [kernels.LEARNING_RATE, kernels.CLIP_NORM, kernels.TOLERANCE, kernels.MEAN]] = (
             options.learning_rate, options.clip_norm, options.tolerance, options.mean,
         )  # fmt: skip
 
-    def train(self, blocks: dict[int, Data], report: Callable[[], None]) -> dict[int, tuple[int, np.ndarray]]:
+    def train(
+        self, blocks: dict[int, tuple[Plan, Data]], report: Callable[[], None]
+    ) -> dict[int, tuple[int, np.ndarray]]:
         """Train some networks, by index, on a block of sequences each; their outcomes, and the sequences' errors."""
-        first = self.networks[0]
-        plans = {network: self.networks[network]._plan(data.x.shape[1]) for network, data in blocks.items()}
-        for plan in plans.values():
-            check_limits(first.config, plan.steps)
-        table, data = _lay_out([(plans[network], block, None) for network, block in blocks.items()])
-        longest = max(self.recent.shape[1], *(block.x.shape[0] for block in blocks.values()))
-        histories = np.zeros((len(self.networks), 2, longest))
+        plans = [plan for plan, _ in blocks.values()]
+        for plan in plans:
+            check_limits(self.network, plan.steps)
+        table, data = _lay_out([(plan, block, None) for plan, block in blocks.values()])
+        longest = max(self.recent.shape[1], *(block.x.shape[0] for _, block in blocks.values()))
+        histories = np.zeros((len(self.thetas), 2, longest))
         histories[:, 1, : self.recent.shape[1]] = self.recent
         for row, network in zip(table, blocks, strict=True):
             self.table[network, : kernels.OUTPUTS + 1] = row[: kernels.OUTPUTS + 1]
             self.table[network, kernels.POSITION] = 0
             self.table[network, kernels.OUTCOME] = kernels.RUNNING
-        spec = make_spec(next(iter(plans.values())), first.dtype)
-        launcher = _Launcher(spec, kernels.make_kernels(spec).stream, list(plans.values()), first.dtype)
+        size, dtype = self.thetas[0].size, self.thetas[0].dtype
+        spec = make_spec(plans[0], dtype)
+        launcher = _Launcher(spec, kernels.make_kernels(spec).stream, plans, dtype)
         device_table, device_numbers = cuda.to_device(self.table), cuda.to_device(self.numbers)
         device_histories = cuda.to_device(histories)
-        widths = next(iter(plans.values())).widths
-        constants = (cuda.to_device(np.zeros(first._theta.size, first.dtype)), cuda.to_device(widths))
+        constants = (cuda.to_device(np.zeros(size, dtype)), cuda.to_device(plans[0].widths))
         arguments = (self.parameters, *constants, *data, device_table, device_numbers, device_histories)
         before = self.table[:, kernels.SEEN].copy()
         running = list(blocks)
@@ -215,17 +219,16 @@ class Streams:
 
     def copy_back(self) -> None:
         """Give the networks their weights."""
-        theta = self.parameters.copy_to_host()[:, kernels.THETA]
-        for network, weights in zip(self.networks, theta, strict=True):
-            network._theta[:] = weights
+        trained = self.parameters.copy_to_host()[:, kernels.THETA]
+        for theta, weights in zip(self.thetas, trained, strict=True):
+            theta[:] = weights
 
 
-def _parameters(networks: "Sequence[Network]") -> Any:
+def _parameters(thetas: Sequence[np.ndarray]) -> Any:
     """Every network's buffers on the GPU: the weights that are trained, kept and kept before, and zeros."""
-    first = networks[0]._theta
-    values = np.zeros((len(networks), kernels.BUFFERS, first.size), first.dtype)
-    for row, network in zip(values, networks, strict=True):
-        row[: kernels.FIRST] = network._theta
+    values = np.zeros((len(thetas), kernels.BUFFERS, thetas[0].size), thetas[0].dtype)
+    for row, theta in zip(values, thetas, strict=True):
+        row[: kernels.FIRST] = theta
     return cuda.to_device(values)
 
 
@@ -331,10 +334,10 @@ def _free_bytes() -> float:
     return 2.0**30 if SIMULATED else _MEMORY_SHARE * cuda.current_context().get_memory_info().free
 
 
-def _networks_at_once(job: "_Job") -> int:
+def _networks_at_once(job: FitJob) -> int:
     data = sum(array.nbytes for part in (job.train, job.validation) for array in part)
     own = (
-        job.kept.nbytes * kernels.BUFFERS + job.losses.nbytes + 16 * job.train.x.shape[0]
+        job.kept.nbytes * kernels.BUFFERS + job.epoch_losses.nbytes + 16 * job.train.x.shape[0]
     )  # the order and its draws
     return max(1, int(_free_bytes() / (own + data)))
 

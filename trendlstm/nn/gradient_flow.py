@@ -124,7 +124,10 @@ def gradient_flows(
     progress: Callable[[float], None] | None = None,
 ) -> list[GradientFlow]:
     """As `gradient_flow`, for many networks on the same samples; `jacobian_samples` has an entry for each."""
-    jobs = [_Job(network, x, y, samples) for network, samples in zip(networks, jacobian_samples, strict=True)]
+    jobs = [
+        _Measurement(network, x, y, samples)
+        for network, samples in zip(networks, jacobian_samples, strict=True)
+    ]
     # the longest first, so that no thread is left with one at the end
     tasks = [task for job in jobs for task in job.jacobian_tasks()] + [job.loss_task() for job in jobs]
     total, done = sum(job.cost for job in jobs), 0
@@ -167,14 +170,14 @@ def weight_gradient_terms(network: Network, x: np.ndarray, y: np.ndarray) -> Flo
         Term k is the mean over samples of dL/dz_{T-k} h_{T-k-1}^T. Their sum is the gradient of
         `recurrent.weight_hh` that `Network.loss_and_gradients` gives.
     """
-    job = _Job(network, x, y, 0)
+    job = _Measurement(network, x, y, 0)
     terms = job.new_terms()
     for _ in job.losses(terms):
         pass
     return job.mean_terms(terms)
 
 
-class _Job:
+class _Measurement:
     """One network: its samples, the tasks that fill in the norms, and the norms."""
 
     def __init__(self, network: Network, x: np.ndarray, y: np.ndarray, jacobian_samples: int | None) -> None:
@@ -186,7 +189,7 @@ class _Job:
         if network.config.dtype != "float64":
             self.network = Network.from_config(replace(network.config, dtype="float64"))
             self.network.load_state_dict(network.state_dict())
-        self.plan, self.data = self.network._data(x, y, None)
+        self.plan, self.data = self.network.samples(x, y)
         n, steps = self.data.x.shape[:2]
         count = n if jacobian_samples is None else min(jacobian_samples, n)
         self.jacobian_order = np.linspace(0, n - 1, count).round().astype(np.int64)
@@ -194,7 +197,7 @@ class _Job:
         self.norms_hh, self.norms_cc = np.zeros((count, steps)), np.zeros((count, steps))
         self.cost = n + _JACOBIAN_COST * count
         gates, hidden = self.plan.n_gates, self.plan.hidden_size
-        recurrent, *dense = buffers.parameter_views(self.plan, self.network._theta)
+        recurrent, *dense = buffers.parameter_views(self.plan, self.network.theta)
         parts = [recurrent[:, :hidden].swapaxes(1, 2), *(layer[:-1].T for layer in dense)]
         self.transposed = buffers.aligned_zeros(buffers.transposed_size(self.plan), np.float64)
         self.transposed[:] = np.concatenate([part.ravel() for part in parts])
@@ -214,7 +217,7 @@ class _Job:
         )
 
     def losses(self, terms: FloatArray) -> Iterator[int]:
-        plan, theta, n = self.plan, self.network._theta, self.data.x.shape[0]
+        plan, theta, n = self.plan, self.network.theta, self.data.x.shape[0]
         work = buffers.make_workspace(plan, np.dtype(np.float64))
         kept, gradient = np.empty_like(work.gates), buffers.aligned_zeros(theta.size, np.float64)
         order = np.arange(n)
@@ -242,7 +245,7 @@ class _Job:
         count = min(buffers.CHUNK_ROWS, len(self.jacobian_order) - first)
         work = buffers.make_workspace(self.plan, np.dtype(np.float64))
         jacobian_norms(
-            self.plan, self.network._theta, self.weight_transposed, self.data, self.jacobian_order, first, count,
+            self.plan, self.network.theta, self.weight_transposed, self.data, self.jacobian_order, first, count,
             work, self.norms_hh, self.norms_cc,
         )  # fmt: skip
         yield _JACOBIAN_COST * count

@@ -3,26 +3,27 @@
 import json
 import math
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trendlstm.config import Cell, Device, DType, ForgetBias, Init, NetworkConfig
-from trendlstm.errors import DataError, RunError
+from trendlstm.config import Cell, Device, DType, FitConfig, ForgetBias, Init, NetworkConfig
+from trendlstm.errors import DataError, OptionError, RunError
 from trendlstm.files import replace_file
 from trendlstm.kernels import buffers
 from trendlstm.kernels.buffers import CHUNK_ROWS
-from trendlstm.kernels.fit import Data, gradient_worker, predict_worker, recurse_worker
+from trendlstm.kernels.fit import Data, gradient_worker, predict_worker
 from trendlstm.kernels.gang import COUNTERS
-from trendlstm.nn.device import choose_device, load_driver
-from trendlstm.nn.samples import check_inputs, check_samples, finite_array
+from trendlstm.nn.device import choose_device
+from trendlstm.nn.fit_job import FitJob
+from trendlstm.nn.history import History
+from trendlstm.nn.progress import Report, reporter
+from trendlstm.nn.samples import Pair, check_inputs, check_samples, finite_array
 from trendlstm.nn.threads import run_together, thread_count
-
-if TYPE_CHECKING:
-    from trendlstm.nn.history import History
+from trendlstm.nn.training import train
 
 _CELL_CODES = {
     "lstm": buffers.LSTM,
@@ -86,6 +87,15 @@ class Network:
         Added to the initial bias of the forget gate (Jozefowicz et al. 2015); "chrono" sets b_f = ln U[1, T-1] and
         b_i = -b_f (Tallec & Ollivier 2018).
 
+    Attributes
+    ----------
+    config : NetworkConfig
+        All of the above.
+    dtype : numpy.dtype
+    theta : ndarray (P,)
+        All parameters in one buffer, padded, in the layout of `kernels.buffers.parameter_views`: what the kernels
+        compute with. `state_dict` gives them by name.
+
     Raises
     ------
     OptionError
@@ -124,7 +134,7 @@ class Network:
         )
         self.dtype = np.dtype(self.config.dtype)
         self._last_plan: tuple[int, buffers.Plan] | None = None
-        self._theta = buffers.aligned_zeros(buffers.parameter_size(self._plan(lag or 1)), self.dtype)
+        self.theta = buffers.aligned_zeros(buffers.parameter_size(self.plan(lag or 1)), self.dtype)
         self.load_state_dict(_initial_values(self.config))
 
     @classmethod
@@ -155,7 +165,7 @@ class Network:
             gates in the order i, f, g, o (1997: i, g, o); for `ann` `hidden.weight` (H, T * F), `hidden.bias` (H,);
             `dense.0.weight` (out, in), `dense.0.bias` (out,), `dense.1.weight`, ...
         """
-        return self._named_values(self._theta)
+        return self._named_values(self.theta)
 
     def load_state_dict(self, values: Mapping[str, np.ndarray]) -> None:
         """Replace every parameter; nothing changes if any name or shape is wrong.
@@ -182,7 +192,7 @@ class Network:
         for name, array in arrays.items():
             if array.shape != shapes[name]:
                 raise DataError(f"parameter {name!r} must have shape {shapes[name]}, but has {array.shape}.")
-        for name, view in self._named_views(self._theta).items():
+        for name, view in self._named_views(self.theta).items():
             view[...] = arrays[name].reshape(view.shape)
 
     def save(self, path: str | Path, extra: Mapping[str, Any] | None = None) -> None:
@@ -254,21 +264,23 @@ class Network:
             The device is unknown or cannot be used.
         """
         x, lengths = check_inputs(self.config, x, lengths)
-        plan = self._plan(x.shape[1])
-        x = self._flatten(x)
+        plan = self.plan(x.shape[1])
+        x = x.reshape(-1, plan.steps, plan.features)
         if choose_device(device) == "cuda":
-            return load_driver().predict(self, plan, x, lengths)
+            from trendlstm.nn import gpu
+
+            return gpu.predict(self.config, plan, self.theta, x, lengths)
         out = np.empty((x.shape[0], plan.outputs), self.dtype)
         order = np.arange(x.shape[0])
         if x.shape[0] == 1:
             predict_worker(
-                plan, self._theta, x, lengths, order, out, _one_row_workspace(plan, self.dtype), 0, 1
+                plan, self.theta, x, lengths, order, out, _one_row_workspace(plan, self.dtype), 0, 1
             )
             return out
         chunks = -(-x.shape[0] // CHUNK_ROWS)
         size = 1 if chunks * plan.steps <= _SMALL_PREDICTION else min(thread_count(n_threads), chunks)
         arguments = [
-            (plan, self._theta, x, lengths, order, out, buffers.make_workspace(plan, self.dtype), rank, size)
+            (plan, self.theta, x, lengths, order, out, buffers.make_workspace(plan, self.dtype), rank, size)
             for rank in range(size)
         ]
         if size == 1:
@@ -303,16 +315,16 @@ class Network:
         DataError
             An array has the wrong shape or holds a value that is not finite.
         """
-        plan, data = self._data(x, y, lengths)
+        plan, data = self.samples(x, y, lengths)
         n = data.x.shape[0]
         chunks = -(-n // CHUNK_ROWS)
         accumulators = min(buffers.ACCUMULATORS, chunks)
-        gradients = buffers.aligned_zeros((accumulators, self._theta.size), self.dtype)
+        gradients = buffers.aligned_zeros((accumulators, self.theta.size), self.dtype)
         losses = np.zeros(accumulators)
         transposed = buffers.aligned_zeros(buffers.transposed_size(plan), self.dtype)
         gradient_worker(
             plan,
-            self._theta,
+            self.theta,
             transposed,
             data,
             np.arange(n),
@@ -325,14 +337,123 @@ class Network:
         )
         return float(losses.sum() / (n * plan.outputs)), self._named_values(gradients[0])
 
-    def fit(self, x: np.ndarray, y: np.ndarray, **options: Any) -> "History":
-        """Train on x (N, T, F), y (N, m); the keywords and the result are those of `trendlstm.nn.training.fit`."""
-        from trendlstm.nn.training import fit  # training builds on this module
+    def fit(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        epochs: int = FitConfig.epochs,
+        batch_size: int = FitConfig.batch_size,
+        learning_rate: float = FitConfig.learning_rate,
+        validation: Pair | None = None,
+        patience: int | None = FitConfig.patience,
+        clip_norm: float | None = FitConfig.clip_norm,
+        weight_decay: float = FitConfig.weight_decay,
+        shuffle: bool = FitConfig.shuffle,
+        seed: int | None = FitConfig.seed,
+        lengths: ArrayLike | None = None,
+        n_threads: int | None = None,
+        device: Device = "cpu",
+        progress: bool | Report | None = None,
+    ) -> History:
+        """Train by Adam (Kingma & Ba 2015) on the mean squared error; all threads share each minibatch.
 
-        return fit(self, x, y, **options)
+        The weights are the same bits for any number of threads. Each call starts Adam afresh. With `validation` the
+        weights of its best epoch are kept, otherwise the last.
 
-    def _plan(self, steps: int) -> buffers.Plan:
-        """The network as the kernels see it, for windows of `steps`; the last one is kept."""
+        Parameters
+        ----------
+        x : array_like (N, T, F)
+            Inputs. Not modified.
+        y : array_like (N, m), or (N,) if m is 1
+            Targets. Not modified.
+        epochs : int
+        batch_size : int
+            Samples of a minibatch.
+        learning_rate : float
+        validation : pair of arrays (x, y), optional
+            Evaluated after each epoch; chooses the epoch, changes nothing else.
+        patience : int, optional
+            Epochs without a better validation loss before stopping. Default: no early stopping.
+        clip_norm : float, optional
+            Largest norm of the gradient. Default: no clipping.
+        weight_decay : float
+            Decoupled (Loshchilov & Hutter 2019), of weights only.
+        shuffle : bool
+            Whether the samples are shuffled before each epoch.
+        seed : int, optional
+            Of the shuffling. Default: the network's.
+        lengths : array_like (N,) of int, optional
+            Steps of each sample of x. Not with `validation`.
+        n_threads : int, optional
+            Default: all cores that the process may use.
+        device : {"cpu", "cuda", "auto"}
+            What computes: the processor, an NVIDIA GPU (with the extra `cuda`), or whichever is known to be faster. The
+            GPU sees the same minibatches, but adds in another order: its weights agree to rounding, not in every bit.
+        progress : bool or callable, optional
+            True shows a bar on a terminal (on standard error) or in a notebook. A function is called on this thread
+            with a `FitProgress`, about 20 times a second and at the end; if it raises, training ends.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        OptionError, DataError
+            A setting or an array cannot be used, or another thread is training this network.
+        TrainingError
+            A loss or weight became infinite or NaN. The network keeps the weights it would have had at the last good
+            epoch (the initial ones if there was none).
+        FitInterrupted
+            Ctrl-C (it is a KeyboardInterrupt); the network then has the best weights so far.
+        """
+        config = FitConfig(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            patience=patience,
+            clip_norm=clip_norm,
+            weight_decay=weight_decay,
+            shuffle=shuffle,
+            seed=seed,
+        )
+        job = self.fit_job(x, y, config, validation=validation, lengths=lengths)
+        with reporter(progress) as report:
+            (history,) = train([job], n_threads, device, report)
+        return history
+
+    def fit_job(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        config: FitConfig,
+        *,
+        validation: Pair | None = None,
+        lengths: ArrayLike | None = None,
+    ) -> FitJob:
+        """The fit of this network on checked samples, for `training.train`, which then trains this network.
+
+        Parameters and errors are those of `fit`.
+        """
+        if validation is not None and not (isinstance(validation, tuple | list) and len(validation) == 2):
+            raise OptionError("validation must be a pair of arrays (x, y).")
+        if config.patience is not None and validation is None:
+            raise OptionError("patience needs validation=(x, y), whose loss it watches.")
+        if lengths is not None and validation is not None:
+            raise OptionError("lengths cannot be combined with validation.")
+        plan, train = self.samples(x, y, lengths)
+        validated = Data(train.x[:0], train.y[:0], train.lengths[:0])
+        if validation is not None:
+            validation_plan, validated = self.samples(*validation, prefix="validation ")
+            if validation_plan.steps != plan.steps:
+                raise DataError(
+                    f"validation x must have {train.x.shape[1]} time steps like x, but has {validated.x.shape[1]}."
+                )
+        return FitJob(self.config, config, plan, self.theta, train, validated)
+
+    def plan(self, steps: int) -> buffers.Plan:
+        """The network's shape, as the kernels see it, for windows of `steps`."""
         if self._last_plan is None or self._last_plan[0] != steps:
             config = self.config
             plan = buffers.make_plan(
@@ -357,7 +478,7 @@ class Network:
 
     def _named_views(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """Views into a flat buffer like theta, by name, without the padding; gates on an axis of their own."""
-        config, plan = self.config, self._plan(self.config.lag or 1)
+        config, plan = self.config, self.plan(self.config.lag or 1)
         recurrent, *dense = buffers.parameter_views(plan, flat)
         hidden, padded = config.hidden_size, plan.hidden_size
         views: dict[str, np.ndarray] = {}
@@ -381,16 +502,26 @@ class Network:
             n_in = n_out
         return views
 
-    def _flatten(self, x: np.ndarray) -> np.ndarray:
-        """The windows as the kernels see them: a feed-forward cell's are one step."""
-        return x.reshape(x.shape[0], 1, -1) if self.config.cell == "ann" else x
-
-    def _data(
-        self, x: ArrayLike, y: ArrayLike, lengths: ArrayLike | None, prefix: str = ""
+    def samples(
+        self, x: ArrayLike, y: ArrayLike, lengths: ArrayLike | None = None, prefix: str = ""
     ) -> tuple[buffers.Plan, Data]:
-        """Checked samples as the kernels see them; `prefix` goes before the names in error messages."""
+        """Checked samples, and the network for windows of their steps, as the kernels see both.
+
+        Parameters
+        ----------
+        x, y, lengths
+            As in `fit`.
+        prefix : str
+            Goes before the arrays' names in messages.
+
+        Raises
+        ------
+        OptionError, DataError
+            An array cannot be used.
+        """
         array, targets, counts = check_samples(self.config, x, y, lengths, prefix)
-        return self._plan(array.shape[1]), Data(self._flatten(array), targets, counts)
+        plan = self.plan(array.shape[1])
+        return plan, Data(array.reshape(-1, plan.steps, plan.features), targets, counts)
 
 
 def _one_row_workspace(plan: buffers.Plan, dtype: np.dtype) -> buffers.Workspace:
@@ -401,36 +532,6 @@ def _one_row_workspace(plan: buffers.Plan, dtype: np.dtype) -> buffers.Workspace
     if sum(array.nbytes for array in work) <= _LARGEST_KEPT_BYTES:
         _last_workspace.plan, _last_workspace.value = plan, work
     return work
-
-
-def recurse(networks: Sequence[Network], history: np.ndarray, steps: int, relative: bool) -> np.ndarray:
-    """Feed predictions back as if they had been observed, all steps in one compiled call.
-
-    Parameters
-    ----------
-    networks : sequence of Network
-        One feature, one output, equal shapes; their outputs are averaged.
-    history : ndarray (n, T), float64
-        The last T values before the first step. Not modified.
-    steps : int
-    relative : bool
-        The networks see each window less its last value, and predict the next value less that.
-
-    Returns
-    -------
-    ndarray (n, steps), float64
-    """
-    network, (n, lag) = networks[0], history.shape
-    plan, dtype = network._plan(lag), network.dtype
-    rows = 1 if n == 1 else CHUNK_ROWS
-    path = np.concatenate([history, np.empty((n, steps))], axis=1)
-    thetas = buffers.aligned_zeros((len(networks), network._theta.size), dtype)
-    thetas[:] = [each._theta for each in networks]
-    x = network._flatten(np.empty((rows, lag, 1), dtype))
-    lengths, order = np.full(rows, lag), np.arange(rows)
-    work = buffers.make_workspace(plan, dtype, rows)
-    recurse_worker(plan, thetas, path, steps, relative, x, lengths, order, work)
-    return path[:, lag:]
 
 
 def load(path: str | Path) -> Network:

@@ -6,6 +6,8 @@ from numpy.typing import ArrayLike, NDArray
 from trendlstm.config import NetworkConfig
 from trendlstm.errors import DataError, OptionError
 
+Pair = tuple[ArrayLike, ArrayLike]  # x, y
+
 
 def check_samples(
     config: NetworkConfig, x: ArrayLike, y: ArrayLike, lengths: ArrayLike | None, prefix: str = ""

@@ -21,9 +21,9 @@ from trendlstm.evaluation.significance import TestResult, diebold_mariano
 from trendlstm.nn.device import check_limits
 from trendlstm.nn.gradient_flow import GradientFlow, gradient_flows, half_life, ratio
 from trendlstm.nn.history import History
+from trendlstm.nn.many import fit_many
 from trendlstm.nn.network import Network
 from trendlstm.nn.progress import FitProgress
-from trendlstm.nn.training import fit_many
 from trendlstm.workflows.forecast import Forecaster
 
 FloatArray = NDArray[np.float64]
@@ -297,7 +297,7 @@ def train(comparison: Comparison, progress: Callable[[FitProgress], None] | None
     Raises
     ------
     TrainingError, KeyboardInterrupt
-        As `training.fit_many`.
+        As `fit_many`.
     """
     start = time.perf_counter()
     windows, config = comparison.windows, comparison.config

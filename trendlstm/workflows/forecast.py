@@ -91,7 +91,7 @@ class Forecaster:
         """
         if not self.is_recursive:
             raise OptionError("A recursive forecast needs a model of Close alone with horizon 1.")
-        from trendlstm.nn.network import recurse
+        from trendlstm.nn.many import recurse
 
         # Logarithms of prices themselves; the kernel makes them relative to the last one of each window.
         one = np.ones(len(closes))

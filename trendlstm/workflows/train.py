@@ -19,9 +19,9 @@ from trendlstm.evaluation.metrics import StepMetrics, evaluate, rmse
 from trendlstm.evaluation.significance import verdict
 from trendlstm.nn.device import check_limits
 from trendlstm.nn.history import History
+from trendlstm.nn.many import fit_many
 from trendlstm.nn.network import Network
 from trendlstm.nn.progress import FitProgress
-from trendlstm.nn.training import fit, fit_many
 from trendlstm.workflows.forecast import Forecaster, forecast_table, make_bands
 
 FORECAST_DAYS = 10  # sessions that a recursive model forecasts unless asked otherwise
@@ -105,11 +105,11 @@ def train(result: Result, progress: Callable[[FitProgress], None] | None = None)
     Raises
     ------
     TrainingError, KeyboardInterrupt
-        As `training.fit`; `result` then holds the networks that finished an epoch, with their best weights so far.
+        As `Network.fit`; `result` then holds the networks that finished an epoch, with their best weights so far.
     """
     start = time.perf_counter()
     networks, windows = result.forecaster.networks, result.windows
-    settings = dict(
+    settings: dict[str, Any] = dict(
         validation=(windows.validation.x, windows.validation.y),
         n_threads=result.config.threads,
         device=result.config.device,
@@ -117,10 +117,7 @@ def train(result: Result, progress: Callable[[FitProgress], None] | None = None)
         **result.config.fit.to_dict(),
     )
     try:
-        if len(networks) == 1:
-            result.histories = [fit(networks[0], windows.train.x, windows.train.y, **settings)]
-        else:
-            result.histories = fit_many(networks, windows.train.x, windows.train.y, **settings)
+        result.histories = fit_many(networks, windows.train.x, windows.train.y, **settings)
     except (FitInterrupted, TrainingError) as error:
         trained = [(n, h) for n, h in zip(networks, error.histories, strict=True) if h.kept_epoch]
         result.forecaster = replace(result.forecaster, networks=tuple(network for network, _ in trained))
@@ -177,8 +174,7 @@ def final_fit(result: Result, progress: Callable[[FitProgress], None] | None = N
     epochs = [history.kept_epoch for history in result.histories]
     for index, network in enumerate(networks):
         settings = {**result.config.fit.to_dict(), "epochs": epochs[index], "patience": None}
-        fit(
-            network,
+        network.fit(
             x,
             y,
             n_threads=result.config.threads,

@@ -1,0 +1,128 @@
+"""`FitJob`: one fit as plain arrays, for whatever trains it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trendlstm.config import FitConfig, NetworkConfig
+from trendlstm.kernels import buffers
+from trendlstm.kernels import fit as kernel
+from trendlstm.kernels.buffers import Plan
+from trendlstm.kernels.fit import Data, FitOptions
+from trendlstm.kernels.gang import ABANDONED, ASKED, COUNTERS, STOP
+from trendlstm.nn.history import History
+
+_STOPPED = {
+    kernel.ALL_EPOCHS: "epochs",
+    kernel.PATIENCE: "patience",
+    kernel.STOPPED: "interrupted",
+    kernel.NOT_FINITE: "not finite",
+}
+
+
+@dataclass(eq=False)
+class FitJob:
+    """One fit: what is trained, on which samples and how, and what has come of it so far.
+
+    Settings and arrays alone, so that it can be pickled and trained by another process. `Network.fit_job` makes it,
+    `training.train` trains it: on threads that share its arrays, or on a GPU, which is given copies.
+
+    Attributes
+    ----------
+    network : NetworkConfig
+    config : FitConfig
+    plan : Plan
+        The network's shape, as the kernels see it.
+    theta : ndarray (P,)
+        The weights, in the layout of `buffers.parameter_views`: the initial ones, and once the job has ended those that
+        are kept. `Network.fit_job` gives the network's own array: to train the job is to train the network.
+    train, validation : Data
+        Not modified; no samples for no validation.
+    kept : ndarray (P,)
+        The weights to keep, if the fit ended now. Of the best epoch, or the last without validation.
+    epoch_losses : ndarray (2, epochs), float64
+        Training and validation loss; NaN where there is none (yet).
+    outcome : ndarray (3,), int64
+        Why the fit ended, epochs run, and the best epoch, see `kernels.fit`.
+    counters : ndarray, int64
+        How its threads meet and are stopped, see `kernels.gang`.
+    seconds : float
+        Wall time of the fit.
+    """
+
+    network: NetworkConfig
+    config: FitConfig
+    plan: Plan
+    theta: np.ndarray
+    train: Data
+    validation: Data
+
+    def __post_init__(self) -> None:
+        self.kept = self.theta.copy()
+        self.epoch_losses = np.full((2, self.config.epochs), np.nan)
+        self.outcome = np.array([kernel.STOPPED, 0, -1], np.int64)
+        self.counters = np.zeros(COUNTERS, np.int64)
+        self.seconds = 0.0
+
+    @property
+    def chunks(self) -> int:
+        """Into how many chunks a minibatch is cut: more threads have nothing to do."""
+        return -(-min(self.config.batch_size, self.train.x.shape[0]) // buffers.CHUNK_ROWS)
+
+    @property
+    def options(self) -> FitOptions:
+        """The settings, as the kernels see them."""
+        config = self.config
+        return FitOptions(
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            learning_rate=float(config.learning_rate),
+            clip_norm=float(config.clip_norm or 0.0),
+            weight_decay=float(config.weight_decay),
+            patience=config.patience or -1,
+            shuffle=config.shuffle,
+            seed=self.network.seed if config.seed is None else config.seed,
+        )
+
+    def decays(self) -> NDArray[np.floating]:
+        """Which parameters decay, (P,): 1 for weights, also those of padding, which are 0 and stay so; 0 for biases."""
+        decays = buffers.aligned_zeros(self.theta.size, self.theta.dtype)
+        recurrent, *dense = buffers.parameter_views(self.plan, decays)
+        recurrent[:, : buffers.input_rows(self.plan) - self.plan.bias] = 1
+        for weight in dense:
+            weight[:-1] = 1
+        return decays
+
+    def stop(self) -> None:
+        """Ask the threads that train it to end after this minibatch."""
+        self.counters[STOP] = ASKED
+
+    def abandon(self) -> None:
+        """As `stop`, when some of the threads that it waits for do not come."""
+        self.counters[STOP] = ABANDONED
+
+    def is_stopped(self) -> bool:
+        """Whether it was asked to end."""
+        return bool(self.counters[STOP])
+
+    def is_broken(self) -> bool:
+        """Whether a loss or weight was not finite."""
+        return bool(self.outcome[0] == kernel.NOT_FINITE)
+
+    def epochs_run(self) -> int:
+        """How many epochs are finished."""
+        return int(self.outcome[1])
+
+    def history(self) -> History:
+        """How it has gone so far."""
+        ended, epochs_run, best_epoch = self.outcome.tolist()
+        validated = self.validation.x.shape[0] > 0
+        return History(
+            loss=self.epoch_losses[0, :epochs_run].copy(),
+            validation_loss=self.epoch_losses[1, :epochs_run].copy() if validated else None,
+            kept_epoch=best_epoch + 1,
+            epochs_run=epochs_run,
+            seconds=self.seconds,
+            stopped=_STOPPED[ended],
+        )

@@ -1,0 +1,149 @@
+"""Several networks at once: their fits, and the recursion of their mean prediction."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from trendlstm.config import Device, DType, FitConfig
+from trendlstm.errors import OptionError
+from trendlstm.kernels import buffers
+from trendlstm.kernels.buffers import CHUNK_ROWS
+from trendlstm.kernels.cache import note_compiled
+from trendlstm.kernels.fit import recurse_worker
+from trendlstm.nn.history import History
+from trendlstm.nn.network import Network
+from trendlstm.nn.progress import Report, reporter
+from trendlstm.nn.samples import Pair
+from trendlstm.nn.training import train, train_here
+
+
+def fit_many(
+    networks: Sequence[Network],
+    xs: np.ndarray | Sequence[ArrayLike],
+    ys: np.ndarray | Sequence[ArrayLike],
+    *,
+    epochs: int = FitConfig.epochs,
+    batch_size: int = FitConfig.batch_size,
+    learning_rate: float = FitConfig.learning_rate,
+    validation: Pair | Sequence[Pair | None] | None = None,
+    patience: int | None = FitConfig.patience,
+    clip_norm: float | None = FitConfig.clip_norm,
+    weight_decay: float = FitConfig.weight_decay,
+    shuffle: bool = FitConfig.shuffle,
+    seed: int | None = FitConfig.seed,
+    n_threads: int | None = None,
+    device: Device = "cpu",
+    progress: bool | Report | None = None,
+) -> list[History]:
+    """Train many networks, one to a thread (or to a multiprocessor of the GPU) at a time.
+
+    Each gets the bits that `Network.fit` would give it alone on the same device.
+
+    Parameters
+    ----------
+    networks : sequence of Network
+        Modified. Each may have its own shape.
+    xs, ys : sequence of arrays, or one array for all
+        Inputs (N, T, F) and targets (N, m) of each network; a single array is shared.
+    validation : pair, sequence of pairs or None, optional
+        One for all or one each.
+    epochs, batch_size, learning_rate, patience, clip_norm, weight_decay, shuffle, seed
+        As in `Network.fit`, the same for all. `seed`: by default each network's own.
+    n_threads, device, progress
+        As in `Network.fit`; progress is told of all fits together.
+
+    Returns
+    -------
+    list of History
+        In the order of `networks`.
+
+    Raises
+    ------
+    As `Network.fit`. If a fit fails or is interrupted, the others keep their best weights so far.
+    """
+    config = FitConfig(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        patience=patience,
+        clip_norm=clip_norm,
+        weight_decay=weight_decay,
+        shuffle=shuffle,
+        seed=seed,
+    )
+    count = len(networks)
+    inputs, targets = (_one_each(name, value, count) for name, value in (("xs", xs), ("ys", ys)))
+    shared = validation is None or _is_pair(validation)
+    pairs = [validation] * count if shared else _one_each("validation", validation, count)
+    jobs = [
+        network.fit_job(x, y, config, validation=pair)
+        for network, x, y, pair in zip(networks, inputs, targets, pairs, strict=True)
+    ]
+    with reporter(progress) as report:
+        return train(jobs, n_threads, device, report)
+
+
+def _is_pair(value: object) -> bool:
+    """Whether `value` is (x, y) itself, not a sequence of such pairs."""
+    return (
+        isinstance(value, tuple | list)
+        and len(value) == 2
+        and all(isinstance(part, np.ndarray) for part in value)
+    )
+
+
+def _one_each(name: str, values: Any, count: int) -> Sequence[Any]:
+    if isinstance(values, np.ndarray):
+        return [values] * count
+    if len(values) != count:
+        raise OptionError(
+            f"{name} must hold one entry for each of the {count} networks, but holds {len(values)}."
+        )
+    return values
+
+
+def recurse(networks: Sequence[Network], history: np.ndarray, steps: int, relative: bool) -> np.ndarray:
+    """Feed predictions back as if they had been observed, all steps in one compiled call.
+
+    Parameters
+    ----------
+    networks : sequence of Network
+        One feature, one output, equal shapes; their outputs are averaged.
+    history : ndarray (n, T), float64
+        The last T values before the first step. Not modified.
+    steps : int
+    relative : bool
+        The networks see each window less its last value, and predict the next value less that.
+
+    Returns
+    -------
+    ndarray (n, steps), float64
+    """
+    network, (n, lag) = networks[0], history.shape
+    plan, dtype = network.plan(lag), network.dtype
+    rows = 1 if n == 1 else CHUNK_ROWS
+    path = np.concatenate([history, np.empty((n, steps))], axis=1)
+    thetas = buffers.aligned_zeros((len(networks), network.theta.size), dtype)
+    thetas[:] = [each.theta for each in networks]
+    x = np.empty((rows, plan.steps, plan.features), dtype)
+    lengths, order = np.full(rows, lag), np.arange(rows)
+    work = buffers.make_workspace(plan, dtype, rows)
+    recurse_worker(plan, thetas, path, steps, relative, x, lengths, order, work)
+    return path[:, lag:]
+
+
+def compile_kernels(dtype: DType = "float32") -> None:
+    """Compile what fits and predictions need, or load it from the cache, on this thread.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+    """
+    network = Network(hidden_size=1, dense=(), dtype=dtype)
+    x, y = np.zeros((1, 1, 1)), np.zeros((1, 1))
+    train_here(network.fit_job(x, y, FitConfig(epochs=1), validation=(x, y)))
+    network.predict(x)
+    recurse([network], x[:, :, 0], 1, relative=True)
+    note_compiled(dtype)
