@@ -49,7 +49,7 @@ def forecast(
     console = make_console(as_json, quiet)
     from trendlstm.data.price_level import compare_levels
     from trendlstm.output.forecast import level_sentences
-    from trendlstm.output.runs import load_run
+    from trendlstm.output.runs import bands_record, load_run
     from trendlstm.output.train import last_close_warning, show_forecast
     from trendlstm.workflows.train import default_days, forecast_next
 
@@ -115,7 +115,7 @@ def forecast(
                 "learned_until": forecaster.learned_until,
                 "final_fit": loaded.is_final_fit,
                 "price_level": level and asdict(level),
-                "forecast_bands": [band.to_dict() for band in loaded.bands[: len(table)]],
+                "forecast_bands": bands_record(loaded.bands[: len(table)]),
                 "forecast": table.to_dict("records"),
             }
         )

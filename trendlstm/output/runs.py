@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -148,13 +149,14 @@ def _describe(result: Result) -> dict[str, Any]:
         # JSON has no infinity, and None is for a run that never measured
         "ridge_alpha": "infinity" if math.isinf(result.ridge_alpha) else result.ridge_alpha,
         "verdict": result.verdict,
-        "forecast_bands": {
-            "nominal": NOMINAL,
-            "decay": DECAY,
-            "steps": [band.to_dict() for band in result.bands],
-        },
+        "forecast_bands": bands_record(result.bands),
         "forecast": result.forecast.to_dict("records"),
     }
+
+
+def bands_record(bands: Sequence[Band]) -> dict[str, Any]:
+    """Bands and how they are made, for JSON: `forecast_bands` of `run.json`."""
+    return {"nominal": NOMINAL, "decay": DECAY, "steps": [band.to_dict() for band in bands]}
 
 
 @dataclass(frozen=True)
