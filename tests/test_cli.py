@@ -23,11 +23,10 @@ from yahoo_server import redirect_yfinance, serve
 
 from trendlstm import cli
 from trendlstm.cli import common
-from trendlstm.cli import train as train_command
 from trendlstm.config import TrainConfig
 from trendlstm.data import cache as price_cache
 from trendlstm.data import calendar as calendars
-from trendlstm.data import yahoo
+from trendlstm.data import sources, yahoo
 from trendlstm.data.windows import Scaler, make_windows
 from trendlstm.output import doctor
 from trendlstm.output import train as report
@@ -574,7 +573,7 @@ def test_bad_csv_files(tmp_path, content, message):
 
 def test_an_existing_folder_is_never_overwritten(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        train_command, "load_prices", lambda data: pytest.fail("refused before anything is fetched")
+        sources, "find_prices", lambda data: pytest.fail("refused before anything is fetched")
     )
     (tmp_path / "file").write_text("mine")
     assert f"{tmp_path} exists already" in error_of(f"train {SAMPLE} --out {tmp_path}", 2)
@@ -583,7 +582,7 @@ def test_an_existing_folder_is_never_overwritten(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_written_is_named_before_training(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "train", lambda *_: pytest.fail("training must not start"))
+    monkeypatch.setattr(pipeline, "fit_networks", lambda *_: pytest.fail("training must not start"))
     (tmp_path / "file").write_text("mine")
     out = tmp_path / "file" / "run"
     assert f"the folder {out} cannot be made" in error_of(f"train {SAMPLE} --out {out}", 1)
@@ -609,7 +608,7 @@ def test_a_failure_after_training_leaves_no_half_a_run(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device", "predictions.png")
 
-    monkeypatch.setattr(train_command, "_draw", fail)
+    monkeypatch.setattr("trendlstm.output.runs.draw_run", fail)
     assert (
         error_of(f"train {SAMPLE} --out {tmp_path / 'run'}", 1) == "No space left on device: predictions.png."
     )
@@ -748,7 +747,7 @@ def test_ctrl_c_elsewhere_ends_with_130_and_leaves_nothing(tmp_path, monkeypatch
     def interrupt(data):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_command, "load_prices", interrupt)
+    monkeypatch.setattr(sources, "find_prices", interrupt)
     assert error_of(f"train {SAMPLE} --out {tmp_path / 'run'}", 130) == "Interrupted."
     assert list(tmp_path.iterdir()) == []
 
@@ -1061,7 +1060,7 @@ def test_no_p_value_is_shown_as_zero(capsys):
         returns[t] += 0.9 * returns[t - 1]
     prices["Close"] = 50 * np.exp(np.cumsum(returns))
     result = trained(prices, epochs=20)
-    figures = [step.diebold_mariano.p_value for (step,) in result.metrics["train"].values()]
+    figures = [step.diebold_mariano.p_value for (step,) in result.assessment.metrics["train"].values()]
     assert any(p is not None and 0 < p < 0.0005 for p in figures)
     report.show_metrics(Console(), result)
     shown = capsys.readouterr().out

@@ -93,11 +93,11 @@ def test_the_lstm_has_the_forget_bias_that_was_asked_for(bias):
 
 def test_the_lstm_is_the_one_that_train_would_train(everything):
     result = trained(lag=6, seeds=3)
-    test = result.predictions[result.predictions["split"] == "test"]
+    test = result.assessment.predictions[result.assessment.predictions["split"] == "test"]
     found = everything.assessments["lstm"]
     np.testing.assert_array_equal(found.predicted[:, 0], test["prediction"])
-    assert found.ensemble == result.metrics["test"]["model"]
-    assert found.spread(lambda steps: steps.rmse).sd == result.spread["test"]
+    assert found.ensemble == result.assessment.metrics["test"]["model"]
+    assert found.spread(lambda steps: steps.rmse).sd == result.assessment.spread["test"]
 
 
 @pytest.mark.parametrize("features", [("Close",), ("Close", "Volume")])

@@ -61,7 +61,7 @@ def test_recursive_path_of_a_run_starts_at_the_last_training_row_and_sees_no_lat
     result = trained()
     windows = result.windows
     path = result.forecaster.recurse(windows.close[None, windows.train_rows - 4 : windows.train_rows], 200)[0]
-    table = result.predictions
+    table = result.assessment.predictions
     first = windows.dates[windows.train_rows]
     assert table.loc[table["date"] < first, "recursive"].isna().all()
     later = table[table["date"] >= first]
@@ -73,7 +73,7 @@ def test_recursive_path_of_a_run_starts_at_the_last_training_row_and_sees_no_lat
 )
 def test_no_recursive_forecast_of_other_models(settings):
     result = trained(**settings)
-    assert not result.forecaster.is_recursive and result.predictions["recursive"].isna().all()
+    assert not result.forecaster.is_recursive and result.assessment.predictions["recursive"].isna().all()
     with pytest.raises(
         OptionError, match=r"^A recursive forecast needs a model of Close alone with horizon 1"
     ):
@@ -116,7 +116,7 @@ def test_recursive_bands_come_from_the_errors_of_forecasts_as_far_ahead():
     result = trained()
     windows, forecaster, close = result.windows, result.forecaster, result.windows.close
     # validation errors alone decide how many steps have one: five spans of nine rows, or of ten, but for two rows
-    assert windows.validation_rows == 48 and len(result.bands) == 9
+    assert windows.validation_rows == 48 and len(result.assessment.bands) == 9
     for step in (1, 2, 9):
         errors = []
         for origin in range(windows.train_rows - 1, len(close) - step):
@@ -124,7 +124,7 @@ def test_recursive_bands_come_from_the_errors_of_forecasts_as_far_ahead():
             for _ in range(step):
                 known.append(one_step(forecaster, np.array(known[-4:])))
             errors.append(scaled(np.log(close[origin + step] / known[-1]), close, origin))
-        band = result.bands[step - 1]
+        band = result.assessment.bands[step - 1]
         assert band.step == step and band.errors == len(errors) == 96 - step + 1
         assert band.counted == len(close) - windows.train_rows - windows.validation_rows - step + 1
         assert band.half_width == half_width(errors)
@@ -133,14 +133,14 @@ def test_recursive_bands_come_from_the_errors_of_forecasts_as_far_ahead():
 def test_direct_bands_come_from_the_errors_of_each_step():
     result = trained(horizon=3)
     windows, close = result.windows, result.windows.close
-    for step, band in enumerate(result.bands, start=1):
+    for step, band in enumerate(result.assessment.bands, start=1):
         errors = []
         for split in (windows.validation, windows.test):
             predicted = result.forecaster.predict(split.x, split.anchors)[:, step - 1]
             for origin, price in zip(split.origins, predicted, strict=True):
                 errors.append(scaled(np.log(close[origin + step] / price), close, origin))
         assert band.half_width == half_width(errors) and band.counted == len(windows.test.origins)
-    assert len(result.bands) == 3
+    assert len(result.assessment.bands) == 3
 
 
 def test_bands_hold_what_they_promise_on_all_years_of_the_sample():
@@ -151,7 +151,7 @@ def test_bands_hold_what_they_promise_on_all_years_of_the_sample():
     ]
     assert [len(result.windows.close) for result in results] == [3270, 2148, 3270, 3270]
     for step in (1, 10):
-        assert 0.76 <= np.mean([result.bands[step - 1].coverage for result in results]) <= 0.84
+        assert 0.76 <= np.mean([result.assessment.bands[step - 1].coverage for result in results]) <= 0.84
 
 
 def test_a_forecast_lies_within_its_band_also_where_all_errors_have_one_sign():
@@ -171,19 +171,19 @@ def test_bands_reach_as_far_as_there_are_errors_and_spans_to_judge_by(rows, step
     """20 errors, of which step k leaves n - k + 1, and five spans of k rows among the n validation rows."""
     result = trained(random_walk(rows), split=(0.8, 0.1, 0.1))
     n = result.windows.validation_rows
-    assert n == rows // 10 and steps == max(0, min(n // 5, n - 19)) == len(result.bands)
+    assert n == rows // 10 and steps == max(0, min(n // 5, n - 19)) == len(result.assessment.bands)
 
 
 def test_bands_of_a_direct_model_end_where_five_spans_no_longer_fit():
     result = trained(horizon=12)
     # 37 origins and eight steps span 44 rows, five spans of eight; with nine steps 45, five of nine; of ten, too few
-    assert len(result.windows.validation.anchors) == 37 and len(result.bands) == 9
+    assert len(result.windows.validation.anchors) == 37 and len(result.assessment.bands) == 9
     assert result.forecast["low"].notna().sum() == 9 and len(result.forecast) == 12
 
 
 def test_too_few_validation_errors_give_no_band():
     result = trained(random_walk(180), split=(0.8, 0.1, 0.1))
-    assert result.windows.validation_rows == 18 and result.bands == []
+    assert result.windows.validation_rows == 18 and result.assessment.bands == []
     assert result.forecast[["low", "high"]].isna().all().all() and len(result.forecast) == 10
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from walks import random_walk, small_config
+from walks import prepared, random_walk
 
 from trendlstm.data.windows import Scaler, make_windows
 from trendlstm.errors import OptionError
@@ -17,8 +17,7 @@ from trendlstm.workflows import train as pipeline
 
 
 def checks_of(prices=None, **settings):
-    result = pipeline.prepare(small_config(**settings), random_walk(160) if prices is None else prices)
-    return workflow.leak_check(result)
+    return workflow.leak_check(prepared(random_walk(160) if prices is None else prices, **settings))
 
 
 def leaks(checks):
@@ -96,10 +95,10 @@ def test_a_model_that_sees_tomorrow_is_found_by_the_lag_check_and_by_the_leak_ch
     prices, settings = random_walk(600, seed=3), {"epochs": 60, "learning_rate": 0.02}
 
     def shift():
-        result = pipeline.prepare(small_config(**settings), prices)
-        pipeline.train(result)
-        test = result.windows.test
-        return lag_check(test.actual[:, 0], result.forecaster.predict(test.x, test.anchors)[:, 0]).shift
+        trained = pipeline.fit_networks(prepared(prices, **settings))
+        test = trained.prepared.windows.test
+        predicted = trained.forecaster.predict(test.x, test.anchors)
+        return lag_check(test.actual[:, 0], predicted[:, 0]).shift
 
     assert shift() == 1  # an honest model of a random walk echoes the last close
     monkeypatch.setattr(pipeline, "make_windows", tomorrows_windows)
@@ -111,13 +110,14 @@ def test_a_model_that_sees_tomorrow_is_found_by_the_lag_check_and_by_the_leak_ch
 
 def test_a_validation_loss_that_saw_the_test_rows_is_found(monkeypatch):
     """The epoch is chosen by the test rows."""
-    honest = pipeline.train
+    honest = workflow.fit_networks
 
-    def peeking(result, progress):
-        windows = replace(result.windows, validation=result.windows.test)
-        honest(replace(result, windows=windows), progress)  # trains the same networks
+    def peeking(prepared, progress):
+        windows = replace(prepared.windows, validation=prepared.windows.test)
+        trained = honest(replace(prepared, windows=windows), progress)  # trains the same networks
+        return replace(trained, prepared=prepared)
 
-    monkeypatch.setattr(workflow, "train", peeking)
+    monkeypatch.setattr(workflow, "fit_networks", peeking)
     assert leaks(checks_of(epochs=30, learning_rate=0.05)) == {"model", "recursive"}
 
 
@@ -186,9 +186,8 @@ def test_without_a_future_there_is_nothing_to_check():
 
 
 def test_progress_covers_all_fits():
-    result = pipeline.prepare(small_config(seeds=2), random_walk(160))
     told = []
-    workflow.leak_check(result, told.append)
+    workflow.leak_check(prepared(random_walk(160), seeds=2), told.append)
     epochs = [progress.epoch for progress in told]
     assert epochs == sorted(epochs) and epochs[-1] == MOST_OBSERVATIONS * 2 * 4
     assert {progress.epochs for progress in told} == {MOST_OBSERVATIONS * 2 * 4}

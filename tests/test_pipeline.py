@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from walks import random_walk, small_config, trained
+from walks import prepared, random_walk, small_config, trained
 
 import trendlstm as tl
+from trendlstm.config import DataConfig
 from trendlstm.data.windows import Scaler, make_windows
 from trendlstm.evaluation.baselines import BASELINES
 from trendlstm.evaluation.metrics import evaluate, rmse, wilson_interval
@@ -51,7 +52,7 @@ def test_networks_are_those_that_the_public_functions_train(settings):
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_predictions_table_says_what_was_predicted_for_which_day(settings):
     result = trained(**settings)
-    table, windows, horizon = result.predictions, result.windows, result.windows.horizon
+    table, windows, horizon = result.assessment.predictions, result.windows, result.windows.horizon
     assert list(table.columns) == ["origin", "date", "step", "actual", "prediction", "recursive", "split"]
     close = windows.prices["Close"]
     np.testing.assert_array_equal(table["actual"], close[table["date"]])
@@ -68,7 +69,7 @@ def test_predictions_table_says_what_was_predicted_for_which_day(settings):
 def test_every_figure_is_of_the_ensemble_beside_all_baselines(settings):
     result = trained(**settings)
     for split in result.windows.splits:
-        models = result.metrics[split.name]
+        models = result.assessment.metrics[split.name]
         assert list(models) == ["model", "persistence", "drift", "ridge"]
         predicted = result.forecaster.predict(split.x, split.anchors)
         assert models["model"] == evaluate(split.anchors, split.actual, predicted)
@@ -77,10 +78,10 @@ def test_every_figure_is_of_the_ensemble_beside_all_baselines(settings):
         if result.config.seeds > 1:
             singles = [one.predict(split.x, split.anchors) for one in result.forecaster.single()]
             errors = [rmse(split.actual[:, 0], single[:, 0]) for single in singles]
-            assert result.spread[split.name] == pytest.approx(np.std(errors, ddof=1), rel=1e-12)
-    assert bool(result.spread) == (result.config.seeds > 1)
-    first, persistence = (result.metrics["test"][name][0] for name in ("model", "persistence"))
-    assert result.verdict == verdict(first.rmse, persistence.rmse, first.diebold_mariano)
+            assert result.assessment.spread[split.name] == pytest.approx(np.std(errors, ddof=1), rel=1e-12)
+    assert bool(result.assessment.spread) == (result.config.seeds > 1)
+    first, persistence = (result.assessment.metrics["test"][name][0] for name in ("model", "persistence"))
+    assert result.assessment.verdict == verdict(first.rmse, persistence.rmse, first.diebold_mariano)
 
 
 def test_final_fit_trains_anew_on_all_rows_for_the_chosen_epochs():
@@ -102,17 +103,17 @@ def test_final_fit_trains_anew_on_all_rows_for_the_chosen_epochs():
     # the figures stay those of the evaluated model, the forecast is the final one's
     test = result.windows.test
     predicted = result.forecaster.predict(test.x, test.anchors)
-    assert result.metrics["test"]["model"] == evaluate(test.anchors, test.actual, predicted)
+    assert result.assessment.metrics["test"]["model"] == evaluate(test.anchors, test.actual, predicted)
     x, anchor = scaler.inputs(close[None, -4:, None], close[-1:]), close[-1:]
     np.testing.assert_array_equal(result.forecast["price"], result.final.predict(x, anchor)[0])
 
 
 def test_progress_of_a_final_fit_runs_over_all_networks():
-    result = trained(seeds=3)
+    networks = pipeline.fit_networks(prepared(seeds=3))
     told = []
-    pipeline.final_fit(result, told.append)
+    pipeline.fit_on_all_rows(networks, told.append)
     epochs = [progress.epoch for progress in told]
-    total = sum(history.kept_epoch for history in result.histories)
+    total = sum(history.kept_epoch for history in networks.histories)
     assert epochs == sorted(epochs) and epochs[-1] == total and {one.epochs for one in told} == {total}
 
 
@@ -123,19 +124,17 @@ def test_forecast_covers_the_next_sessions_of_the_exchange():
     assert [f"{date:%m-%d}" for date in result.forecast["date"][:2]] == ["12-07", "12-08"]
     assert len(result.forecast) == 10
     assert len(trained(prices, horizon=3).forecast) == 3
-    prices.attrs["provenance"]["calendar"] = "24/7"
-    assert [f"{date:%m-%d}" for date in trained(prices).forecast["date"][:2]] == ["12-05", "12-06"]
+    every_day = replace(small_config(), data=DataConfig("WALK", calendar="24/7"))
+    result = pipeline.train(prices, every_day)
+    assert [f"{date:%m-%d}" for date in result.forecast["date"][:2]] == ["12-05", "12-06"]
 
 
 def test_threads_change_nothing():
     one, four = (replace(small_config(seeds=2), threads=threads) for threads in (1, 4))
     forecasts = []
     for config in (one, four):
-        result = pipeline.prepare(config, random_walk())
+        result = pipeline.train(random_walk(), config)
         assert result.forecaster.n_threads == config.threads
-        pipeline.train(result)
-        pipeline.assess(result)
-        pipeline.forecast(result)
         forecasts.append(result.forecast)
     pd.testing.assert_frame_equal(*forecasts, check_exact=True)
 
@@ -181,7 +180,5 @@ def test_the_rule_claims_evidence_where_the_network_can_find_some():
     for t in range(1, len(returns)):
         returns[t] += 0.7 * returns[t - 1]
     prices["Close"] = 50 * np.exp(np.cumsum(returns))
-    result = pipeline.prepare(small_config(epochs=20), prices)
-    pipeline.train(result)
-    pipeline.assess(result)
-    assert result.verdict.startswith("There is evidence that the model beats persistence")
+    result = trained(prices, epochs=20)
+    assert result.assessment.verdict.startswith("There is evidence that the model beats persistence")

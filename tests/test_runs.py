@@ -11,6 +11,7 @@ import pytest
 from processes import waiting_half_way
 from walks import random_walk, trained
 
+from trendlstm.data.frames import price_set
 from trendlstm.errors import OptionError, RunError
 from trendlstm.evaluation.baselines import Ridge
 from trendlstm.output.runs import RunFolder, load_run, write_run
@@ -38,10 +39,10 @@ def test_a_run_read_back_forecasts_to_the_bit(written):
     assert run.is_final_fit == result.config.final_fit
     used = result.final or result.forecaster
     assert run.forecaster.scaler == used.scaler and run.forecaster.learned_until == used.learned_until
-    assert run.bands == result.bands
-    for prices in (result.windows.prices, random_walk(50, seed=9)):
+    assert run.bands == result.assessment.bands
+    for prices in (result.prices, price_set(random_walk(50, seed=9), result.config.data)):
         again, expected = (
-            pipeline.forecast_next(forecaster, prices, result.provenance, result.bands, len(result.forecast))
+            pipeline.forecast_next(forecaster, prices, result.assessment.bands, len(result.forecast))
             for forecaster in (run.forecaster, used)
         )
         pd.testing.assert_frame_equal(again, expected, check_exact=True)
@@ -60,7 +61,7 @@ def test_every_file_says_what_the_result_holds(written):
     assert json.loads((folder / "run.json").read_text()) == document
 
     predictions = pd.read_csv(folder / "predictions.csv", parse_dates=["origin", "date"])
-    pd.testing.assert_frame_equal(predictions, result.predictions, check_dtype=False, rtol=1e-14)
+    pd.testing.assert_frame_equal(predictions, result.assessment.predictions, check_dtype=False, rtol=1e-14)
     forecast = pd.read_csv(folder / "forecast.csv", parse_dates=["origin", "date"])
     pd.testing.assert_frame_equal(forecast, result.forecast, check_dtype=False, rtol=1e-14)
     history = pd.read_csv(folder / "history.csv")
@@ -73,9 +74,11 @@ def test_every_file_says_what_the_result_holds(written):
         )
 
     assert document["settings"] == json.loads(json.dumps(result.config.to_dict()))
-    assert document["provenance"] == result.provenance
-    assert document["verdict"] == result.verdict
-    assert document["metrics"]["test"]["model"][0]["rmse"] == result.metrics["test"]["model"][0].rmse
+    assert document["provenance"] == result.prices.provenance.to_dict()
+    assert document["verdict"] == result.assessment.verdict
+    assert (
+        document["metrics"]["test"]["model"][0]["rmse"] == result.assessment.metrics["test"]["model"][0].rmse
+    )
     alpha = Ridge.fit(result.windows).alpha
     assert document["ridge_alpha"] == ("infinity" if alpha == np.inf else alpha)
     assert [fit["best_epoch"] for fit in document["fits"]] == [one.kept_epoch for one in result.histories]
@@ -155,22 +158,28 @@ def test_what_is_no_run(tmp_path):
             load_run(path)
 
 
-def test_an_interrupted_run_has_its_weights_and_says_so(tmp_path):
-    result = pipeline.prepare(trained(final_fit=True).config, random_walk())
-    pipeline.train(result)
-    document = write_run(tmp_path, result, "interrupted")
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_has_its_weights_and_says_so(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "assess", interrupt)
+        result = trained(final_fit=True)
+    document = write_run(tmp_path, result)
     assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "run.json", "history.csv"}
     run = load_run(tmp_path)
     assert document["status"] == run.status == "interrupted" and not run.is_final_fit
     assert (
         run.bands == [] and run.no_bands == "training was interrupted before the model's errors were measured"
     )
-    table = pipeline.forecast_next(run.forecaster, result.windows.prices, result.provenance, run.bands, 2)
+    table = pipeline.forecast_next(run.forecaster, result.prices, run.bands, 2)
     assert table["price"].notna().all() and table["low"].isna().all()
 
 
 def test_a_run_without_a_trained_network_is_refused(tmp_path):
-    write_run(tmp_path, pipeline.prepare(trained().config, random_walk()), "interrupted")
+    document = write_run(tmp_path, trained())
+    (tmp_path / "run.json").write_text(json.dumps({**document, "fits": []}))
     with pytest.raises(RunError, match="no trained network"):
         load_run(tmp_path)
 

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 
 from trendlstm.config import DataConfig, FitConfig, NetworkConfig, TrainConfig, WindowConfig
+from trendlstm.data.frames import price_set
 from trendlstm.workflows import train as pipeline
 
 
 def random_walk(rows=240, seed=0, start=50.0, sigma=0.015, drift=0.0003):
-    """Open High Low Close Volume on weekdays, with the provenance that `load_prices` would give."""
+    """Open High Low Close Volume on weekdays."""
     random = np.random.default_rng(seed)
     close = start * np.exp(np.cumsum(random.normal(drift, sigma, rows)))
     open_ = close * np.exp(random.normal(0, sigma / 2, rows))
@@ -22,16 +23,6 @@ def random_walk(rows=240, seed=0, start=50.0, sigma=0.015, drift=0.0003):
         },
         index=pd.DatetimeIndex(pd.bdate_range("2015-01-05", periods=rows), name="Date"),
     )
-    frame.attrs["provenance"] = {
-        "ticker": "WALK",
-        "source": "csv",
-        "csv": "walk.csv",
-        "calendar": "XNYS",
-        "adjusted": False,
-        "start": f"{frame.index[0]:%Y-%m-%d}",
-        "end": f"{frame.index[-1]:%Y-%m-%d}",
-        "rows": rows,
-    }
     return frame
 
 
@@ -53,12 +44,12 @@ def small_config(
     )
 
 
+def prepared(prices=None, **settings):
+    """Windows and untrained networks."""
+    config = small_config(**settings)
+    return pipeline.prepare(config, price_set(random_walk() if prices is None else prices, config.data))
+
+
 def trained(prices=None, **settings):
     """A result after training, everything measured and forecast."""
-    result = pipeline.prepare(small_config(**settings), random_walk() if prices is None else prices)
-    pipeline.train(result)
-    pipeline.assess(result)
-    if result.config.final_fit:
-        pipeline.final_fit(result)
-    pipeline.forecast(result)
-    return result
+    return pipeline.run(prepared(prices, **settings))

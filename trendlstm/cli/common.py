@@ -1,7 +1,8 @@
 """What several commands do: settings from options, prices, compiled kernels, progress."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from trendlstm.nn.progress import FitProgress
+    from trendlstm.workflows.train import Stages
 
 
 FORGET_BIAS = {str(value): value for value in FORGET_BIASES}  # by what stands on the command line
@@ -143,6 +145,17 @@ def load_prices(data: DataConfig) -> "pd.DataFrame":
     found = find_prices(data)
     found.frame.attrs["provenance"] = found.provenance.to_dict()
     return found.frame
+
+
+def stages(console: Console) -> "Stages":
+    """A progress bar for each stage of a workflow."""
+
+    @contextmanager
+    def stage(name: str, epochs: int) -> "Iterator[Callable[[FitProgress], None]]":
+        with console.progress(name, epochs) as bar:
+            yield show_on(bar)
+
+    return stage
 
 
 def show_on(bar: Any) -> "Callable[[FitProgress], None]":

@@ -3,7 +3,7 @@
 import click
 
 from trendlstm.caches import cache_folder
-from trendlstm.cli.common import load_prices, make_console
+from trendlstm.cli.common import make_console
 from trendlstm.cli.options import examples, flag, json_option, years_option
 from trendlstm.config import (
     DataConfig,
@@ -28,12 +28,12 @@ def data() -> None:
 def fetch(tickers: tuple[str, ...], years: float | None, as_json: bool) -> None:
     """Fetch the prices of TICKERS from Yahoo now and keep them in the cache."""
     console = make_console(as_json)
-    from trendlstm.data.sources import check_ticker
+    from trendlstm.data.sources import check_ticker, find_prices
 
     fetched, failed = [], 0
     for ticker in map(check_ticker, tickers):
         try:
-            provenance = load_prices(DataConfig(ticker, years=years, source="yahoo")).attrs["provenance"]
+            provenance = find_prices(DataConfig(ticker, years=years, source="yahoo")).provenance.to_dict()
         except TrendLSTMError as error:
             console.error(error)
             failed = error.exit_code

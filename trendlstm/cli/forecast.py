@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from trendlstm.cli.common import load_prices, make_console, ticker_label
+from trendlstm.cli.common import make_console, ticker_label
 from trendlstm.cli.options import examples, file_options, option, output_options
 from trendlstm.config import SOURCES, Source
 from trendlstm.errors import OptionError
@@ -48,6 +48,7 @@ def forecast(
     """
     console = make_console(as_json, quiet)
     from trendlstm.data.price_level import compare_levels
+    from trendlstm.data.sources import find_prices
     from trendlstm.output.forecast import level_sentences
     from trendlstm.output.runs import bands_record, load_run
     from trendlstm.output.train import last_close_warning, show_forecast
@@ -72,13 +73,13 @@ def forecast(
             f"--days {days} is beyond this model's horizon of {forecaster.horizon}: it was not made to be "
             "fed its own forecasts; train with a larger --horizon."
         )
-    prices = load_prices(data)
-    provenance = prices.attrs["provenance"]
+    prices = find_prices(data)
+    provenance = prices.provenance.to_dict()
     level = None
     if forecaster.scaler.scaling != "window":  # which is relative: no level matters to it
-        level = compare_levels(loaded.closes(), prices["Close"])
+        level = compare_levels(loaded.closes(), prices.frame["Close"])
         forecaster = replace(forecaster, scaler=forecaster.scaler.restated(level.ratio))
-    table = forecast_next(forecaster, prices, provenance, loaded.bands, days)
+    table = forecast_next(forecaster, prices, loaded.bands, days)
     if provenance["end"] < forecaster.learned_until:
         console.warning(
             f"The model has learned from prices until {forecaster.learned_until}, after the start of this "

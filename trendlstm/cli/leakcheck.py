@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from trendlstm.cli.common import compile_kernels, load_prices, make_console, show_on, train_config
+from trendlstm.cli.common import compile_kernels, make_console, show_on, train_config
 from trendlstm.cli.options import (
     data_options,
     examples,
@@ -40,17 +40,19 @@ def leakcheck(ticker: str | None, as_json: bool, quiet: bool, **options: Any) ->
     """
     console = make_console(as_json, quiet)
     config = train_config(ticker, options)
+    from trendlstm.data.sources import find_prices
     from trendlstm.evaluation.leakcheck import MOST_OBSERVATIONS
     from trendlstm.output.leakcheck import leak_sentence, show_leak_checks
     from trendlstm.workflows.leakcheck import leak_check
     from trendlstm.workflows.train import prepare
 
-    result = prepare(config, load_prices(config.data))
-    console.print(prices_sentence(result.provenance))
+    prepared = prepare(config, find_prices(config.data))
+    provenance = prepared.prices.provenance.to_dict()
+    console.print(prices_sentence(provenance))
     console.print()
     compile_kernels(console, config.network.dtype)
     with console.progress("Training", MOST_OBSERVATIONS * config.fit.epochs * config.seeds) as bar:
-        checks = leak_check(result, show_on(bar))
+        checks = leak_check(prepared, show_on(bar))
     show_leak_checks(console, checks, config.network.cell)
     console.print()
     console.print(leak_sentence(checks, config.network.cell))
@@ -60,7 +62,7 @@ def leakcheck(ticker: str | None, as_json: bool, quiet: bool, **options: Any) ->
             {
                 "leaks": leaks,
                 "settings": config.to_dict(),
-                "provenance": result.provenance,
+                "provenance": provenance,
                 "checks": [check.to_dict() for check in checks],
             }
         )

@@ -1,15 +1,14 @@
-"""Train, measure and forecast; and the leak check, which trains on changed prices."""
+"""Train, measure and forecast."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import click
 
 from trendlstm.cli.common import (
     compile_kernels,
-    load_prices,
     make_console,
-    show_on,
+    stages,
     train_config,
 )
 from trendlstm.cli.options import (
@@ -23,12 +22,9 @@ from trendlstm.cli.options import (
     output_options,
     window_options,
 )
-from trendlstm.errors import DataError, TrainingError
+from trendlstm.errors import TrainingError
 from trendlstm.interrupts import INTERRUPTED
 from trendlstm.output.wording import device_sentence, prices_sentence
-
-if TYPE_CHECKING:
-    from trendlstm.workflows.train import Result
 
 
 @click.command(
@@ -68,8 +64,10 @@ def train(
     """
     console = make_console(as_json, quiet)
     config = train_config(ticker, options)
-    from trendlstm.output.runs import RunFolder, write_run
+    from trendlstm.data.sources import find_prices
+    from trendlstm.output.runs import RunFolder, draw_run, write_run
     from trendlstm.output.train import (
+        ending_sentence,
         fits_sentences,
         forecast_title,
         last_close_warning,
@@ -77,81 +75,44 @@ def train(
         show_metrics,
         windows_sentence,
     )
-    from trendlstm.workflows import train as workflow
+    from trendlstm.workflows.train import prepare, run
 
     folder = RunFolder(out, config.data.ticker)
-    result = workflow.prepare(config, load_prices(config.data))
-    console.print(prices_sentence(result.provenance))
-    console.print(windows_sentence(result))
+    prepared = prepare(config, find_prices(config.data))
+    console.print(prices_sentence(prepared.prices.provenance.to_dict()))
+    console.print(windows_sentence(prepared.windows))
     console.print(device_sentence(options["device"], config.device))
     console.print()
-    console.print(result.forecaster.networks[0].summary())
+    console.print(prepared.networks[0].summary())
     console.print()
-    status, failure = "finished", ""
     with folder:
         compile_kernels(console, config.network.dtype)
-        try:
-            with console.progress("Training", config.fit.epochs * config.seeds) as bar:
-                workflow.train(result, show_on(bar))
-            console.print(fits_sentences(result))
-            workflow.assess(result)
-            if config.final_fit:
-                with console.progress(
-                    "Training on all rows", sum(h.kept_epoch for h in result.histories)
-                ) as bar:
-                    workflow.final_fit(result, show_on(bar))
-            workflow.forecast(result)
-            if not no_plot:
-                _draw(result, folder.stage)
-        except KeyboardInterrupt:
-            if not result.histories:  # no network has finished an epoch: there is nothing to keep
-                raise
-            status, failure = "interrupted", "Interrupted; the best weights so far are"
-        except (TrainingError, DataError) as error:
-            if not result.histories:
-                raise
-            status, failure = "diverged", f"{error} The weights are"
-        document = write_run(folder.stage, result, status)
+        result = run(prepared, stages(console))
+        console.print(fits_sentences(result))
+        if result.status == "finished" and not no_plot:
+            try:
+                draw_run(result, folder.stage)
+            except KeyboardInterrupt:
+                result = replace(result, status="interrupted")
+        document = write_run(folder.stage, result)
         path = folder.publish()
-    if failure:
-        failure, code = (
-            f"{failure} in {path}.",
-            INTERRUPTED if status == "interrupted" else TrainingError.exit_code,
-        )
+    if result.status != "finished":
+        code = INTERRUPTED if result.status == "interrupted" else TrainingError.exit_code
+        failure = ending_sentence(result, path)
         console.error(failure)
         if as_json:
             console.json({"error": failure, "exit_code": code, "run": path, **document})
         click.get_current_context().exit(code)
+    assert result.assessment and result.forecast is not None  # of a run that finished
     console.print()
     show_metrics(console, result)
     console.print()
-    console.print(result.verdict)
+    console.print(result.assessment.verdict)
     console.print()
-    show_forecast(console, result.forecast, forecast_title(result), result.bands)
+    show_forecast(console, result.forecast, forecast_title(result), result.assessment.bands)
     if warning := last_close_warning(result.forecast):
         console.warning(warning)
     console.print()
     console.print(f"The run is in {path}.")
     if as_json:
         console.json({"run": path, **document})
-
-
-def _draw(result: "Result", folder: Path) -> None:
-    from trendlstm.output.plots.train import plot_losses, plot_predictions
-
-    config, provenance = result.config, result.provenance
-    ticker, network = config.data.ticker, config.network
-    plot_losses(result.histories, folder / "losses.png", title=f"{ticker}: training of the network")
-    horizon = config.window.horizon
-    predictions = "one-step predictions" if horizon == 1 else f"predictions (step 1 of {horizon})"
-    drawn = f"closing price and {predictions}"
-    if result.forecaster.is_recursive:
-        drawn = f"closing price, {predictions} and the recursive forecast"
-    plot_predictions(
-        result.predictions,
-        folder / "predictions.png",
-        title=f"{ticker}: {drawn}",
-        subtitle=f"{network.cell}, {network.hidden_size} hidden units, lag {config.window.lag}, "
-        f"{config.window.scaling} scaling, epoch chosen by validation; "
-        f"prices {provenance['start']} to {provenance['end']}",
-    )

@@ -4,7 +4,10 @@ import logging
 
 import pandas as pd
 
-from trendlstm.data.prices import adjust
+from trendlstm.config import DataConfig
+from trendlstm.data.calendar import DEFAULT_CALENDAR, check_calendar
+from trendlstm.data.oddities import calendar_oddities, oddities
+from trendlstm.data.prices import PriceSet, Provenance, adjust, rows_sha256
 from trendlstm.errors import DataError
 
 logger = logging.getLogger("trendlstm")
@@ -69,3 +72,54 @@ def _one_ticker(table: pd.DataFrame) -> pd.DataFrame:
             f"prices.xs({tickers[0]!r}, axis=1, level={1 - named[0]})."
         )
     return table.droplevel(1 - named[0], axis=1)
+
+
+def price_set(prices: object, config: DataConfig) -> PriceSet:
+    """Prices in any form with their provenance.
+
+    Parameters
+    ----------
+    prices : PriceSet, DataFrame or Series
+        A table from `load_prices` that has not been changed since keeps its provenance; for any other the source is
+        "frame", and what is odd about its rows is logged as warnings. Not modified.
+    config : DataConfig
+        Names the ticker and, if it has one, the calendar.
+
+    Returns
+    -------
+    PriceSet
+
+    Raises
+    ------
+    OptionError, DataError
+        There is no such calendar; or see `price_table`.
+    """
+    if isinstance(prices, PriceSet):
+        return prices
+    table = price_table(prices)
+    digest = rows_sha256(table.select_dtypes("number"))
+    known = table.attrs.get("provenance", {})
+    if known.get("sha256") == digest:
+        return PriceSet(table, Provenance(**{**known, "notices": tuple(known["notices"])}))
+    calendar = check_calendar(config.calendar or DEFAULT_CALENDAR)
+    dates = pd.DatetimeIndex(table.index)
+    notices = [*calendar_oddities(dates, calendar), *oddities(table, adjusted=False)] if len(table) else []
+    for notice in notices:
+        logger.warning("%s", notice)
+    start, end = (f"{date:%Y-%m-%d}" for date in dates[[0, -1]]) if len(table) else ("", "")
+    provenance = Provenance(
+        ticker=config.ticker,
+        source="frame",
+        requested_source="frame",
+        csv=None,
+        exchange=None,
+        calendar=calendar,
+        adjusted=False,
+        start=start,
+        end=end,
+        rows=len(table),
+        fetched_at=None,
+        sha256=digest,
+        notices=tuple(notices),
+    )
+    return PriceSet(table, provenance)

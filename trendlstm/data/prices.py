@@ -59,9 +59,9 @@ class Provenance:
     ----------
     ticker : str
         In upper case; for prices from a file a label.
-    source : {"yahoo", "cache", "sample", "csv"}
-        Where the rows were read.
-    requested_source : {"auto", "yahoo", "cache", "sample", "csv"}
+    source : {"yahoo", "cache", "sample", "csv", "frame"}
+        Where the rows were read; "frame" is a table that was given in Python.
+    requested_source : {"auto", "yahoo", "cache", "sample", "csv", "frame"}
         What was asked for.
     csv : str or None
         The file.

@@ -29,7 +29,7 @@ from trendlstm.files import (
 from trendlstm.nn.network import load_with_extra
 from trendlstm.output.record import header
 from trendlstm.workflows.forecast import Forecaster
-from trendlstm.workflows.train import Result, kept_loss
+from trendlstm.workflows.train import Assessment, Result, kept_loss
 
 
 class RunFolder:
@@ -89,15 +89,13 @@ class RunFolder:
         return self.path
 
 
-def write_run(folder: Path, result: Result, status: str = "finished") -> dict[str, Any]:
-    """Write weights, tables and `run.json` of a result, as far as it has been filled, into an existing folder.
+def write_run(folder: Path, result: Result) -> dict[str, Any]:
+    """Write weights, tables and `run.json` of a result, as far as it went, into an existing folder.
 
     Parameters
     ----------
     folder : Path
-    result : pipeline.Result
-    status : {"finished", "interrupted", "diverged"}
-        How training ended.
+    result : Result
 
     Returns
     -------
@@ -107,13 +105,12 @@ def write_run(folder: Path, result: Result, status: str = "finished") -> dict[st
     _write_weights(folder, "model", result.forecaster, result.config)
     if result.final is not None:
         _write_weights(folder, "final", result.final, result.config)
-    if result.histories:
-        write_csv(folder / "history.csv", _history_table(result))
-    if len(result.predictions):
-        write_csv(folder / "predictions.csv", result.predictions)
-    if len(result.forecast):
+    write_csv(folder / "history.csv", _history_table(result))
+    if result.assessment is not None:
+        write_csv(folder / "predictions.csv", result.assessment.predictions)
+    if result.forecast is not None:
         write_csv(folder / "forecast.csv", result.forecast)
-    document = jsonable({"status": status, **_describe(result)})
+    document = jsonable({"status": result.status, **_describe(result)})
     write_json(folder / "run.json", document)
     return document
 
@@ -121,8 +118,9 @@ def write_run(folder: Path, result: Result, status: str = "finished") -> dict[st
 def _describe(result: Result) -> dict[str, Any]:
     network = result.forecaster.networks[0]
     windows = result.windows
+    provenance = result.prices.provenance.to_dict()
     return {
-        **header(result.config.to_dict(), result.config.device, result.seconds, result.provenance),
+        **header(result.config.to_dict(), result.config.device, result.seconds, provenance),
         "parameters": network.num_params,
         "rows": {
             "train": windows.train_rows,
@@ -139,24 +137,55 @@ def _describe(result: Result) -> dict[str, Any]:
                 "validation_loss": kept_loss(history),
                 "stopped": history.stopped,
             }
-            for network, history in zip(result.forecaster.networks, result.histories)
+            for network, history in zip(result.forecaster.networks, result.histories, strict=True)
         ],
+        **_describe_assessment(result.assessment),
+        "forecast": [] if result.forecast is None else result.forecast.to_dict("records"),
+    }
+
+
+def _describe_assessment(assessment: Assessment | None) -> dict[str, Any]:
+    if assessment is None:
+        return {"metrics": {}, "rmse_spread": {}, "ridge_alpha": None, "verdict": "", "forecast_bands": None}
+    alpha = assessment.ridge_alpha
+    return {
         "metrics": {
             split: {model: [step.to_dict() for step in steps] for model, steps in models.items()}
-            for split, models in result.metrics.items()
+            for split, models in assessment.metrics.items()
         },
-        "rmse_spread": result.spread,
-        # JSON has no infinity, and None is for a run that never measured
-        "ridge_alpha": "infinity" if math.isinf(result.ridge_alpha) else result.ridge_alpha,
-        "verdict": result.verdict,
-        "forecast_bands": bands_record(result.bands),
-        "forecast": result.forecast.to_dict("records"),
+        "rmse_spread": assessment.spread,
+        "ridge_alpha": "infinity" if math.isinf(alpha) else alpha,  # JSON has none
+        "verdict": assessment.verdict,
+        "forecast_bands": bands_record(assessment.bands),
     }
 
 
 def bands_record(bands: Sequence[Band]) -> dict[str, Any]:
     """Bands and how they are made, for JSON: `forecast_bands` of `run.json`."""
     return {"nominal": NOMINAL, "decay": DECAY, "steps": [band.to_dict() for band in bands]}
+
+
+def draw_run(result: Result, folder: Path) -> None:
+    """Draw `losses.png` and `predictions.png` of a result that was assessed into an existing folder."""
+    from trendlstm.output.plots.train import plot_losses, plot_predictions
+
+    assert result.assessment
+    ticker, network, window = result.config.data.ticker, result.config.network, result.config.window
+    plot_losses(result.histories, folder / "losses.png", title=f"{ticker}: training of the network")
+    predictions = (
+        "one-step predictions" if window.horizon == 1 else f"predictions (step 1 of {window.horizon})"
+    )
+    drawn = f"closing price and {predictions}"
+    if result.forecaster.is_recursive:
+        drawn = f"closing price, {predictions} and the recursive forecast"
+    provenance = result.prices.provenance
+    plot_predictions(
+        result.assessment.predictions,
+        folder / "predictions.png",
+        title=f"{ticker}: {drawn}",
+        subtitle=f"{network.cell}, {network.hidden_size} hidden units, lag {window.lag}, "
+        f"{window.scaling} scaling, epoch chosen by validation; prices {provenance.start} to {provenance.end}",
+    )
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ from trendlstm.output.wording import count, decimals, figure, p_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import pandas as pd
 
+    from trendlstm.data.windows import Windows
     from trendlstm.evaluation.intervals import Band
     from trendlstm.evaluation.metrics import HitRate
     from trendlstm.nn.progress import FitProgress
@@ -24,16 +26,15 @@ _STANDING = {
 }
 
 
-def windows_sentence(result: "Result") -> str:
+def windows_sentence(windows: "Windows") -> str:
     """What the samples are and how many each part has; and why there is no recursive forecast, if so."""
-    windows = result.windows
     train, validation, test = (f"{len(split.anchors):,}" for split in windows.splits)
     text = (
         f"{count(windows.lag, 'session')} of {', '.join(windows.features)} predict the next "
         f"{'close' if windows.horizon == 1 else f'{windows.horizon} closes'}: {train} windows to train, {validation} "
         f"to validate, {test} to test."
     )
-    if not result.forecaster.is_recursive:
+    if windows.features != ("Close",) or windows.horizon > 1:
         text += "\nThere is no recursive forecast: that needs --features Close and --horizon 1."
     return text
 
@@ -53,6 +54,13 @@ def fits_sentences(result: "Result") -> str:
     return "\n".join([*lines, f"Training took {result.seconds['fit']:.1f} s."])
 
 
+def ending_sentence(result: "Result", path: "Path") -> str:
+    """How a run ended that did not finish, and where what it had by then is."""
+    if result.status == "interrupted":
+        return f"Interrupted; the best weights so far are in {path}."
+    return f"{result.failure} The weights are in {path}."
+
+
 def progress_text(progress: "FitProgress") -> str:
     """The losses beside a progress bar."""
     text = f"epoch {progress.epoch}/{progress.epochs}"
@@ -65,17 +73,18 @@ def progress_text(progress: "FitProgress") -> str:
 
 def show_metrics(console: Console, result: "Result") -> None:
     """The table of all errors, of the first and the last step, with what its columns mean."""
-    horizon = result.windows.horizon
-    digits = decimals(result.metrics["test"]["persistence"][0].rmse, 4)
+    assessment, horizon = result.assessment, result.windows.horizon
+    assert assessment  # of a run that finished
+    digits = decimals(assessment.metrics["test"]["persistence"][0].rmse, 4)
     rows = []
-    for split, models in result.metrics.items():
+    for split, models in assessment.metrics.items():
         names = [*_STANDING[split], *[""] * 2 * len(models)]
         for step in sorted({1, horizon}):
             for model, steps in models.items():
                 measured = steps[step - 1]
                 error = f"{measured.rmse:,.{digits}f}"
-                if model == "model" and step == 1 and result.spread:
-                    error += f" ± {result.spread[split]:,.{digits}f}"
+                if model == "model" and step == 1 and assessment.spread:
+                    error += f" ± {assessment.spread[split]:,.{digits}f}"
                 rows.append([
                     names.pop(0),
                     *([step] if horizon > 1 else []),
@@ -120,8 +129,8 @@ def show_metrics(console: Console, result: "Result") -> None:
         legend.append(
             "Of k steps ahead the interval counts one k-th of the days: forecasts k days ahead overlap."
         )
-    legend.append(_ridge_sentence(result.ridge_alpha))
-    if result.spread:
+    legend.append(_ridge_sentence(assessment.ridge_alpha))
+    if assessment.spread:
         legend.append("±: standard deviation over the single networks; all other figures are of their mean.")
     console.print("\n".join(legend))
 

@@ -9,16 +9,16 @@ from trendlstm.config import TrainConfig
 from trendlstm.evaluation.baselines import BASELINES
 from trendlstm.evaluation.leakcheck import MOST_OBSERVATIONS, LeakCheck, check_for_leaks
 from trendlstm.nn.progress import FitProgress
-from trendlstm.workflows.train import Result, part_of, prepare, recursive_path, train
+from trendlstm.workflows.train import Prepared, Trained, fit_networks, part_of, prepare, recursive_path
 
 
-def leak_check(result: Result, progress: Callable[[FitProgress], None] | None = None) -> list[LeakCheck]:
+def leak_check(prepared: Prepared, progress: Callable[[FitProgress], None] | None = None) -> list[LeakCheck]:
     """Train again and again on prices whose future was changed; see `check_for_leaks`.
 
     Parameters
     ----------
-    result : Result
-        From `prepare`; stays untrained.
+    prepared : Prepared
+        Its networks stay untrained.
     progress : callable, optional
         Told of all fits together; their number is an upper bound.
 
@@ -29,28 +29,30 @@ def leak_check(result: Result, progress: Callable[[FitProgress], None] | None = 
         and, if there is one, "recursive".
     """
     fits = 0
-    epochs = result.config.fit.epochs * result.config.seeds
+    epochs = prepared.config.fit.epochs * prepared.config.seeds
 
     def observe(prices: pd.DataFrame) -> dict[str, pd.DataFrame]:
         nonlocal fits
-        again = prepare(_split_at_same_rows(result, len(prices)), prices)
-        train(again, part_of(progress, fits * epochs, MOST_OBSERVATIONS * epochs))
+        changed = replace(prepared.prices, frame=prices)
+        again = prepare(_split_at_same_rows(prepared, len(prices)), changed)
+        trained = fit_networks(again, part_of(progress, fits * epochs, MOST_OBSERVATIONS * epochs))
         fits += 1
-        return _observations(again)
+        return _observations(trained)
 
-    return check_for_leaks(result.windows, observe)
-
-
-def _split_at_same_rows(result: Result, rows: int) -> TrainConfig:
-    """The settings that split `rows` rows where the windows of `result` are split."""
-    train, validation = result.windows.train_rows / rows, result.windows.validation_rows / rows
-    window = replace(result.config.window, split=(train, validation, 1 - train - validation))
-    return replace(result.config, window=window)
+    return check_for_leaks(prepared.windows, observe)
 
 
-def _observations(result: Result) -> dict[str, pd.DataFrame]:
-    """All that a trained result has fitted or predicted, indexed by the last day that it may depend on."""
-    windows, forecaster, dates = result.windows, result.forecaster, result.windows.dates
+def _split_at_same_rows(prepared: Prepared, rows: int) -> TrainConfig:
+    """The settings that split `rows` rows where the windows of `prepared` are split."""
+    train, validation = prepared.windows.train_rows / rows, prepared.windows.validation_rows / rows
+    window = replace(prepared.config.window, split=(train, validation, 1 - train - validation))
+    return replace(prepared.config, window=window)
+
+
+def _observations(trained: Trained) -> dict[str, pd.DataFrame]:
+    """All that was fitted or is predicted, indexed by the last day that it may depend on."""
+    windows, forecaster = trained.prepared.windows, trained.forecaster
+    dates = windows.dates
     last_train, last_validation = windows.train_rows - 1, windows.train_rows + windows.validation_rows - 1
     scaler = windows.scaler
     numbers = [scaler.sigma, *scaler.centre, *scaler.scale, scaler.target_centre, scaler.target_scale]
@@ -72,5 +74,7 @@ def _observations(result: Result) -> dict[str, pd.DataFrame]:
         ]
     )
     if forecaster.is_recursive:
-        tables["recursive"] = pd.DataFrame(recursive_path(result)[None], index=dates[[last_validation]])
+        tables["recursive"] = pd.DataFrame(
+            recursive_path(forecaster, windows)[None], index=dates[[last_validation]]
+        )
     return tables

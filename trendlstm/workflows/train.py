@@ -1,9 +1,13 @@
-"""The main job: from prices to trained networks, their figures beside the baselines, and a forecast."""
+"""The main job: from prices to trained networks, their figures beside the baselines, and a forecast.
 
-import math
+`prepare` makes the windows and the untrained networks, `run` does the rest; `train` is both in one call. The stages of
+`run`, each of which returns an object of its own: `fit_networks`, `assess`, `fit_on_all_rows`, `forecast_next`.
+"""
+
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +15,10 @@ import pandas as pd
 
 from trendlstm.config import NetworkConfig, TrainConfig
 from trendlstm.data.calendar import next_sessions
+from trendlstm.data.frames import price_set
+from trendlstm.data.prices import PriceSet
 from trendlstm.data.windows import Windows, all_samples, make_windows
-from trendlstm.errors import FitInterrupted, TrainingError
+from trendlstm.errors import DataError, TrainingError
 from trendlstm.evaluation.baselines import BASELINES, Ridge
 from trendlstm.evaluation.intervals import Band
 from trendlstm.evaluation.metrics import StepMetrics, evaluate, rmse
@@ -26,23 +32,65 @@ from trendlstm.workflows.forecast import Forecaster, forecast_table, make_bands
 
 FORECAST_DAYS = 10  # sessions that a recursive model forecasts unless asked otherwise
 
+# Given the name of a stage and its number of epochs, gives what is told how far the stage has come.
+Stages = Callable[[str, int], AbstractContextManager[Callable[[FitProgress], None] | None]]
 
-@dataclass
-class Result:
-    """Everything that one training run found; filled from top to bottom.
+
+@contextmanager
+def silent(name: str, epochs: int) -> Iterator[None]:
+    """`Stages` that nobody watches."""
+    yield None
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What is to be trained, and on what.
 
     Attributes
     ----------
     config : TrainConfig
-    provenance : dict
-        Where the prices came from, as in `load_prices`.
+    prices : PriceSet
     windows : Windows
+    networks : tuple of Network
+        Untrained.
+    seconds : float
+        Wall time.
+    """
+
+    config: TrainConfig
+    prices: PriceSet
+    windows: Windows
+    networks: tuple[Network, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """Networks that have learned the training rows.
+
+    Attributes
+    ----------
+    prepared : Prepared
     forecaster : Forecaster
-        Trained on the training rows; all figures are its.
-    final : Forecaster or None
-        Trained on all rows (`final_fit`); forecasts are its if there is one.
-    histories : list of History
+        Those networks that finished an epoch.
+    histories : tuple of History
         One a network.
+    seconds : float
+        Wall time.
+    """
+
+    prepared: Prepared
+    forecaster: Forecaster
+    histories: tuple[History, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Assessment:
+    """How good trained networks are, beside the baselines.
+
+    Attributes
+    ----------
     predictions : DataFrame
         origin, date, step, actual, prediction, recursive, split: one row per origin and step.
     metrics : dict
@@ -55,30 +103,90 @@ class Result:
         One sentence on the test rows.
     bands : list of Band
         See `forecast.make_bands`.
-    forecast : DataFrame
+    seconds : float
+        Wall time.
+    """
+
+    predictions: pd.DataFrame
+    metrics: dict[str, dict[str, list[StepMetrics]]]
+    spread: dict[str, float]
+    ridge_alpha: float
+    verdict: str
+    bands: list[Band]
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Everything that one training run found.
+
+    Attributes
+    ----------
+    config : TrainConfig
+    prices : PriceSet
+    windows : Windows
+    status : {"finished", "interrupted", "diverged"}
+        How it ended. What came after the end is None.
+    failure : str
+        Why training diverged, as a sentence; else empty.
+    forecaster : Forecaster
+        Trained on the training rows; all figures are its.
+    histories : tuple of History
+        One a network.
+    assessment : Assessment or None
+    final : Forecaster or None
+        Trained on all rows (`TrainConfig.final_fit`); forecasts are its if there is one.
+    forecast : DataFrame or None
         See `forecast.forecast_table`.
     seconds : dict
-        Wall time of each part.
+        Wall time of each stage.
     """
 
     config: TrainConfig
-    provenance: dict[str, Any]
+    prices: PriceSet
     windows: Windows
+    status: str
+    failure: str
     forecaster: Forecaster
-    final: Forecaster | None = None
-    histories: list[History] = field(default_factory=list)
-    predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
-    metrics: dict[str, dict[str, list[StepMetrics]]] = field(default_factory=dict)
-    spread: dict[str, float] = field(default_factory=dict)
-    ridge_alpha: float = math.nan
-    verdict: str = ""
-    bands: list[Band] = field(default_factory=list)
-    forecast: pd.DataFrame = field(default_factory=pd.DataFrame)
-    seconds: dict[str, float] = field(default_factory=dict)
+    histories: tuple[History, ...]
+    assessment: Assessment | None
+    final: Forecaster | None
+    forecast: pd.DataFrame | None
+    seconds: dict[str, float]
 
 
-def prepare(config: TrainConfig, prices: pd.DataFrame) -> Result:
-    """Windows and untrained networks for `prices`, which come from `load_prices`.
+def train(
+    prices: PriceSet | pd.DataFrame | pd.Series, config: TrainConfig | None = None, stages: Stages = silent
+) -> Result:
+    """Train on prices, measure the model beside the baselines, and forecast: what `trendlstm train` does.
+
+    Parameters
+    ----------
+    prices : PriceSet, DataFrame or Series
+        From `load_prices`, or any other that `trendlstm.data.frames.price_table` takes. Not modified.
+    config : TrainConfig, optional
+        Every setting; `config.data` says no more than the ticker's name and the calendar. Default: those of the
+        command, of the reference model.
+    stages : callable, optional
+        Shows how far training has come; see `Stages`.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    OptionError, DataError
+        The settings do not fit each other or the prices.
+    TrainingError, KeyboardInterrupt
+        Training ended before any network had finished an epoch.
+    """
+    config = config or TrainConfig()
+    return run(prepare(config, price_set(prices, config.data)), stages)
+
+
+def prepare(config: TrainConfig, prices: PriceSet) -> Prepared:
+    """Windows and untrained networks.
 
     Raises
     ------
@@ -89,109 +197,166 @@ def prepare(config: TrainConfig, prices: pd.DataFrame) -> Result:
     window = config.window
     if config.device == "cuda":
         check_limits(config.network, window.lag)
-    windows = make_windows(prices, window.lag, window.horizon, window.features, window.scaling, window.split)
-    learned_until = windows.dates[windows.train_rows - 1].date().isoformat()
-    forecaster = Forecaster(
-        _networks(config), windows.scaler, windows.lag, windows.horizon, learned_until, config.threads
+    windows = make_windows(
+        prices.frame, window.lag, window.horizon, window.features, window.scaling, window.split
     )
-    result = Result(config, prices.attrs["provenance"], windows, forecaster)
-    result.seconds["prepare"] = time.perf_counter() - start
-    return result
+    return Prepared(config, prices, windows, _networks(config), time.perf_counter() - start)
 
 
-def train(result: Result, progress: Callable[[FitProgress], None] | None = None) -> None:
-    """Fit the networks of `result`; validation chooses each one's epoch.
+def run(prepared: Prepared, stages: Stages = silent) -> Result:
+    """Train, measure and forecast. Ctrl-C and a loss that diverges keep what there is by then.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        Its networks are modified.
+    stages : callable, optional
+        See `Stages`.
 
     Raises
     ------
     TrainingError, KeyboardInterrupt
-        As `Network.fit`; `result` then holds the networks that finished an epoch, with their best weights so far.
+        No network had finished an epoch.
+    """
+    config = prepared.config
+    trained = assessment = final = forecast = None
+    status, failure, seconds = "finished", "", {"prepare": prepared.seconds}
+    try:
+        with stages("Training", config.fit.epochs * config.seeds) as progress:
+            trained = fit_networks(prepared, progress)
+        assessment = assess(trained)
+        if config.final_fit:
+            start = time.perf_counter()
+            with stages("Training on all rows", sum(_final_epochs(trained))) as progress:
+                final = fit_on_all_rows(trained, progress)
+            seconds["final_fit"] = time.perf_counter() - start
+        forecaster = final or trained.forecaster
+        forecast = forecast_next(forecaster, prepared.prices, assessment.bands, default_days(forecaster))
+    except (KeyboardInterrupt, TrainingError, DataError) as error:
+        trained = trained or _kept(prepared, getattr(error, "histories", ()))
+        if trained is None:
+            raise
+        interrupted = isinstance(error, KeyboardInterrupt)
+        status, failure = ("interrupted", "") if interrupted else ("diverged", str(error))
+    seconds["fit"] = trained.seconds
+    if assessment:
+        seconds["assess"] = assessment.seconds
+    return Result(
+        config=config,
+        prices=prepared.prices,
+        windows=prepared.windows,
+        status=status,
+        failure=failure,
+        forecaster=trained.forecaster,
+        histories=trained.histories,
+        assessment=assessment,
+        final=final,
+        forecast=forecast,
+        seconds=seconds,
+    )
+
+
+def fit_networks(prepared: Prepared, progress: Callable[[FitProgress], None] | None = None) -> Trained:
+    """Fit the networks; validation chooses each one's epoch.
+
+    Raises
+    ------
+    TrainingError, KeyboardInterrupt
+        As `Network.fit`.
     """
     start = time.perf_counter()
-    networks, windows = result.forecaster.networks, result.windows
+    networks, windows, config = prepared.networks, prepared.windows, prepared.config
     settings: dict[str, Any] = dict(
         validation=(windows.validation.x, windows.validation.y),
-        n_threads=result.config.threads,
-        device=result.config.device,
+        n_threads=config.threads,
+        device=config.device,
         progress=progress,
-        **result.config.fit.to_dict(),
+        **config.fit.to_dict(),
     )
-    try:
-        result.histories = fit_many(networks, windows.train.x, windows.train.y, **settings)
-    except (FitInterrupted, TrainingError) as error:
-        trained = [(n, h) for n, h in zip(networks, error.histories, strict=True) if h.kept_epoch]
-        result.forecaster = replace(result.forecaster, networks=tuple(network for network, _ in trained))
-        result.histories = [history for _, history in trained]
-        raise
-    finally:
-        result.seconds["fit"] = time.perf_counter() - start
+    histories = fit_many(networks, windows.train.x, windows.train.y, **settings)
+    return Trained(prepared, _forecaster(prepared, networks), tuple(histories), time.perf_counter() - start)
 
 
-def assess(result: Result) -> None:
+def _kept(prepared: Prepared, histories: Sequence[History]) -> Trained | None:
+    """The networks that had finished an epoch when training ended early, if any."""
+    kept = [(n, h) for n, h in zip(prepared.networks, histories) if h.kept_epoch]
+    if not kept:
+        return None
+    networks, finished = zip(*kept)
+    seconds = max(history.seconds for history in finished)
+    return Trained(prepared, _forecaster(prepared, networks), finished, seconds)
+
+
+def _forecaster(prepared: Prepared, networks: Sequence[Network]) -> Forecaster:
+    windows = prepared.windows
+    learned_until = windows.dates[windows.train_rows - 1].date().isoformat()
+    return Forecaster(
+        tuple(networks), windows.scaler, windows.lag, windows.horizon, learned_until, prepared.config.threads
+    )
+
+
+def assess(trained: Trained) -> Assessment:
     """Predict every split, measure model and baselines, and word the verdict."""
     start = time.perf_counter()
-    windows, forecaster = result.windows, result.forecaster
+    windows, forecaster = trained.prepared.windows, trained.forecaster
     predicted = {split.name: forecaster.predict(split.x, split.anchors) for split in windows.splits}
     models = {"model": predicted, **{name: baseline(windows) for name, baseline in BASELINES.items()}}
-    result.metrics = {
+    metrics = {
         split.name: {
             name: evaluate(split.anchors, split.actual, prices[split.name]) for name, prices in models.items()
         }
         for split in windows.splits
     }
-    result.ridge_alpha = Ridge.fit(windows).alpha
-    if len(forecaster.networks) > 1:
-        singles = forecaster.single()
-        result.spread = {
-            split.name: float(
-                np.std(
-                    [rmse(split.actual[:, 0], one.predict(split.x, split.anchors)[:, 0]) for one in singles],
-                    ddof=1,
-                )
+    first = metrics["test"]["model"][0]
+    return Assessment(
+        predictions=_predictions(windows, predicted, recursive_path(forecaster, windows)),
+        metrics=metrics,
+        spread=_spread(forecaster, windows),
+        ridge_alpha=Ridge.fit(windows).alpha,
+        verdict=verdict(first.rmse, metrics["test"]["persistence"][0].rmse, first.diebold_mariano),
+        bands=make_bands(forecaster, windows),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _spread(forecaster: Forecaster, windows: Windows) -> dict[str, float]:
+    """The standard deviation of the step-1 RMSE over an ensemble's networks, by split."""
+    singles = forecaster.single()
+    if len(singles) == 1:
+        return {}
+    return {
+        split.name: float(
+            np.std(
+                [rmse(split.actual[:, 0], one.predict(split.x, split.anchors)[:, 0]) for one in singles],
+                ddof=1,
             )
-            for split in windows.splits
-        }
-    result.predictions = _predictions(windows, predicted, recursive_path(result))
-    first = result.metrics["test"]["model"][0]
-    result.verdict = verdict(first.rmse, result.metrics["test"]["persistence"][0].rmse, first.diebold_mariano)
-    result.bands = make_bands(forecaster, windows)
-    result.seconds["assess"] = time.perf_counter() - start
+        )
+        for split in windows.splits
+    }
 
 
 def kept_loss(history: History) -> float:
     """The validation loss of the epoch whose weights were kept."""
-    assert history.validation_loss is not None  # `train` always validates
+    assert history.validation_loss is not None  # `fit_networks` always validates
     return float(history.validation_loss[history.kept_epoch - 1])
 
 
-def final_fit(result: Result, progress: Callable[[FitProgress], None] | None = None) -> None:
+def fit_on_all_rows(trained: Trained, progress: Callable[[FitProgress], None] | None = None) -> Forecaster:
     """Train new networks on all rows, each for the number of epochs that validation chose for its predecessor."""
-    start = time.perf_counter()
-    window = result.config.window
-    prices = result.windows.prices
+    config, prices = trained.prepared.config, trained.prepared.windows.prices
+    window = config.window
     scaler, x, y = all_samples(prices, window.lag, window.horizon, window.features, window.scaling)
-    networks = _networks(result.config)
-    epochs = [history.kept_epoch for history in result.histories]
+    networks, epochs = _networks(config), _final_epochs(trained)
     for index, network in enumerate(networks):
-        settings = {**result.config.fit.to_dict(), "epochs": epochs[index], "patience": None}
-        network.fit(
-            x,
-            y,
-            n_threads=result.config.threads,
-            device=result.config.device,
-            progress=part_of(progress, sum(epochs[:index]), sum(epochs)),
-            **settings,
-        )
+        settings = {**config.fit.to_dict(), "epochs": epochs[index], "patience": None}
+        part = part_of(progress, sum(epochs[:index]), sum(epochs))
+        network.fit(x, y, n_threads=config.threads, device=config.device, progress=part, **settings)
     learned_until = prices.index[-1].date().isoformat()
-    result.final = replace(result.forecaster, networks=networks, scaler=scaler, learned_until=learned_until)
-    result.seconds["final_fit"] = time.perf_counter() - start
+    return replace(trained.forecaster, networks=networks, scaler=scaler, learned_until=learned_until)
 
 
-def forecast(result: Result) -> None:
-    """Forecast the next sessions after the newest row."""
-    forecaster, prices = result.final or result.forecaster, result.windows.prices
-    days = default_days(forecaster)
-    result.forecast = forecast_next(forecaster, prices, result.provenance, result.bands, days)
+def _final_epochs(trained: Trained) -> list[int]:
+    return [history.kept_epoch for history in trained.histories]
 
 
 def default_days(forecaster: Forecaster) -> int:
@@ -199,16 +364,10 @@ def default_days(forecaster: Forecaster) -> int:
     return FORECAST_DAYS if forecaster.is_recursive else forecaster.horizon
 
 
-def forecast_next(
-    forecaster: Forecaster,
-    prices: pd.DataFrame,
-    provenance: dict[str, Any],
-    bands: Sequence[Band],
-    days: int,
-) -> pd.DataFrame:
-    """The forecast table of the next `days` sessions of the prices' exchange."""
-    dates = next_sessions(prices.index[-1], days, provenance["calendar"])
-    return forecast_table(forecaster, prices, dates, bands)
+def forecast_next(forecaster: Forecaster, prices: PriceSet, bands: Sequence[Band], days: int) -> pd.DataFrame:
+    """The forecast table of the next `days` sessions of the prices' calendar."""
+    dates = next_sessions(prices.frame.index[-1], days, prices.provenance.calendar)
+    return forecast_table(forecaster, prices.frame, dates, bands)
 
 
 def part_of(
@@ -228,9 +387,8 @@ def _networks(config: TrainConfig) -> tuple[Network, ...]:
     )
 
 
-def recursive_path(result: Result) -> np.ndarray:
+def recursive_path(forecaster: Forecaster, windows: Windows) -> np.ndarray:
     """The recursive forecast of every row after the training rows, (n_rows - train_rows,); NaN if there is none."""
-    windows, forecaster = result.windows, result.forecaster
     rows = len(windows.close) - windows.train_rows
     if not forecaster.is_recursive:
         return np.full(rows, np.nan)
