@@ -619,6 +619,7 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
+    run("warmup")  # so that no compiled kernel is written meanwhile
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
         message = error_of(f"train {SAMPLE} --out {tmp_path / 'run'}", 1)
@@ -690,7 +691,7 @@ def interrupted(tmp_path, fit, epoch, *options):
         f"""
         import os, signal, sys
         from trendlstm import cli
-        from trendlstm.cli import train
+        from trendlstm.cli import common
         signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job starts without
         fits = []
         def show_on(bar):
@@ -699,7 +700,7 @@ def interrupted(tmp_path, fit, epoch, *options):
                 if len(fits) == {fit} and progress.epoch >= {epoch}:
                     os.kill(os.getpid(), signal.SIGINT)
             return update
-        train.show_on = show_on
+        common.show_on = show_on
         cli.main(sys.argv[1:], prog_name="trendlstm")
         """,
         *shlex.split(f"train {SAMPLE} --no-plot --out"), tmp_path / "run", *options,

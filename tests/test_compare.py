@@ -14,7 +14,8 @@ from matplotlib.text import Text
 from walks import random_walk, small_config, trained
 
 from trendlstm import cli
-from trendlstm.config import COMPARED
+from trendlstm.config import COMPARED, DataConfig
+from trendlstm.data.frames import price_set
 from trendlstm.errors import OptionError
 from trendlstm.evaluation.baselines import ridge
 from trendlstm.evaluation.significance import TestResult, diebold_mariano
@@ -31,9 +32,12 @@ KINDS = [
 ]  # fmt: skip
 
 
+PRICES = price_set(random_walk(), DataConfig("WALK"))
+
+
 def compared(baselines=("rnn",), match="hidden", **settings):
     """A finished comparison on a random walk."""
-    comparison = comparing.prepare(small_config(**settings), baselines, match, random_walk())
+    comparison = comparing.prepare(small_config(**settings), baselines, match, PRICES)
     comparing.measure_gradients(comparison, "initial")
     comparing.train(comparison)
     comparing.measure_gradients(comparison, "trained")
@@ -66,7 +70,7 @@ def test_all_kinds_and_all_models_are_there(everything):
         "lstm": "LSTM, forget bias 1", "rnn": "RNN, orthogonal", "ann": "ANN", "lstm1997": "LSTM 1997",
         "persistence": None, "ridge": None,
     }  # fmt: skip
-    few = comparing.prepare(small_config(), ["ridge", "ridge"], "hidden", random_walk())
+    few = comparing.prepare(small_config(), ["ridge", "ridge"], "hidden", PRICES)
     assert list(few.models) == ["lstm", "ridge", "persistence"]
     assert [variant.name for variant in few.variants] == KINDS
 
@@ -78,7 +82,7 @@ def test_networks_share_all_settings_but_cell_and_initial_values(everything):
             given = dataclasses.replace(network.config, cell="lstm", init=lstm.init, forget_bias=1)
             assert given == dataclasses.replace(lstm, seed=lstm.seed + seed)
     uniform = dataclasses.replace(small_config(), network=dataclasses.replace(lstm, init="uniform", lag=4))
-    models = comparing.prepare(uniform, ["rnn", "lstm1997"], "hidden", random_walk()).models
+    models = comparing.prepare(uniform, ["rnn", "lstm1997"], "hidden", PRICES).models
     assert models["rnn"].name == "RNN, uniform"
     assert {models[name].networks[0].config.init for name in ("lstm", "lstm1997")} == {"uniform"}
 
@@ -87,7 +91,7 @@ def test_networks_share_all_settings_but_cell_and_initial_values(everything):
 def test_the_lstm_has_the_forget_bias_that_was_asked_for(bias):
     config = small_config()
     config = dataclasses.replace(config, network=dataclasses.replace(config.network, forget_bias=bias))
-    lstm = comparing.prepare(config, [], "hidden", random_walk()).models["lstm"]
+    lstm = comparing.prepare(config, [], "hidden", PRICES).models["lstm"]
     assert lstm.networks[0].config.forget_bias == bias
 
 
@@ -106,7 +110,7 @@ def test_match_params_takes_the_nearest_number_of_parameters(features):
     config = dataclasses.replace(
         config, network=dataclasses.replace(config.network, hidden_size=16, dense=(8,))
     )
-    comparison = comparing.prepare(config, COMPARED, "params", random_walk())
+    comparison = comparing.prepare(config, COMPARED, "params", PRICES)
     target = comparison.models["lstm"].networks[0].num_params
     for name in ("rnn", "ann", "lstm1997"):
         network = comparison.models[name].networks[0]
@@ -141,7 +145,7 @@ def test_match_params_takes_the_nearest_number_of_parameters(features):
 )
 def test_bad_settings_are_named(settings, arguments, message):
     with pytest.raises(OptionError, match=message):
-        comparing.prepare(small_config(**settings), *arguments, random_walk())
+        comparing.prepare(small_config(**settings), *arguments, PRICES)
 
 
 # ------------------------------------------------------------------------------------------------- the figures
@@ -461,7 +465,7 @@ def test_json_is_the_document_alone(tmp_path):
 
 def test_defaults_are_sixty_sessions_five_seeds_and_the_rnn():
     text = "".join(run("compare --help").stdout.split())
-    for words in ("looksback,T.[default:60]", "areaveraged.[default:5]", "[default:rnn]", "[default:hidden]"):
+    for words in ("looksback,T.[default:60;", "areaveraged.[default:5;", "[default:rnn]", "[default:hidden]"):
         assert words in text
     assert "compare-TICKER-YYYYMMDD" in text and "--cell" not in text
 

@@ -22,8 +22,6 @@ from trendlstm.output.console import Console
 from trendlstm.output.train import progress_text
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from trendlstm.nn.progress import FitProgress
     from trendlstm.workflows.train import Stages
 
@@ -136,15 +134,6 @@ def ticker_label(given: str | None, csv: str | None) -> str:
         return check_ticker(Path(csv).stem)
     except OptionError:
         return "CSV"
-
-
-def load_prices(data: DataConfig) -> "pd.DataFrame":
-    """The prices that the settings ask for."""
-    from trendlstm.data.sources import find_prices
-
-    found = find_prices(data)
-    found.frame.attrs["provenance"] = found.provenance.to_dict()
-    return found.frame
 
 
 def stages(console: Console) -> "Stages":

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from trendlstm.cli.common import compile_kernels, load_prices, make_console, show_on, train_config
+from trendlstm.cli.common import compile_kernels, make_console, show_on, train_config
 from trendlstm.cli.options import (
     data_options,
     device_option,
@@ -78,6 +78,7 @@ def compare(
     """
     console = make_console(as_json, quiet)
     config = train_config(ticker, {**options, "cell": "lstm"})
+    from trendlstm.data.sources import find_prices
     from trendlstm.output.compare import (
         comparison_sentence,
         conclusions,
@@ -89,7 +90,7 @@ def compare(
     from trendlstm.workflows import compare as workflow
 
     folder = RunFolder(out, f"compare-{config.data.ticker}")
-    comparison = workflow.prepare(config, baselines, match, load_prices(config.data))
+    comparison = workflow.prepare(config, baselines, match, find_prices(config.data))
     console.print(prices_sentence(comparison.provenance))
     console.print(comparison_sentence(comparison))
     console.print(device_sentence(options["device"], config.device))

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from trendlstm.config import COMPARED, INITS, MATCHES, Cell, NetworkConfig, TrainConfig
+from trendlstm.data.prices import PriceSet
 from trendlstm.data.windows import Windows, make_windows
 from trendlstm.errors import OptionError
 from trendlstm.evaluation.baselines import persistence, ridge
@@ -188,7 +188,7 @@ class Comparison:
         return self.windows.lag - 1
 
 
-def prepare(config: TrainConfig, baselines: Sequence[str], match: str, prices: pd.DataFrame) -> Comparison:
+def prepare(config: TrainConfig, baselines: Sequence[str], match: str, prices: PriceSet) -> Comparison:
     """Windows and untrained networks: the LSTM of `config`, the baselines, and every row of the gradient table.
 
     Parameters
@@ -199,8 +199,7 @@ def prepare(config: TrainConfig, baselines: Sequence[str], match: str, prices: p
         Of `COMPARED`; persistence is always there.
     match : {"hidden", "params"}
         What the networks share with the LSTM: the hidden units, or (as nearly as can be) the number of parameters.
-    prices : DataFrame
-        From `load_prices`.
+    prices : PriceSet
 
     Returns
     -------
@@ -239,7 +238,9 @@ def prepare(config: TrainConfig, baselines: Sequence[str], match: str, prices: p
     if config.device == "cuda":
         for one in cells.values():
             check_limits(one, window.lag)
-    windows = make_windows(prices, window.lag, window.horizon, window.features, window.scaling, window.split)
+    windows = make_windows(
+        prices.frame, window.lag, window.horizon, window.features, window.scaling, window.split
+    )
     # the slowest to train first, so that no thread is left with one at the end
     settings = {
         **{
@@ -261,8 +262,7 @@ def prepare(config: TrainConfig, baselines: Sequence[str], match: str, prices: p
     by_setting = {one: variants[name] for name, one in settings.items()}
     names = dict.fromkeys(("lstm", *baselines, "persistence"))
     models = {name: by_setting[cells[name]] if name in cells else None for name in names}
-    provenance = prices.attrs["provenance"]
-    return Comparison(config, match, provenance, windows, list(variants.values()), models)
+    return Comparison(config, match, prices.provenance.to_dict(), windows, list(variants.values()), models)
 
 
 def measure_gradients(
