@@ -13,7 +13,7 @@ from naive import assert_close
 import trendlstm as tl
 from trendlstm.errors import DataError, OptionError
 from trendlstm.files import jsonable
-from trendlstm.nn.gradient_flow import gradient_flows, half_life, ratio, weight_gradient_terms
+from trendlstm.nn.gradient_flow import gradient_flows, half_life, kept_per_step, ratio, weight_gradient_terms
 
 RNNS = ["rnn", "rnn-sigmoid"]
 CELLS = ["lstm", "lstm1997", *RNNS]
@@ -253,7 +253,31 @@ def test_half_life_and_ratio():
         values = np.array(summary["values"])
         assert values.shape == (3,)
         assert summary["half_life"] == half_life(values) and summary["ratio"] == ratio(values)
+        assert summary["kept_per_step"] == kept_per_step(values)
     assert found["weight_terms"]["ratio"] == 0
+
+
+def test_what_a_step_keeps_is_the_rate_of_a_geometric_decay_whatever_the_first_step_costs():
+    for rate in (0.5, 0.9, 1.0, 1.1):
+        for first in (1.0, 100.0):
+            values = np.concatenate([[first], rate ** np.arange(20)])
+            assert kept_per_step(values) == pytest.approx(rate, rel=1e-12)
+    assert kept_per_step(np.ones(2)) is None and kept_per_step(np.array([1.0, 0.0, 0.0])) is None
+    assert kept_per_step(np.array([1.0, 0.5, 0.0])) == 0
+
+
+def test_an_lstm_whose_gates_do_not_look_at_h_keeps_what_its_forget_gate_keeps():
+    net = tl.Network(1, 1, (), 1, dtype="float64", seed=3)
+    state = net.state_dict()
+    state["recurrent.weight_hh"][:] = 0
+    net.load_state_dict(state)
+    x = np.random.default_rng(0).normal(size=(1, 12, 1))
+    flow = tl.gradient_flow(net, x, np.ones((1, 1)), jacobian_samples=0)
+    weight, bias = state["recurrent.weight_ih"][1, 0], state["recurrent.bias"][1]  # gates i, f, g, o
+    forget = 1 / (1 + np.exp(-(weight * x[0, :, 0] + bias)))
+    between = forget[1:-1]  # f_T is the first step back, and f_1 only reaches c_0
+    assert kept_per_step(flow.dloss_dc) == pytest.approx(np.exp(np.mean(np.log(between))), rel=1e-9)
+    assert half_life(flow.dloss_dh) == 1 and not flow.dloss_dh[1:].any()
 
 
 def test_a_network_that_is_right_has_no_gradient():

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chi2_contingency, norm
+from scipy.stats import chi2_contingency, mannwhitneyu, norm
 from scipy.stats import t as student_t
 from statsmodels.stats.diagnostic import pesaran_timmermann as statsmodels_pesaran_timmermann
 from statsmodels.stats.multitest import multipletests
@@ -19,11 +19,14 @@ from trendlstm.data.windows import make_windows
 from trendlstm.evaluation.baselines import ridge
 from trendlstm.evaluation.metrics import evaluate, wilson_interval
 from trendlstm.evaluation.significance import (
+    LEVEL,
     TestResult,
     claims_evidence,
     diebold_mariano,
+    differences,
     holm,
     pesaran_timmermann,
+    separation,
     verdict,
 )
 
@@ -50,6 +53,52 @@ def test_holm_equals_statsmodels_on_the_defined_p_values(p_values):
     if defined:
         expected = multipletests(defined, method="holm")[1]
         assert [p for p in adjusted if p is not None] == pytest.approx(expected, rel=1e-12, abs=1e-300)
+
+
+def test_differences_are_two_sided_and_adjusted_over_all_others():
+    rng = np.random.default_rng(3)
+    actual = 100 + rng.normal(size=200)
+    near, far = (actual + scale * rng.normal(size=200) for scale in (1, 3))
+    others = {"far": far, "itself": near, "like": actual + rng.normal(size=200)}
+    found = differences(actual, near, others)
+    assert list(found) == list(others)
+    assert [one.test for one in found.values()] == [
+        diebold_mariano(actual, near, other) for other in others.values()
+    ]
+    assert found["far"].sign == -1 and differences(actual, far, {"near": near})["near"].sign == 1
+    assert found["itself"].p_value is found["itself"].adjusted is None and found["itself"].sign == 0
+    assert found["like"].sign == 0
+    p_values = [one.p_value for one in found.values()]
+    assert p_values[0] == 2 * found["far"].test.p_value
+    assert [one.adjusted for one in found.values()] == holm(p_values)
+
+
+def test_among_five_forecasts_of_equal_noise_a_difference_is_rarely_seen():
+    count, seen, unadjusted = 400, 0, 0
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        actual = 100 * np.exp(np.cumsum(rng.normal(0, 0.015, 101)))
+        forecasts = [actual * np.exp(rng.normal(0, 0.015, 101)) for _ in range(6)]
+        found = differences(actual, forecasts[0], dict(enumerate(forecasts[1:])))
+        seen += any(one.sign for one in found.values())
+        unadjusted += any(one.p_value < LEVEL for one in found.values())
+    assert seen <= LEVEL * count and unadjusted > 2.5 * LEVEL * count
+
+
+@given(
+    st.lists(st.floats(-10, 10), min_size=1, max_size=7), st.lists(st.floats(-10, 10), min_size=1, max_size=7)
+)
+def test_separation_is_mann_whitneys_test_at_its_extreme(first, second):
+    sign = separation(first, second)
+    assert sign == -separation(second, first)
+    pairs = {np.sign(a - b) for a in first for b in second}
+    apart = pairs.pop() if len(pairs) == 1 else 0
+    if apart == 0:
+        assert sign == 0
+    else:
+        p_value = mannwhitneyu(range(len(first)), range(50, 50 + len(second)), method="exact").pvalue
+        assert sign == (apart if p_value < LEVEL else 0)
+    assert separation([1, 2, 3], [4, 5, 6]) == 0 and separation([1, 2, 3, 4], [5, 6, 7, 8]) == -1
 
 
 # --- Diebold-Mariano -------------------------------------------------------------------------------------

@@ -19,7 +19,9 @@ Init = Literal["orthogonal", "glorot", "uniform"]
 ForgetBias = Literal[0, 1, "chrono"]
 Scaling = Literal["window", "standard", "minmax", "none"]
 Source = Literal["auto", "yahoo", "cache", "sample"]
-Baseline = Literal["rnn", "ann", "lstm1997", "persistence", "ridge"]  # what the LSTM may be compared with
+Baseline = Literal[
+    "rnn", "ann", "lstm1997", "persistence", "drift", "ridge"
+]  # what the LSTM may be compared with
 Match = Literal["hidden", "params"]
 
 CELLS: tuple[Cell, ...] = get_args(Cell)
@@ -34,6 +36,8 @@ MATCHES: tuple[Match, ...] = get_args(Match)
 DEFAULT_YEARS = 4  # of prices, unless a start is given or a file
 MAX_YEARS = 100
 DECIMALS = (".", ",")
+ALWAYS_COMPARED: tuple[Baseline, ...] = ("persistence", "drift")
+LEAST_LAG = 3  # of a comparison, and of chrono biases: with fewer steps there is nothing to forget
 FEATURES = ("Open", "High", "Low", "Close", "Volume")  # of every source; tables may have columns of their own
 
 
@@ -342,3 +346,52 @@ class TrainConfig:
             final_fit=values["final_fit"],
             device=values.get("device", "cpu"),  # the first runs do not say
         )
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Every setting of a comparison of the LSTM with other models.
+
+    Attributes
+    ----------
+    train : TrainConfig
+        Of all networks. `network` is the LSTM's; the others differ from it in cell, initial values and, by `match`,
+        hidden units.
+    baselines : tuple of str
+        What the LSTM is compared with, of `COMPARED`; `ALWAYS_COMPARED` need not be named.
+    match : {"hidden", "params"}
+        What the networks share with the LSTM: the hidden units, or (as nearly as can be) the number of parameters.
+    """
+
+    train: TrainConfig = TrainConfig(window=WindowConfig(lag=60), network=NetworkConfig(lag=60), seeds=5)
+    baselines: tuple[Baseline, ...] = ("rnn",)
+    match: Match = "hidden"
+
+    def __post_init__(self) -> None:
+        for name in self.baselines:
+            if name not in COMPARED:
+                raise OptionError(f"unknown baseline {name!r}: choose among {', '.join(COMPARED)}.")
+        _require(self.match in MATCHES, "match", self.match, f"one of {', '.join(MATCHES)}")
+        network, lag = self.train.network, self.train.window.lag
+        if network.cell != "lstm":
+            raise OptionError(
+                f"a comparison is of the cell 'lstm' with others, but the cell is {network.cell!r}."
+            )
+        if not network.bias:
+            raise OptionError(
+                "a comparison needs biases: some of its LSTMs differ in those of the forget gate alone."
+            )
+        if lag < LEAST_LAG:
+            raise OptionError(
+                f"a comparison needs a lag of at least {LEAST_LAG}, but it is {lag}: with fewer steps there is "
+                "nothing to forget."
+            )
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The LSTM, what it is compared with, and `ALWAYS_COMPARED`; each once."""
+        return tuple(dict.fromkeys(("lstm", *self.baselines, *ALWAYS_COMPARED)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings as JSON-able values: those of `train`, all that the LSTM is compared with, what is matched."""
+        return {**self.train.to_dict(), "baselines": list(self.compared[1:]), "match": self.match}

@@ -16,11 +16,10 @@ from trendlstm.cli.options import (
     output_options,
     window_options,
 )
-from trendlstm.config import (
-    COMPARED,
-    MATCHES,
-)
+from trendlstm.config import COMPARED, MATCHES, Baseline, CompareConfig, Match
 from trendlstm.output.wording import device_sentence, prices_sentence
+
+_DEFAULTS = CompareConfig()
 
 
 @click.command(
@@ -29,7 +28,7 @@ from trendlstm.output.wording import device_sentence, prices_sentence
         "trendlstm compare --baseline rnn",
         "trendlstm compare AAPL --baseline ann --baseline ridge --match params",
     ),
-    context_settings={"default_map": {"lag": 60, "seeds": 5}},
+    context_settings={"default_map": {"lag": _DEFAULTS.train.window.lag, "seeds": _DEFAULTS.train.seeds}},
 )
 @click.argument("ticker", required=False)
 @option(
@@ -37,13 +36,13 @@ from trendlstm.output.wording import device_sentence, prices_sentence
     "baselines",
     type=click.Choice(COMPARED),
     multiple=True,
-    default=("rnn",),
-    help="What the LSTM is compared with; may be given several times. Persistence is always shown.",
+    default=_DEFAULTS.baselines,
+    help="What the LSTM is compared with; may be given several times. Persistence and drift are always shown.",
 )
 @option(
     "--match",
     type=click.Choice(MATCHES),
-    default="hidden",
+    default=_DEFAULTS.match,
     help="What all networks share: hidden units, or as nearly as can be the number of parameters.",
 )
 @data_options
@@ -62,8 +61,8 @@ from trendlstm.output.wording import device_sentence, prices_sentence
 @output_options
 def compare(
     ticker: str | None,
-    baselines: tuple[str, ...],
-    match: str,
+    baselines: tuple[Baseline, ...],
+    match: Match,
     out: str | None,
     no_plot: bool,
     as_json: bool,
@@ -77,7 +76,8 @@ def compare(
     rows to read where the file has several tickers.
     """
     console = make_console(as_json, quiet)
-    config = train_config(ticker, {**options, "cell": "lstm"})
+    config = CompareConfig(train_config(ticker, {**options, "cell": "lstm"}), baselines, match)
+    train = config.train
     from trendlstm.data.sources import find_prices
     from trendlstm.output.compare import (
         comparison_sentence,
@@ -89,21 +89,21 @@ def compare(
     from trendlstm.output.runs import RunFolder
     from trendlstm.workflows import compare as workflow
 
-    folder = RunFolder(out, f"compare-{config.data.ticker}")
-    comparison = workflow.prepare(config, baselines, match, find_prices(config.data))
-    console.print(prices_sentence(comparison.provenance))
-    console.print(comparison_sentence(comparison))
-    console.print(device_sentence(options["device"], config.device))
+    folder = RunFolder(out, f"compare-{train.data.ticker}")
+    prepared = workflow.prepare(config, find_prices(train.data))
+    console.print(prices_sentence(prepared.prices.provenance.to_dict()))
+    console.print(comparison_sentence(prepared))
+    console.print(device_sentence(options["device"], train.device))
     console.print()
     with folder:
-        compile_kernels(console, "gradients", config.network.dtype)
+        compile_kernels(console, "gradients", train.network.dtype)
         with console.progress("Gradients before training", 1) as bar:
-            workflow.measure_gradients(comparison, "initial", bar.update)
-        with console.progress("Training", config.fit.epochs * config.seeds * len(comparison.variants)) as bar:
-            workflow.train(comparison, show_on(bar))
+            initial = workflow.measure_gradients(prepared, bar.update)
+        with console.progress("Training", train.fit.epochs * train.seeds * len(prepared.variants)) as bar:
+            fits = workflow.train(prepared, show_on(bar))
         with console.progress("Gradients after training", 1) as bar:
-            workflow.measure_gradients(comparison, "trained", bar.update)
-        workflow.assess(comparison)
+            trained = workflow.measure_gradients(prepared, bar.update)
+        comparison = workflow.assess(prepared, initial, fits, trained)
         document = write_comparison(folder.stage, comparison)
         if not no_plot:
             from trendlstm.output.plots.compare import plot_comparison

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,6 +128,80 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         highest = max(highest, min(1.0, (len(defined) - rank) * p))
         adjusted[index] = highest
     return adjusted
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Whether one forecast's errors can be told apart from another's.
+
+    Attributes
+    ----------
+    test : TestResult
+        Diebold-Mariano, one-sided: a small p-value speaks for smaller errors of the one.
+    p_value : float or None
+        The same two-sided: the probability, if the expected squared errors were equal, of so large a difference in
+        either direction.
+    adjusted : float or None
+        `p_value` by `holm`, over all others with which the one was compared.
+    """
+
+    test: TestResult
+    p_value: float | None
+    adjusted: float | None
+
+    @property
+    def sign(self) -> int:
+        """-1 if the one's errors are smaller, 1 if they are larger, 0 if they cannot be told apart."""
+        if self.adjusted is None or self.adjusted >= LEVEL or self.test.p_value is None:
+            return 0
+        return -1 if self.test.p_value < 0.5 else 1
+
+
+def differences(
+    actual: FloatArray, predicted: FloatArray, others: Mapping[str, FloatArray], step: int = 1
+) -> dict[str, Difference]:
+    """Test whether a forecast's errors differ from those of each of several others.
+
+    Parameters
+    ----------
+    actual, predicted : ndarray (n,)
+        Prices of consecutive dates.
+    others : mapping of str to ndarray (n,)
+        The other forecasts of the same prices, by name.
+    step : int
+        Days ahead, k.
+
+    Returns
+    -------
+    dict of str to Difference
+        By the names of `others`.
+    """
+    tests = [diebold_mariano(actual, predicted, other, step) for other in others.values()]
+    p_values = [None if test.p_value is None else 2 * min(test.p_value, 1 - test.p_value) for test in tests]
+    found = zip(others, tests, p_values, holm(p_values), strict=True)
+    return {name: Difference(test, p_value, adjusted) for name, test, p_value, adjusted in found}
+
+
+def separation(first: Sequence[float], second: Sequence[float]) -> int:
+    """Whether all values of one group lie on one side of all values of another.
+
+    Parameters
+    ----------
+    first, second : sequence of float
+        A figure of each of several seeds, say, of two kinds of networks.
+
+    Returns
+    -------
+    int
+        -1 if all of `first` are below all of `second`, 1 if they are above. 0 if the groups overlap, or if groups so
+        small would lie apart by chance with probability 0.05 or more: of two alike groups of n and m values that is
+        2 n! m! / (n + m)! (the exact test of Wilcoxon 1945 at its extreme), below 0.05 from 4 and 4 values up.
+    """
+    if 2 / math.comb(len(first) + len(second), len(first)) >= LEVEL:
+        return 0
+    if max(first) < min(second):
+        return -1
+    return 1 if min(first) > max(second) else 0
 
 
 def pesaran_timmermann(

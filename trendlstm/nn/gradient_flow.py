@@ -29,7 +29,7 @@ class GradientFlow:
     """Norms at lag k = 0 ... T-1, that is at step T-k; the loss is measured after step T.
 
     Of each sample's own loss, the mean squared error of its outputs, so that no figure depends on the number of
-    samples. `half_life` and `ratio` sum up each of them.
+    samples. `half_life`, `kept_per_step` and `ratio` sum up each of them.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class GradientFlow:
     dc_dc: FloatArray | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Each quantity by name: its `values`, `half_life` and `ratio`, or None; fit for JSON."""
+        """Each quantity by name: its `values`, `half_life`, `kept_per_step` and `ratio`, or None; fit for JSON."""
         return {name: _summary(getattr(self, name)) for name in QUANTITIES}
 
 
@@ -62,9 +62,35 @@ QUANTITIES = tuple(field.name for field in fields(GradientFlow))
 
 
 def half_life(values: FloatArray) -> int | None:
-    """The first lag at which `values` (T,) is below half of its value at lag 0; None if it never is."""
+    """The first lag at which `values` (T,) is below half of its value at lag 0; None if it never is.
+
+    Of |dL/dh| it is 1 for almost every LSTM, however long its memory: the head reads h_T itself, but h_{T-1} only moves
+    the gates of one more step, while what lasts goes through c. `kept_per_step` leaves that first step out.
+    """
     below = np.flatnonzero(values < 0.5 * values[0])
     return int(below[0]) if len(below) else None
+
+
+def kept_per_step(values: FloatArray) -> float | None:
+    """What one step back keeps of `values` (T,), on average from lag 1 to the longest: the rate of decay.
+
+    The geometric mean of value k + 1 over value k, (v_{T-1} / v_1)^(1 / (T-2)): 0.5 halves at every step, 1 keeps all,
+    more grows. Of |dL/dc| in one unit whose gates do not look at h it is the geometric mean of the forget gate.
+
+    Parameters
+    ----------
+    values : ndarray (T,)
+        Of one quantity of a `GradientFlow`.
+
+    Returns
+    -------
+    float or None
+        None for fewer than three lags and where the value at lag 1 is 0.
+    """
+    steps = len(values) - 2
+    if steps < 1 or values[1] == 0:
+        return None
+    return float((values[-1] / values[1]) ** (1 / steps))
 
 
 def ratio(values: FloatArray) -> float | None:
@@ -272,4 +298,9 @@ def _norms(terms: FloatArray) -> FloatArray:
 def _summary(values: FloatArray | None) -> dict[str, Any] | None:
     if values is None:
         return None
-    return {"values": values.tolist(), "half_life": half_life(values), "ratio": ratio(values)}
+    return {
+        "values": values.tolist(),
+        "half_life": half_life(values),
+        "kept_per_step": kept_per_step(values),
+        "ratio": ratio(values),
+    }

@@ -8,72 +8,77 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trendlstm.config import INITS
 from trendlstm.evaluation.metrics import StepMetrics
-from trendlstm.evaluation.significance import LEVEL, claims_evidence
+from trendlstm.evaluation.significance import LEVEL, Difference, separation
 from trendlstm.files import jsonable, write_csv, write_json
 from trendlstm.nn.gradient_flow import QUANTITIES
 from trendlstm.output.console import Console
 from trendlstm.output.record import header
 from trendlstm.output.wording import count, decimals, p_value
-from trendlstm.workflows.compare import JACOBIAN_SAMPLES, STATES, Comparison, LagProfile, Spread, profile
+from trendlstm.workflows.compare import (
+    JACOBIAN_SAMPLES,
+    STATES,
+    Comparison,
+    LagProfile,
+    Prepared,
+    Spread,
+    predictions,
+)
+from trendlstm.workflows.variants import MODELS
 
-NAMES = {"lstm": "LSTM", "rnn": "RNN", "ann": "ANN", "lstm1997": "LSTM 1997"}
-TEXTBOOK_RNN, ORTHOGONAL_RNN = "RNN, uniform", "RNN, orthogonal"
-DEFAULT_LSTM, CHRONO_LSTM = "LSTM, forget bias 1", "LSTM, chrono"
-_PHRASES = {
-    "LSTM, forget bias 0": "the LSTM with forget bias 0",
-    "LSTM, forget bias 1": "the LSTM with forget bias 1",
-    "LSTM, chrono": "the LSTM with chrono biases",
-    "LSTM 1997": "the LSTM of 1997",
-    **{f"RNN, {init}": f"the RNN with {init} weights" for init in INITS},
-}
+# The pairs that the conclusions are about: the lecture notes' demonstration, and the defaults of both cells.
+_TEXTBOOK_RNN, _CHRONO_LSTM = "rnn-uniform", "lstm-chrono"
+_DEFAULT_RNN, _DEFAULT_LSTM = "rnn-orthogonal", "lstm-bias-1"
 
 
-def comparison_sentence(comparison: "Comparison") -> str:
+def comparison_sentence(prepared: Prepared) -> str:
     """Which networks are trained, on what, and what they share."""
-    networks = len(comparison.variants) * comparison.config.seeds
-    shared = "hidden units" if comparison.match == "hidden" else "number of parameters (as nearly as can be)"
-    train, validation, test = (f"{len(split.anchors):,}" for split in comparison.windows.splits)
+    seeds, kinds, windows = prepared.config.train.seeds, len(prepared.variants), prepared.windows
+    shared = (
+        "hidden units" if prepared.config.match == "hidden" else "number of parameters (as nearly as can be)"
+    )
+    train, validation, test = (f"{len(split.anchors):,}" for split in windows.splits)
     return (
-        f"{networks} networks, {count(comparison.config.seeds, 'seed')} of each of {len(comparison.variants)} kinds, "
-        f"with the same windows, dense layers, training and {shared}:\n"
-        f"{train} windows of {count(comparison.windows.lag, 'session')} to train, {validation} to validate, {test} to "
-        "test."
+        f"{kinds * seeds} networks, {count(seeds, 'seed')} of each of {kinds} kinds, with the same windows, dense "
+        f"layers, training and {shared}:\n{train} windows of {count(windows.lag, 'session')} to train, {validation} to "
+        f"validate, {test} to test."
     )
 
 
-def show_comparison(console: Console, comparison: "Comparison") -> None:
+def show_comparison(console: Console, comparison: Comparison) -> None:
     """The errors of all models on the test rows, of the first and the last step, with what the columns mean."""
-    horizon, seeds = comparison.windows.horizon, comparison.config.seeds
-    digits = decimals(comparison.assessments["persistence"].ensemble[0].rmse, 4)
+    horizon, seeds = comparison.prepared.windows.horizon, comparison.prepared.config.train.seeds
+    digits = decimals(comparison.models["persistence"].ensemble[0].rmse, 4)
     rows = []
     for step in sorted({1, horizon}):
-        for name, model in comparison.assessments.items():
-            better = model.lstm_better[step - 1].p_value if model.lstm_better else None
+        for name, model in comparison.models.items():
+            difference = comparison.lstm_differences[step - 1].get(name)
             is_fitted = name != "persistence"
             rows.append([
+                _model_label(comparison, name),
                 *([step] if horizon > 1 else []),
-                model.variant.name if model.variant else name,
-                model.variant and model.variant.networks[0].config.hidden_size,
+                _hidden_size(comparison, name),
                 model.parameters if is_fitted else None,
                 _spread(model.spread(lambda steps: steps.rmse, step), f",.{digits}f"),
                 _spread(model.spread(lambda steps: steps.mae, step), f",.{digits}f"),
                 _spread(model.spread(lambda steps: steps.skill, step) if is_fitted else None, "+.3f"),
                 _spread(model.spread(lambda steps: _percent(steps.hit_rate.rate), step), ".1f"),
-                p_value(model.ensemble[step - 1].diebold_mariano.p_value),
-                p_value(better),
+                p_value(comparison.evidence[step - 1].get(name)),
+                p_value(difference.adjusted if difference else None),
                 f"{model.seconds:.2f}" if is_fitted else None,
             ])  # fmt: skip
-    columns = ["Model", "Hidden", "Parameters", "RMSE", "MAE", "Skill", "Hit rate %", "DM p", "LSTM p"]
+    columns = ["Hidden", "Parameters", "RMSE", "MAE", "Skill", "Hit rate %", "DM p", "LSTM p", "Seconds"]
     console.table(
-        f"How far the predictions of {count(comparison.assessments['lstm'].ensemble[0].n, 'test row')} were off",
-        [*(["Step"] if horizon > 1 else []), *columns, "Seconds"],
+        f"How far the predictions of {count(comparison.models['lstm'].ensemble[0].n, 'test row')} were off",
+        ["Model", *(["Step"] if horizon > 1 else []), *columns],
         rows,
+        text=("Step",),
     )
+    tested, rivals = len(comparison.evidence[0]), len(comparison.lstm_differences[0])
     legend = [
         "RMSE, MAE: in the price's currency. Skill: 1 - RMSE / RMSE of persistence (tomorrow = today).",
-        "DM p: Diebold-Mariano test of smaller errors than persistence; LSTM p: of the LSTM against this model.",
+        "DM p: Diebold-Mariano test of smaller errors than persistence. LSTM p: of errors that differ from the LSTM's.",
+        f"Both are adjusted by Holm for their number, {tested} models and {rivals} pairs; compare.json has the raw.",
         "Seconds: to train one network on one thread.",
     ]
     if seeds > 1:
@@ -83,42 +88,53 @@ def show_comparison(console: Console, comparison: "Comparison") -> None:
     console.print("\n".join(legend))
 
 
-def show_gradients(console: Console, comparison: "Comparison") -> None:
+def show_gradients(console: Console, comparison: Comparison) -> None:
     """How much of the gradient is left at the oldest step, of every network before and after training."""
+    prepared = comparison.prepared
     rows = []
-    for variant in comparison.recurrent:
-        row: list[object] = [variant.name]
+    for variant in prepared.recurrent:
+        key = variant.kind.key
+        row: list[object] = [variant.kind.label]
         for quantity in ("dloss_dh", "dloss_dc", "dh_dh", "dc_dc"):
-            found = [profile(variant, state, quantity) for state in STATES]
+            found = [comparison.gradients[state].profile(key, quantity) for state in STATES]
             row += [one and f"{one.ratio:.2g}" for one in found]
             if quantity == "dloss_dh":
-                row += [one and _half_life(one.half_life, comparison.windows.lag) for one in found]
-        rows.append([*row, f"{variant.test_rmse:.4g}"])
-    pairs = ["|dL/dh|", "half-life", "|dL/dc|", "dh/dh", "dc/dc"]
+                row += [one and f"{np.median(one.kept_per_step):.3f}" for one in found]
+        rows.append([*row, f"{comparison.kinds[key].rmse:.4g}"])
+    pairs = ["|dL/dh|", "a step", "|dL/dc|", "dh/dh", "dc/dc"]
+    seeds, lag = prepared.config.train.seeds, prepared.longest_lag
     console.table(
-        f"What is left {count(comparison.longest_lag, 'step')} back of the last step's, before and after training",
+        f"What is left {count(lag, 'step')} back of the last step's, before and after training",
         ["Network", *(heading for pair in pairs for heading in (pair, "after")), "Test RMSE"],
         rows,
     )
-    over = f"Medians over {comparison.config.seeds} seeds. " if comparison.config.seeds > 1 else ""
+    over = f"Medians over {seeds} seeds. " if seeds > 1 else ""
     legend = [
         f"{over}LSTMs differ in the initial bias of the forget gate, RNNs in their initial weights.",
-        "|dL/dh|, |dL/dc|: norm of the gradient by a state, mean over the training windows; half-life: steps to half.",
+        "|dL/dh|, |dL/dc|: norm of the gradient by a state, mean over the training windows.",
+        f"a step: what each step keeps of |dL/dh|, the geometric mean from 1 to {lag} steps back. The first step back",
+        "is left out: it costs an LSTM most, because the head reads the last h, but only gates the one before.",
         f"dh/dh, dc/dc: spectral norm of the product of state Jacobians, {JACOBIAN_SAMPLES} windows, first seed.",
         "Test RMSE: one step ahead, mean over seeds.",
     ]
     console.print("\n".join(legend))
 
 
-def _half_life(steps: float | None, lag: int) -> str:
-    return f"≥{lag}" if steps is None else f"{steps:g}"
+def _model_label(comparison: Comparison, name: str) -> str:
+    variant = comparison.prepared.models[name]
+    return MODELS[name].label if variant is None else variant.kind.label
+
+
+def _hidden_size(comparison: Comparison, name: str) -> int | None:
+    variant = comparison.prepared.models[name]
+    return None if variant is None else variant.networks[0].config.hidden_size
 
 
 def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def _spread(spread: "Spread | None", style: str) -> str | None:
+def _spread(spread: Spread | None, style: str) -> str | None:
     if spread is None:
         return None
     mean = format(spread.mean, style)
@@ -126,91 +142,106 @@ def _spread(spread: "Spread | None", style: str) -> str | None:
 
 
 def conclusions(comparison: Comparison) -> list[str]:
-    """Three sentences: who predicts better, who forgets before training, and who afterwards.
+    """What may be said: of the errors, of the gradients before training, and of those afterwards.
+
+    Parameters
+    ----------
+    comparison : Comparison
 
     Returns
     -------
     list of str
-        Worded by the figures of `comparison` alone.
+        Three entries of a few sentences. A difference is said only where a test supports it (of errors) or no seed
+        contradicts it (of gradients); else the two "cannot be told apart".
     """
     return [_on_errors(comparison), _before_training(comparison), _after_training(comparison)]
 
 
 def _on_errors(comparison: Comparison) -> str:
-    found = comparison.assessments
-    n = found["lstm"].ensemble[0].n
-    errors = {name: float(np.mean([steps[0].rmse for steps in one.singles])) for name, one in found.items()}
-    best = min(errors, key=lambda name: errors[name])
-    better = [
-        display_name(name)
-        for name, one in found.items()
-        if claims_evidence(one.ensemble[0].skill, one.ensemble[0].diebold_mariano)
-    ]
-    beaten = [
-        display_name(name)
-        for name, one in found.items()
-        if one.lstm_better and one.lstm_better[0].p_value is not None and one.lstm_better[0].p_value < LEVEL
-    ]
-    others = ", ".join(f"{display_name(name)} {error:,.4g}" for name, error in errors.items() if name != best)
-    against = f"{_listed(better)} {'beats' if len(better) == 1 else 'beat'}" if better else "no model beats"
-    versus = _listed(beaten) if beaten else "none of the others"
+    models = comparison.models
+    n = models["lstm"].ensemble[0].n
+    errors = _listed([f"{model.rmse:,.4g} ({MODELS[name].label})" for name, model in models.items()])
+    better = [MODELS[name].label for name in comparison.better_than_persistence]
+    if better:
+        evidence = f"evidence that {_listed(better)} {'knows' if len(better) == 1 else 'know'}"
+    else:
+        evidence = "no evidence that any model knows"
+    names = {name: MODELS[name].label for name in models}
+    told = _told_apart(comparison.lstm_differences[0], names)
+    is_noise = told[-1] and "lstm" not in comparison.better_than_persistence
+    doubt = "; without evidence against persistence, smaller errors may be less noise and no knowledge"
     return (
-        f"On {n} test day{'' if n == 1 else 's'} {display_name(best)} has the smallest one-step RMSE, "
-        f"{errors[best]:,.4g} ({others}); by the Diebold-Mariano test (p < {LEVEL}) {against} persistence (tomorrow = "
-        f"today), and the LSTM beats {versus}."
+        f"On {count(n, 'test day')} the one-step RMSE is {errors}. There is {evidence} more than persistence (tomorrow "
+        f"= today), and the LSTM's errors {_errors_phrase(told)}{doubt if is_noise else ''}."
     )
 
 
+def _told_apart(found: dict[str, Difference], names: dict[str, str]) -> dict[int, list[str]]:
+    """The names of the others by the sign of the difference."""
+    return {sign: [names[name] for name, one in found.items() if one.sign == sign] for sign in (-1, 1, 0)}
+
+
+def _errors_phrase(told: dict[int, list[str]]) -> str:
+    """What some errors are, beside those of others."""
+    words = {-1: "are smaller than", 1: "are larger than", 0: "cannot be told apart from"}
+    return _listed([f"{words[sign]} those of {_listed(names)}" for sign, names in told.items() if names])
+
+
 def _before_training(comparison: Comparison) -> str:
-    kept = _ratios(comparison, "initial")
-    textbook, chrono = kept[TEXTBOOK_RNN], kept[CHRONO_LSTM]
-    orthogonal, default = kept[ORTHOGONAL_RNN], kept[DEFAULT_LSTM]
+    prepared = comparison.prepared
+    seeds, back = count(prepared.config.train.seeds, "seed"), count(prepared.longest_lag, "step")
+    shares = {key: comparison.gradients["initial"].shares(key) for key in _phrases(comparison)}
+    measured = {key: f"{_median(shares[key])} in {phrase}" for key, phrase in _phrases(comparison).items()}
+    textbook = {
+        -1: "less with every seed, as the textbook says",
+        1: "more with every seed, which is not what the textbook says",
+        0: f"which {seeds} cannot tell apart",
+    }[separation(shares[_TEXTBOOK_RNN], shares[_CHRONO_LSTM])]
+    defaults = {
+        -1: "less with every seed than",
+        1: "more with every seed than",
+        0: f"which {seeds} cannot tell apart from",
+    }[separation(shares[_DEFAULT_RNN], shares[_DEFAULT_LSTM])]
     return (
-        f"Before training, {comparison.longest_lag} steps back |dL/dh| is {textbook:.2g} of what it is at the last "
-        f"step in the RNN with uniform weights and {chrono:.2g} in the LSTM with chrono biases, "
-        f"{'as the textbook says' if textbook < chrono else 'which is not what the textbook says'}; "
-        f"{'and' if orthogonal < default else 'but'} the RNN with orthogonal weights ({orthogonal:.2g}) forgets "
-        f"{_than(orthogonal, default)} the LSTM with forget bias 1 ({default:.2g})."
+        f"Before training, |dL/dh| {back} back, as a share of the last step's, is {measured[_TEXTBOOK_RNN]} and "
+        f"{measured[_CHRONO_LSTM]}, {textbook}. It is {measured[_DEFAULT_RNN]}, {defaults} {measured[_DEFAULT_LSTM]}."
     )
 
 
 def _after_training(comparison: Comparison) -> str:
-    before, after = _ratios(comparison, "initial"), _ratios(comparison, "trained")
-    longest = max(after, key=lambda name: after[name])
-    errors = {variant.name: variant.test_rmse for variant in comparison.recurrent}
-    best = min(errors, key=lambda name: errors[name])
-    changes = " and ".join(
-        f"from {before[name]:.2g} to {after[name]:.2g} in {_PHRASES[name]}"
-        for name in (DEFAULT_LSTM, ORTHOGONAL_RNN)
-    )
-    if best == longest:
-        forecast = (
-            "and has the smallest test error: on these prices the longest memory gave the best forecast"
+    phrases, memory = _phrases(comparison), comparison.memory
+    before, after = ({key: comparison.gradients[state].shares(key) for key in phrases} for state in STATES)
+    changes = []
+    for key in (_DEFAULT_LSTM, _DEFAULT_RNN):
+        raised = sum(new > old for old, new in zip(before[key], after[key], strict=False))
+        changes.append(
+            f"with {raised} of {count(len(after[key]), 'seed')} in {phrases[key]} (median {_median(before[key])} "
+            f"before, {_median(after[key])} after)"
         )
+    share = f"Of all {len(phrases)} kinds {phrases[memory.longest]} now keeps most ({_median(after[memory.longest])})"
+    if memory.peers:
+        seeds = count(comparison.prepared.config.train.seeds, "seed")
+        share += f", but {seeds} cannot tell it apart from {_listed([phrases[key] for key in memory.peers])}"
     else:
-        forecast = (
-            f"but {_PHRASES[best]} ({after[best]:.2g}) has the smallest test error: on these prices the longest memory "
-            "did not give the best forecast"
-        )
+        share += ", with every seed more than any other"
+    told = _told_apart(memory.differences, phrases)
+    if told[-1] or told[1]:
+        errors = _errors_phrase(told)
+    else:
+        errors = "cannot be told apart from those of any other: on these prices no use of a long memory can be seen"
     return (
-        f"Training took this share {changes}; of all {len(after)} kinds {_PHRASES[longest]} now keeps most "
-        f"({after[longest]:.2g}), {forecast}. The long-lag tasks (trendlstm reproduce) test memory itself."
+        f"Training raised this share {_listed(changes)}. {share}. Its one-step test errors {errors}. The long-lag "
+        "tasks (trendlstm reproduce) test memory itself."
     )
 
 
-def _ratios(comparison: Comparison, state: str) -> dict[str, float]:
-    """The median of |dL/dh| at the longest lag over the last step's, by variant; NaN where it is not defined."""
-    profiles = {variant.name: profile(variant, state, "dloss_dh") for variant in comparison.recurrent}
-    return {name: np.nan if one is None else one.ratio for name, one in profiles.items()}
+def _phrases(comparison: Comparison) -> dict[str, str]:
+    """What a sentence calls the kinds of the gradient table, by key."""
+    return {variant.kind.key: variant.kind.phrase for variant in comparison.prepared.recurrent}
 
 
-def display_name(model: str) -> str:
-    """How tables and figures call a model."""
-    return NAMES.get(model, model)
-
-
-def _than(one: float, other: float) -> str:
-    return "as much as" if one == other else f"{'less' if one > other else 'more'} than"
+def _median(shares: Sequence[float]) -> str:
+    return f"{np.median(shares):.2g}" if shares else "not defined"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -218,7 +249,14 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> dict[str, Any]:
-    """Write `compare.json` and `compare.csv`, a row for each model and step, into an existing folder.
+    """Write a comparison's tables into an existing folder.
+
+    `compare.json`; `compare.csv`, a row for each model and step; `predictions.csv`, see `compare.predictions`.
+
+    Parameters
+    ----------
+    folder : Path
+    comparison : Comparison
 
     Returns
     -------
@@ -228,6 +266,7 @@ def write_comparison(folder: Path, comparison: Comparison) -> dict[str, Any]:
     document = jsonable(_describe(comparison))
     write_json(folder / "compare.json", document)
     write_csv(folder / "compare.csv", _table(comparison))
+    write_csv(folder / "predictions.csv", predictions(comparison))
     return document
 
 
@@ -241,17 +280,22 @@ _MEASURES: dict[str, Callable[[StepMetrics], float | None]] = {
 
 def _table(comparison: Comparison) -> pd.DataFrame:
     rows = []
-    for name, one in comparison.assessments.items():
+    for name, one in comparison.models.items():
         for step, together in enumerate(one.ensemble, start=1):
             row: dict[str, Any] = {"model": name, "step": step}
             for measure, of in _MEASURES.items():
                 spread = one.spread(of, step)
                 row |= {measure: spread and spread.mean, f"{measure}_sd": spread and spread.sd}
+            better = comparison.lstm_better(name, step)
+            difference = comparison.lstm_differences[step - 1].get(name)
             rows.append(
                 row
                 | {
                     "dm_p_against_persistence": together.diebold_mariano.p_value,
-                    "dm_p_of_lstm_against_it": one.lstm_better[step - 1].p_value if one.lstm_better else None,
+                    "dm_p_of_lstm_against_it": better and better.p_value,
+                    "dm_p_against_persistence_holm": comparison.evidence[step - 1].get(name),
+                    "dm_p_differs_from_lstm": difference and difference.p_value,
+                    "dm_p_differs_from_lstm_holm": difference and difference.adjusted,
                     "parameters": one.parameters,
                     "seconds": one.seconds,
                 }
@@ -260,43 +304,63 @@ def _table(comparison: Comparison) -> pd.DataFrame:
 
 
 def _describe(comparison: Comparison) -> dict[str, Any]:
-    baselines = list(comparison.models)[1:]
-    settings = {**comparison.config.to_dict(), "baselines": baselines, "match": comparison.match}
+    prepared = comparison.prepared
+    train = prepared.config.train
     return {
-        **header(settings, comparison.config.device, comparison.seconds, comparison.provenance),
-        "samples": {split.name: len(split.anchors) for split in comparison.windows.splits},
-        "models": {
-            name: {
-                "network": one.variant and one.variant.networks[0].config.to_dict(),
-                "parameters": one.parameters,
-                "seconds": one.seconds,
-                "steps": [
-                    {
-                        "step": step,
-                        **{measure: asdict(spread) if (spread := one.spread(of, step)) else None
-                           for measure, of in _MEASURES.items()},
-                        "ensemble": together.to_dict(),
-                        "lstm_better": asdict(one.lstm_better[step - 1]) if one.lstm_better else None,
-                    }
-                    for step, together in enumerate(one.ensemble, start=1)
-                ],
-            }
-            for name, one in comparison.assessments.items()
-        },
+        **header(prepared.config.to_dict(), train.device, comparison.seconds, prepared.prices.provenance.to_dict()),
+        "samples": {split.name: len(split.anchors) for split in prepared.windows.splits},
+        "tests": {"level": LEVEL, "adjustment": "Holm"},
+        "models": {name: _describe_model(comparison, name) for name in comparison.models},
         "gradients": {
-            variant.name: {
+            variant.kind.label: {
+                "key": variant.kind.key,
                 "network": variant.networks[0].config.to_dict(),
-                "test_rmse": variant.test_rmse,
-                "best_epochs": [history.kept_epoch for history in variant.histories],
+                "test_rmse": comparison.kinds[variant.kind.key].rmse,
+                "longest_memory_differs": _describe_difference(comparison.memory.differences.get(variant.kind.key)),
+                "best_epochs": [history.kept_epoch for history in comparison.fits.histories[variant.kind.key]],
                 **{
-                    state: {quantity: _describe_profile(profile(variant, state, quantity)) for quantity in QUANTITIES}
+                    state: {
+                        quantity: _describe_profile(comparison.gradients[state].profile(variant.kind.key, quantity))
+                        for quantity in QUANTITIES
+                    }
                     for state in STATES
                 },
             }
-            for variant in comparison.recurrent
+            for variant in prepared.recurrent
         },
+        "longest_memory": {"key": comparison.memory.longest, "cannot_be_told_apart_from": comparison.memory.peers},
         "conclusions": conclusions(comparison),
     }  # fmt: skip
+
+
+def _describe_model(comparison: Comparison, name: str) -> dict[str, Any]:
+    variant, one = comparison.prepared.models[name], comparison.models[name]
+    return {
+        "network": variant and variant.networks[0].config.to_dict(),
+        "parameters": one.parameters,
+        "seconds": one.seconds,
+        "steps": [
+            {
+                "step": step,
+                **{
+                    measure: asdict(spread) if (spread := one.spread(of, step)) else None
+                    for measure, of in _MEASURES.items()
+                },
+                "ensemble": together.to_dict(),
+                "beats_persistence_p_holm": comparison.evidence[step - 1].get(name),
+                "lstm_better": (better := comparison.lstm_better(name, step)) and asdict(better),
+                "lstm_differs": _describe_difference(comparison.lstm_differences[step - 1].get(name)),
+            }
+            for step, together in enumerate(one.ensemble, start=1)
+        ],
+    }
+
+
+def _describe_difference(one: Difference | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    words = {-1: "smaller", 1: "larger", 0: "cannot be told apart"}
+    return {"p_value": one.p_value, "p_value_holm": one.adjusted, "errors": words[one.sign]}
 
 
 def _describe_profile(one: LagProfile | None) -> dict[str, Any] | None:
@@ -306,6 +370,8 @@ def _describe_profile(one: LagProfile | None) -> dict[str, Any] | None:
         "at_last_step": one.first,
         "relative": one.relative,
         "half_life": one.half_life,
+        "kept_per_step": np.median(one.kept_per_step),
         "ratio": one.ratio,
         "ratio_by_seed": one.ratios,
+        "kept_per_step_by_seed": one.kept_per_step,
     }

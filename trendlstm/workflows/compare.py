@@ -1,101 +1,169 @@
 """The LSTM beside other models on the same windows, and how far back the gradient of each network reaches.
 
-Filled from top to bottom: `prepare`, `measure_gradients`, `train`, `measure_gradients` again, `assess`.
+In this order: `prepare`, `measure_gradients`, `train`, `measure_gradients` again, `assess`.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from trendlstm.config import COMPARED, INITS, MATCHES, Cell, NetworkConfig, TrainConfig
+from trendlstm.config import Cell, CompareConfig, NetworkConfig
 from trendlstm.data.prices import PriceSet
 from trendlstm.data.windows import Windows, make_windows
-from trendlstm.errors import OptionError
-from trendlstm.evaluation.baselines import persistence, ridge
+from trendlstm.evaluation.baselines import BASELINES
 from trendlstm.evaluation.metrics import StepMetrics, evaluate
-from trendlstm.evaluation.significance import TestResult, diebold_mariano
+from trendlstm.evaluation.significance import (
+    Difference,
+    TestResult,
+    claims_evidence,
+    differences,
+    holm,
+    separation,
+)
 from trendlstm.nn.device import check_limits
-from trendlstm.nn.gradient_flow import GradientFlow, gradient_flows, half_life, ratio
+from trendlstm.nn.gradient_flow import GradientFlow, gradient_flows, half_life, kept_per_step, ratio
 from trendlstm.nn.history import History
 from trendlstm.nn.many import fit_many
 from trendlstm.nn.network import Network
 from trendlstm.nn.progress import FitProgress
 from trendlstm.workflows.forecast import Forecaster
+from trendlstm.workflows.variants import KINDS, MODELS, VariantKind
 
+T = TypeVar("T")
 FloatArray = NDArray[np.float64]
-STATES = ("initial", "trained")  # before training, and with the weights that validation chose
+State = Literal["initial", "trained"]  # before training, and with the weights that validation chose
+STATES: tuple[State, ...] = ("initial", "trained")
 JACOBIAN_SAMPLES = 32  # more of them would take longer than the training
-LEAST_LAG = 3  # of chrono biases
-
-
-@dataclass(eq=False)
-class Variant:
-    """One network setting, trained with every seed.
-
-    Attributes
-    ----------
-    name : str
-        In the gradient table, e.g. "RNN, uniform".
-    networks : tuple of Network
-        One a seed.
-    histories : list of History
-        One a network, after training.
-    flows : dict of str to list of GradientFlow
-        By state, "initial" and "trained", one a network; the Jacobian products of the first network alone. Empty for
-        the feed-forward network, which has no steps.
-    test_rmse : float
-        Of step 1 on the test rows, the mean over networks, in the price's currency.
-    """
-
-    name: str
-    networks: tuple[Network, ...]
-    histories: list[History] = field(default_factory=list)
-    flows: dict[str, list[GradientFlow]] = field(default_factory=dict)
-    test_rmse: float = np.nan
-
-    @property
-    def is_recurrent(self) -> bool:
-        """Whether it has steps for a gradient to go back through."""
-        return self.networks[0].config.cell != "ann"
 
 
 @dataclass(frozen=True, eq=False)
-class Assessment:
-    """How one model did on the test rows.
+class Variant:
+    """One kind of network, with one network a seed; `train` changes their weights."""
+
+    kind: VariantKind
+    networks: tuple[Network, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What is compared, before anything is measured.
 
     Attributes
     ----------
-    variant : Variant or None
-        None for persistence and ridge.
-    parameters : int
+    config : CompareConfig
+    prices : PriceSet
+    windows : Windows
+    variants : tuple of Variant
+        All networks: the rows of the gradient table, and the feed-forward network if it is compared.
+    models : dict of str to Variant or None
+        What is compared, by its name in `variants.MODELS`, "lstm" first; None for a baseline.
     seconds : float
-        Of training one network, on one thread (the mean); of fitting the ridge.
-    predicted : ndarray (n, m)
-        Closes, of the seeds' mean output.
-    ensemble : list of StepMetrics
-        Of `predicted`, one a step; the Diebold-Mariano test is against persistence.
-    singles : list of list of StepMetrics
-        The same of every seed by itself; persistence and ridge have one entry.
-    lstm_better : list of TestResult or None
-        Diebold-Mariano of the LSTM against this model, both by the seeds' mean output; None for the LSTM itself.
+        Wall time.
     """
 
-    variant: Variant | None
-    parameters: int
+    config: CompareConfig
+    prices: PriceSet
+    windows: Windows
+    variants: tuple[Variant, ...]
+    models: dict[str, Variant | None]
     seconds: float
-    predicted: FloatArray
-    ensemble: list[StepMetrics]
-    singles: list[list[StepMetrics]]
-    lstm_better: list[TestResult] | None
 
-    def spread(self, measure: Callable[[StepMetrics], float | None], step: int = 1) -> "Spread | None":
-        """A measure over the seeds; None if it is not defined for any."""
-        values = [measure(steps[step - 1]) for steps in self.singles]
-        return Spread.of([value for value in values if value is not None])
+    @property
+    def recurrent(self) -> list[Variant]:
+        """The rows of the gradient table: the feed-forward network has no steps for a gradient to go back through."""
+        return [variant for variant in self.variants if variant.kind.cell != "ann"]
+
+    @property
+    def longest_lag(self) -> int:
+        """Steps between the first state and the last, T - 1."""
+        return self.windows.lag - 1
+
+
+@dataclass(frozen=True, eq=False)
+class LagProfile:
+    """One quantity of a kind's gradient flows, summed up over its networks.
+
+    Attributes
+    ----------
+    first : float
+        Median of the value at lag 0.
+    relative : ndarray (T,)
+        Median of the value over that at lag 0.
+    low, high : ndarray (T,)
+        Smallest and largest of the same.
+    half_life : float or None
+        Median of `gradient_flow.half_life`; None if half of the networks never fall below one half.
+    ratios, kept_per_step : tuple of float
+        `gradient_flow.ratio` and `gradient_flow.kept_per_step` of every network.
+    """
+
+    first: float
+    relative: FloatArray
+    low: FloatArray
+    high: FloatArray
+    half_life: float | None
+    ratios: tuple[float, ...]
+    kept_per_step: tuple[float, ...]
+
+    @property
+    def ratio(self) -> float:
+        """The value at the longest lag over that at lag 0, the median over networks."""
+        return float(self.relative[-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """The gradient flows of all recurrent networks in one state.
+
+    Attributes
+    ----------
+    flows : dict of str to list of GradientFlow
+        By the kind's key, one a network; the Jacobian products of the first network alone.
+    seconds : float
+    """
+
+    flows: dict[str, list[GradientFlow]]
+    seconds: float
+
+    def profile(self, key: str, quantity: str) -> LagProfile | None:
+        """Sum up one quantity of `GradientFlow` over a kind's networks; None where no network has it.
+
+        A network whose value at lag 0 is 0 is left out.
+        """
+        curves = [getattr(flow, quantity) for flow in self.flows[key]]
+        curves = [curve for curve in curves if curve is not None and curve[0] > 0]
+        if not curves:
+            return None
+        relative = np.stack([curve / curve[0] for curve in curves])
+        lives = [half_life(curve) for curve in curves]
+        life = float(np.median([np.inf if one is None else one for one in lives]))
+        return LagProfile(
+            float(np.median([curve[0] for curve in curves])),
+            np.median(relative, axis=0),
+            relative.min(axis=0),
+            relative.max(axis=0),
+            life if np.isfinite(life) else None,
+            tuple(ratio(curve) or 0.0 for curve in curves),
+            tuple(kept_per_step(curve) or 0.0 for curve in curves),
+        )
+
+    def shares(self, key: str) -> tuple[float, ...]:
+        """|dL/dh| at the longest lag over that at lag 0, of every network; empty where it is defined for none."""
+        found = self.profile(key, "dloss_dh")
+        return () if found is None else found.ratios
+
+
+@dataclass(frozen=True, eq=False)
+class Fits:
+    """How training went: the histories by the kind's key, one a network, and the wall time of all."""
+
+    histories: dict[str, list[History]]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -116,183 +184,191 @@ class Spread:
 
 
 @dataclass(frozen=True, eq=False)
-class LagProfile:
-    """One quantity of a variant's gradient flows, summed up over its networks.
+class Assessment:
+    """How one kind of network, or one baseline, did on the test rows.
 
     Attributes
     ----------
-    first : float
-        Median of the value at lag 0.
-    relative : ndarray (T,)
-        Median of the value over that at lag 0.
-    low, high : ndarray (T,)
-        Smallest and largest of the same.
-    half_life : float or None
-        Median of `gradients.half_life`; None if half of the networks never fall below one half.
-    ratios : tuple of float
-        `gradients.ratio` of every network.
+    parameters : int
+    seconds : float
+        Of training one network, on one thread (the mean); of fitting and applying the baseline.
+    predicted : ndarray (n, m)
+        Closes, of the seeds' mean output.
+    by_seed : tuple of ndarray (n, m)
+        Closes of every network by itself; empty for a baseline.
+    ensemble : list of StepMetrics
+        Of `predicted`, one a step.
+    singles : list of list of StepMetrics
+        The same of every network by itself; a baseline has one entry.
     """
 
-    first: float
-    relative: FloatArray
-    low: FloatArray
-    high: FloatArray
-    half_life: float | None
-    ratios: tuple[float, ...]
+    parameters: int
+    seconds: float
+    predicted: FloatArray
+    by_seed: tuple[FloatArray, ...]
+    ensemble: list[StepMetrics]
+    singles: list[list[StepMetrics]]
+
+    def spread(self, measure: Callable[[StepMetrics], float | None], step: int = 1) -> Spread | None:
+        """A measure over the seeds; None if it is not defined for any."""
+        values = [measure(steps[step - 1]) for steps in self.singles]
+        return Spread.of([value for value in values if value is not None])
 
     @property
-    def ratio(self) -> float:
-        """The value at the longest lag over that at lag 0, the median over networks."""
-        return float(self.relative[-1])
+    def rmse(self) -> float:
+        """Of step 1, the mean over seeds, in the price's currency."""
+        return float(np.mean([steps[0].rmse for steps in self.singles]))
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True)
+class Memory:
+    """Which kind keeps most of the gradient after training, and what that is worth.
+
+    Attributes
+    ----------
+    longest : str
+        Key of the kind with the largest median of |dL/dh| at the longest lag over that at lag 0.
+    peers : tuple of str
+        Kinds whose shares are not all below all of its own, by `significance.separation`.
+    differences : dict of str to Difference
+        Of its one-step test errors from those of every other kind.
+    """
+
+    longest: str
+    peers: tuple[str, ...]
+    differences: dict[str, Difference]
+
+
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Everything that a comparison found.
 
     Attributes
     ----------
-    config : TrainConfig
-        Its network is the LSTM's.
-    match : {"hidden", "params"}
-    provenance : dict
-        Where the prices came from, as in `load_prices`.
-    windows : Windows
-    variants : list of Variant
-        All networks: the rows of the gradient table, and the feed-forward network if it is compared.
-    models : dict of str to Variant or None
-        What is compared, by its name on the command line, "lstm" first.
-    assessments : dict of str to Assessment
-        By the same names.
-    seconds : dict
+    prepared : Prepared
+    gradients : dict of {"initial", "trained"} to Gradients
+    fits : Fits
+    kinds : dict of str to Assessment
+        By the kind's key, in the order of `prepared.variants`.
+    models : dict of str to Assessment
+        By the model's name, in the order of `prepared.models`.
+    evidence : list of dict of str to float or None
+        For each step: every model's p-value against persistence, adjusted by Holm over the models.
+    lstm_differences : list of dict of str to Difference
+        For each step: of the LSTM's errors from every other model's but persistence's.
+    memory : Memory
+    seconds : dict of str to float
         Wall time of each part.
     """
 
-    config: TrainConfig
-    match: str
-    provenance: dict[str, Any]
-    windows: Windows
-    variants: list[Variant]
-    models: dict[str, Variant | None]
-    assessments: dict[str, Assessment] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    prepared: Prepared
+    gradients: dict[State, Gradients]
+    fits: Fits
+    kinds: dict[str, Assessment]
+    models: dict[str, Assessment]
+    evidence: list[dict[str, float | None]]
+    lstm_differences: list[dict[str, Difference]]
+    memory: Memory
+    seconds: dict[str, float]
+
+    def lstm_better(self, name: str, step: int) -> TestResult | None:
+        """Diebold-Mariano of the LSTM against a model, both by the seeds' mean output; None for the LSTM itself."""
+        if name == "persistence":
+            return self.models["lstm"].ensemble[step - 1].diebold_mariano
+        found = self.lstm_differences[step - 1].get(name)
+        return None if found is None else found.test
 
     @property
-    def recurrent(self) -> list[Variant]:
-        """The rows of the gradient table."""
-        return [variant for variant in self.variants if variant.is_recurrent]
+    def better_than_persistence(self) -> list[str]:
+        """The models for which there is evidence that they beat persistence, by `claims_evidence`, after Holm."""
+        return [
+            name
+            for name, p_value in self.evidence[0].items()
+            for first in self.models[name].ensemble[:1]
+            if claims_evidence(first.skill, replace(first.diebold_mariano, p_value=p_value))
+        ]
 
-    @property
-    def longest_lag(self) -> int:
-        """Steps between the first state and the last, T - 1."""
-        return self.windows.lag - 1
 
-
-def prepare(config: TrainConfig, baselines: Sequence[str], match: str, prices: PriceSet) -> Comparison:
+def prepare(config: CompareConfig, prices: PriceSet) -> Prepared:
     """Windows and untrained networks: the LSTM of `config`, the baselines, and every row of the gradient table.
 
     Parameters
     ----------
-    config : TrainConfig
-        `network` is the LSTM's; the others differ from it in cell, initial values and, by `match`, hidden units.
-    baselines : sequence of str
-        Of `COMPARED`; persistence is always there.
-    match : {"hidden", "params"}
-        What the networks share with the LSTM: the hidden units, or (as nearly as can be) the number of parameters.
+    config : CompareConfig
     prices : PriceSet
 
     Returns
     -------
-    Comparison
+    Prepared
 
     Raises
     ------
     OptionError, DataError
         The settings do not fit each other or the prices.
     """
-    for name in baselines:
-        if name not in COMPARED:
-            raise OptionError(f"unknown baseline {name!r}: choose among {', '.join(COMPARED)}.")
-    if match not in MATCHES:
-        raise OptionError(f"match must be one of {', '.join(MATCHES)}, but is {match!r}.")
-    if config.network.cell != "lstm":
-        raise OptionError(
-            f"a comparison is of the cell 'lstm' with others, but the cell is {config.network.cell!r}."
-        )
-    if not config.network.bias:
-        raise OptionError(
-            "a comparison needs biases: some of its LSTMs differ in those of the forget gate alone."
-        )
-    if config.window.lag < LEAST_LAG:
-        raise OptionError(
-            f"a comparison needs a lag of at least {LEAST_LAG}, but it is {config.window.lag}: with fewer steps there "
-            "is nothing to forget."
-        )
-    window, network = config.window, config.network
-    kinds: list[Cell] = ["lstm", "rnn", "lstm1997"]
-    if "ann" in baselines:
-        kinds.append("ann")
-    cells = {
-        cell: replace(network, cell=cell, hidden_size=_hidden_size(network, cell, match)) for cell in kinds
+    start = time.perf_counter()
+    train = config.train
+    window, network = train.window, train.network
+    compared = {
+        name: replace(network, cell=cell, hidden_size=_hidden_size(network, cell, config.match))
+        for name in config.compared
+        if (cell := MODELS[name].cell) is not None
     }
-    if config.device == "cuda":
-        for one in cells.values():
+    settings = {
+        kind: replace(network, hidden_size=_hidden_size(network, kind.cell, config.match), **kind.settings)
+        for kind in KINDS
+        if kind.cell != "ann" or "ann" in compared
+    }
+    if train.device == "cuda":
+        for one in settings.values():
             check_limits(one, window.lag)
     windows = make_windows(
         prices.frame, window.lag, window.horizon, window.features, window.scaling, window.split
     )
-    # the slowest to train first, so that no thread is left with one at the end
-    settings = {
-        **{
-            f"LSTM, {'chrono' if bias == 'chrono' else f'forget bias {bias}'}": replace(
-                network, forget_bias=bias
-            )
-            for bias in (0, 1, "chrono")
-        },
-        "LSTM 1997": cells["lstm1997"],
-        **{f"RNN, {init}": replace(cells["rnn"], init=init) for init in reversed(INITS)},
-        **({"ANN": cells["ann"]} if "ann" in cells else {}),
-    }
     variants = {
-        name: Variant(
-            name, tuple(Network.from_config(replace(one, seed=one.seed + k)) for k in range(config.seeds))
+        one: Variant(
+            kind, tuple(Network.from_config(replace(one, seed=one.seed + k)) for k in range(train.seeds))
         )
-        for name, one in settings.items()
+        for kind, one in settings.items()
     }
-    by_setting = {one: variants[name] for name, one in settings.items()}
-    names = dict.fromkeys(("lstm", *baselines, "persistence"))
-    models = {name: by_setting[cells[name]] if name in cells else None for name in names}
-    return Comparison(config, match, prices.provenance.to_dict(), windows, list(variants.values()), models)
+    models = {name: variants[compared[name]] if name in compared else None for name in config.compared}
+    return Prepared(config, prices, windows, tuple(variants.values()), models, time.perf_counter() - start)
 
 
-def measure_gradients(
-    comparison: Comparison, state: str, progress: Callable[[float], None] | None = None
-) -> None:
-    """Measure every recurrent network's gradient flow on the training windows.
+def measure_gradients(prepared: Prepared, progress: Callable[[float], None] | None = None) -> Gradients:
+    """Measure every recurrent network's gradient flow on the training windows, with the weights that it has now.
 
     Parameters
     ----------
-    comparison : Comparison
-    state : {"initial", "trained"}
-        What the networks are now.
+    prepared : Prepared
     progress : callable, optional
         Told the share that is done.
+
+    Returns
+    -------
+    Gradients
     """
     start = time.perf_counter()
-    variants, train_split = comparison.recurrent, comparison.windows.train
-    samples = [JACOBIAN_SAMPLES if k == 0 else 0 for _ in variants for k in range(comparison.config.seeds)]
-    networks = [network for variant in variants for network in variant.networks]
-    threads = comparison.config.threads
-    flows = iter(
-        gradient_flows(networks, train_split.x, train_split.y, samples, n_threads=threads, progress=progress)
-    )
-    for variant in variants:
-        variant.flows[state] = [next(flows) for _ in variant.networks]
-    comparison.seconds[f"gradients_{state}"] = time.perf_counter() - start
+    train, config = prepared.windows.train, prepared.config.train
+    networks = [network for variant in prepared.recurrent for network in variant.networks]
+    samples = [JACOBIAN_SAMPLES if k == 0 else 0 for _ in prepared.recurrent for k in range(config.seeds)]
+    flows = gradient_flows(networks, train.x, train.y, samples, n_threads=config.threads, progress=progress)
+    return Gradients(_by_kind(prepared.recurrent, flows), time.perf_counter() - start)
 
 
-def train(comparison: Comparison, progress: Callable[[FitProgress], None] | None = None) -> None:
+def train(prepared: Prepared, progress: Callable[[FitProgress], None] | None = None) -> Fits:
     """Fit all networks at once; validation chooses each one's epoch.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        Its networks are trained in place.
+    progress : callable, optional
+        As in `fit_many`.
+
+    Returns
+    -------
+    Fits
 
     Raises
     ------
@@ -300,97 +376,147 @@ def train(comparison: Comparison, progress: Callable[[FitProgress], None] | None
         As `fit_many`.
     """
     start = time.perf_counter()
-    windows, config = comparison.windows, comparison.config
-    histories = iter(
-        fit_many(
-            [network for variant in comparison.variants for network in variant.networks],
-            windows.train.x,
-            windows.train.y,
-            validation=(windows.validation.x, windows.validation.y),
-            n_threads=config.threads,
-            device=config.device,
-            progress=progress,
-            **config.fit.to_dict(),
-        )
+    windows, config = prepared.windows, prepared.config.train
+    histories = fit_many(
+        [network for variant in prepared.variants for network in variant.networks],
+        windows.train.x,
+        windows.train.y,
+        validation=(windows.validation.x, windows.validation.y),
+        n_threads=config.threads,
+        device=config.device,
+        progress=progress,
+        **config.fit.to_dict(),
     )
-    for variant in comparison.variants:
-        variant.histories = [next(histories) for _ in variant.networks]
-    comparison.seconds["fit"] = time.perf_counter() - start
+    return Fits(_by_kind(prepared.variants, histories), time.perf_counter() - start)
 
 
-def assess(comparison: Comparison) -> None:
-    """Measure every model on the test rows."""
-    start = time.perf_counter()
-    windows = comparison.windows
-    test = windows.test
+def assess(prepared: Prepared, initial: Gradients, fits: Fits, trained: Gradients) -> Comparison:
+    """Measure every model on the test rows, and test what differs.
 
-    def measure(predicted: FloatArray) -> list[StepMetrics]:
-        return evaluate(test.anchors, test.actual, predicted)
+    Parameters
+    ----------
+    prepared : Prepared
+        With trained networks.
+    initial, trained : Gradients
+        Measured before and after training.
+    fits : Fits
 
-    def forecaster(variant: Variant) -> Forecaster:
-        learned_until = windows.dates[windows.train_rows - 1].date().isoformat()
-        threads = comparison.config.threads
-        return Forecaster(
-            variant.networks, windows.scaler, windows.lag, windows.horizon, learned_until, threads
-        )
-
-    singles = {}
-    for variant in comparison.variants:
-        ones = forecaster(variant).single()
-        singles[variant.name] = [measure(one.predict(test.x, test.anchors)) for one in ones]
-        variant.test_rmse = float(np.mean([steps[0].rmse for steps in singles[variant.name]]))
-
-    lstm: FloatArray | None = None
-    for name, model in comparison.models.items():
-        if model is not None:
-            predicted = forecaster(model).predict(test.x, test.anchors)
-            parameters = model.networks[0].num_params
-            seconds = float(np.mean([history.seconds for history in model.histories]))
-        else:
-            began = time.perf_counter()
-            predicted = (ridge if name == "ridge" else persistence)(windows)["test"]
-            seconds = time.perf_counter() - began
-            inputs = windows.lag * len(windows.features)
-            parameters = (inputs + 1) * windows.horizon if name == "ridge" else 0
-        ensemble = measure(predicted)
-        lstm_better = None
-        if lstm is None:  # the LSTM comes first
-            lstm = predicted
-        else:
-            pairs = zip(test.actual.T, lstm.T, predicted.T, strict=True)
-            lstm_better = [diebold_mariano(*closes, step) for step, closes in enumerate(pairs, start=1)]
-        comparison.assessments[name] = Assessment(
-            model,
-            parameters,
-            seconds,
-            predicted,
-            ensemble,
-            [ensemble] if model is None else singles[model.name],
-            lstm_better,
-        )
-    comparison.seconds["assess"] = time.perf_counter() - start
-
-
-def profile(variant: Variant, state: str, quantity: str) -> LagProfile | None:
-    """Sum up one quantity of `GradientFlow` over a variant's networks; None where no network has it.
-
-    A network whose value at lag 0 is 0 is left out.
+    Returns
+    -------
+    Comparison
     """
-    curves = [getattr(flow, quantity) for flow in variant.flows[state]]
-    curves = [curve for curve in curves if curve is not None and curve[0] > 0]
-    if not curves:
-        return None
-    relative = np.stack([curve / curve[0] for curve in curves])
-    lives = [half_life(curve) for curve in curves]
-    life = float(np.median([np.inf if one is None else one for one in lives]))
-    return LagProfile(
-        float(np.median([curve[0] for curve in curves])),
-        np.median(relative, axis=0),
-        relative.min(axis=0),
-        relative.max(axis=0),
-        life if np.isfinite(life) else None,
-        tuple(ratio(curve) or 0.0 for curve in curves),
+    start = time.perf_counter()
+    kinds = {
+        variant.kind.key: _assess_networks(prepared, variant, fits.histories[variant.kind.key])
+        for variant in prepared.variants
+    }
+    models = {
+        name: _assess_baseline(prepared.windows, name) if variant is None else kinds[variant.kind.key]
+        for name, variant in prepared.models.items()
+    }
+    steps = range(prepared.windows.horizon)
+    fitted = [name for name in models if name != "persistence"]
+    evidence = []
+    for step in steps:
+        p_values = holm([models[name].ensemble[step].diebold_mariano.p_value for name in fitted])
+        evidence.append(dict(zip(fitted, p_values, strict=True)))
+    rivals = {name: models[name] for name in fitted if name != "lstm"}
+    lstm_differences = [_differences(prepared, models["lstm"], rivals, step) for step in steps]
+    memory = _memory(prepared, trained, kinds)
+    seconds = {
+        "prepare": prepared.seconds,
+        "gradients_initial": initial.seconds,
+        "fit": fits.seconds,
+        "gradients_trained": trained.seconds,
+        "assess": time.perf_counter() - start,
+    }
+    gradients: dict[State, Gradients] = {"initial": initial, "trained": trained}
+    return Comparison(prepared, gradients, fits, kinds, models, evidence, lstm_differences, memory, seconds)
+
+
+def predictions(comparison: Comparison) -> pd.DataFrame:
+    """Every prediction of the test rows.
+
+    Parameters
+    ----------
+    comparison : Comparison
+
+    Returns
+    -------
+    DataFrame
+        origin, date, step, model, seed, actual, prediction: one row for each origin, step, model and seed. `model` is
+        the name of what is compared, or else the key of the kind of network. `seed` is that of one network, or
+        "ensemble" for the closes of their mean output, and for baselines.
+    """
+    prepared = comparison.prepared
+    test, dates, horizon = prepared.windows.test, prepared.windows.dates, prepared.windows.horizon
+    origins = np.repeat(test.origins, horizon)
+    step = np.tile(np.arange(1, horizon + 1), len(test.origins))
+    rows = {"origin": dates[origins], "date": dates[origins + step], "step": step}
+    compared = {variant.kind.key for variant in prepared.models.values() if variant is not None}
+    others = {key: one for key, one in comparison.kinds.items() if key not in compared}
+    first_seed = prepared.config.train.network.seed
+    parts = []
+    for name, one in {**comparison.models, **others}.items():
+        for seed, predicted in (("ensemble", one.predicted), *enumerate(one.by_seed, start=first_seed)):
+            closes = {"actual": test.actual.reshape(-1), "prediction": predicted.reshape(-1)}
+            parts.append(pd.DataFrame({**rows, "model": name, "seed": str(seed), **closes}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _by_kind(variants: Sequence[Variant], results: Sequence[T]) -> dict[str, list[T]]:
+    """What was found for all networks, one after the other, by the kind's key."""
+    found = iter(results)
+    return {variant.kind.key: [next(found) for _ in variant.networks] for variant in variants}
+
+
+def _assess_networks(prepared: Prepared, variant: Variant, histories: Sequence[History]) -> Assessment:
+    windows, test = prepared.windows, prepared.windows.test
+    learned_until = windows.dates[windows.train_rows - 1].date().isoformat()
+    forecaster = Forecaster(
+        variant.networks,
+        windows.scaler,
+        windows.lag,
+        windows.horizon,
+        learned_until,
+        prepared.config.train.threads,
     )
+    by_seed = tuple(one.predict(test.x, test.anchors) for one in forecaster.single())
+    predicted = forecaster.predict(test.x, test.anchors)
+    return Assessment(
+        parameters=variant.networks[0].num_params,
+        seconds=float(np.mean([history.seconds for history in histories])),
+        predicted=predicted,
+        by_seed=by_seed,
+        ensemble=evaluate(test.anchors, test.actual, predicted),
+        singles=[evaluate(test.anchors, test.actual, closes) for closes in by_seed],
+    )
+
+
+def _assess_baseline(windows: Windows, name: str) -> Assessment:
+    start = time.perf_counter()
+    predicted = BASELINES[name](windows)["test"]
+    seconds = time.perf_counter() - start
+    inputs = windows.lag * len(windows.features)
+    parameters = {"persistence": 0, "drift": 1, "ridge": (inputs + 1) * windows.horizon}[name]
+    ensemble = evaluate(windows.test.anchors, windows.test.actual, predicted)
+    return Assessment(parameters, seconds, predicted, (), ensemble, [ensemble])
+
+
+def _differences(
+    prepared: Prepared, one: Assessment, others: dict[str, Assessment], step: int
+) -> dict[str, Difference]:
+    """Of one's errors from the others', `step` counted from 0."""
+    closes = {name: other.predicted[:, step] for name, other in others.items()}
+    return differences(prepared.windows.test.actual[:, step], one.predicted[:, step], closes, step + 1)
+
+
+def _memory(prepared: Prepared, trained: Gradients, kinds: dict[str, Assessment]) -> Memory:
+    shares = {variant.kind.key: trained.shares(variant.kind.key) for variant in prepared.recurrent}
+    longest = max(shares, key=lambda key: np.median(shares[key]) if shares[key] else 0.0)
+    others = {key: kinds[key] for key in shares if key != longest}
+    peers = tuple(key for key in others if separation(shares[longest], shares[key]) <= 0)
+    return Memory(longest, peers, _differences(prepared, kinds[longest], others, 0))
 
 
 def _hidden_size(lstm: NetworkConfig, cell: Cell, match: str) -> int:

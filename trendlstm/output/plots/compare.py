@@ -1,7 +1,6 @@
 """The pictures of a comparison: learning, predictions, and gradients against the lag."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,14 +10,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from trendlstm.output.plots.style import (
     BLACK,
-    BLUE,
     DPI,
-    GREEN,
     GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILLION,
+    PALETTE,
     decorate,
     draw_caption,
     draw_subtitle,
@@ -29,26 +23,13 @@ from trendlstm.output.plots.style import (
 )
 from trendlstm.output.plots.train import ENLARGED_ROWS, SPLITS
 from trendlstm.output.wording import decimals
+from trendlstm.workflows.compare import STATES, Comparison
+from trendlstm.workflows.variants import MODELS
 
-if TYPE_CHECKING:
-    from trendlstm.workflows.compare import Comparison
-
-
-# Of a comparison's models; ridge and persistence are no networks.
-_MODEL_COLOURS = {"lstm": BLUE, "rnn": VERMILLION, "ann": GREEN, "lstm1997": PURPLE, "ridge": ORANGE}
-# The two networks of the lecture notes' demonstration, and the others of the gradient table: colour and dashes.
-_HIGHLIGHTS = {"RNN, uniform": VERMILLION, "LSTM, chrono": BLUE}
-_OTHERS: dict[str, tuple[str, Any]] = {
-    "RNN, glorot": (ORANGE, (0, (1, 1.2))),
-    "RNN, orthogonal": (ORANGE, "-"),
-    "LSTM, forget bias 0": (SKY, (0, (1, 1.2))),
-    "LSTM, forget bias 1": (SKY, "-"),
-    "LSTM 1997": (PURPLE, "-"),
-}
 _FAINTEST = 1e-18  # what is smaller would press all other lines together
 
 
-def plot_comparison(comparison: "Comparison", folder: str | Path) -> None:
+def plot_comparison(comparison: Comparison, folder: str | Path) -> None:
     """Draw the four pictures of a comparison.
 
     `learning.png`: losses of the compared networks against the epoch, with their spread over the seeds.
@@ -58,7 +39,6 @@ def plot_comparison(comparison: "Comparison", folder: str | Path) -> None:
     Parameters
     ----------
     comparison : Comparison
-        Filled to its end.
     folder : str or Path
         Where the PNG files are created or replaced.
 
@@ -74,14 +54,13 @@ def plot_comparison(comparison: "Comparison", folder: str | Path) -> None:
     save(_terms_figure(comparison), folder / "terms.png")
 
 
-def _learning_figure(comparison: "Comparison") -> Figure:
-    from trendlstm.output.compare import display_name
-
+def _learning_figure(comparison: Comparison) -> Figure:
     figure = Figure(figsize=(1200 / DPI, 650 / DPI), dpi=DPI)
     panels = figure.subplots(1, 2, sharey=True)
     figure.subplots_adjust(left=0.095, right=0.975, top=0.79, bottom=0.165, wspace=0.08)
-    windows, seeds = comparison.windows, comparison.config.seeds
-    draw_title(figure, f"{comparison.config.data.ticker}: how the networks learn", y=0.955)
+    prepared, config = comparison.prepared, comparison.prepared.config.train
+    windows, seeds = prepared.windows, config.seeds
+    draw_title(figure, f"{config.data.ticker}: how the networks learn", y=0.955)
     spread = f"mean of {seeds} seeds, band: lowest to highest" if seeds > 1 else "one seed"
     draw_subtitle(
         figure, f"{spread}; circles: the epochs whose weights were kept, lowest validation loss", 0.912
@@ -89,11 +68,12 @@ def _learning_figure(comparison: "Comparison") -> Figure:
     for axes, split, loss in zip(
         panels, (windows.train, windows.validation), ("loss", "validation_loss"), strict=True
     ):
-        for name, variant in comparison.models.items():
+        for name, variant in prepared.models.items():
             if variant is None:
                 continue
-            colour = _MODEL_COLOURS[name]
-            curves = [getattr(history, loss) for history in variant.histories]
+            colour = PALETTE[MODELS[name].colour]
+            histories = comparison.fits.histories[variant.kind.key]
+            curves = [getattr(history, loss) for history in histories]
             shortest = min(map(len, curves))
             together = np.stack([curve[:shortest] for curve in curves])
             mean = together.mean(axis=0)
@@ -111,10 +91,10 @@ def _learning_figure(comparison: "Comparison") -> Figure:
                 color=colour,
                 linewidth=2,
                 marker=marker(mean),
-                label=display_name(name),
+                label=MODELS[name].label,
             )
             if loss == "validation_loss":
-                epochs = [history.kept_epoch for history in variant.histories]
+                epochs = [history.kept_epoch for history in histories]
                 kept = [curve[epoch - 1] for curve, epoch in zip(curves, epochs, strict=True)]
                 axes.plot(epochs, kept, linestyle="none", marker="o", markersize=6, markerfacecolor="white",
                           markeredgecolor=colour, markeredgewidth=1.5, zorder=5)  # fmt: skip
@@ -140,11 +120,9 @@ def _learning_figure(comparison: "Comparison") -> Figure:
     return figure
 
 
-def _models_figure(comparison: "Comparison") -> Figure:
-    from trendlstm.output.compare import display_name
-
-    windows = comparison.windows
-    test, config = windows.test, comparison.config
+def _models_figure(comparison: Comparison) -> Figure:
+    windows, config = comparison.prepared.windows, comparison.prepared.config.train
+    test = windows.test
     shown = slice(-ENLARGED_ROWS, None)
     dates = windows.dates[test.origins + 1][shown]
     actual, previous = test.actual[:, 0], test.anchors
@@ -160,15 +138,20 @@ def _models_figure(comparison: "Comparison") -> Figure:
     changes.vlines(
         dates, 0, (actual - previous)[shown], color=GREY, alpha=0.45, linewidth=400 / (len(dates) + 20)
     )
-    digits = decimals(comparison.assessments["persistence"].ensemble[0].rmse, 4)  # as in the table
-    lines = 1 + len(comparison.assessments)
-    for name, found in comparison.assessments.items():
+    digits = decimals(comparison.models["persistence"].ensemble[0].rmse, 4)  # as in the table
+    lines = 1 + len(comparison.models)
+    for name, found in comparison.models.items():
         predicted, error = found.predicted[:, 0], found.ensemble[0].rmse
-        style = {"color": _MODEL_COLOURS.get(name, BLACK), "linewidth": 1.5}
-        if name == "persistence":
-            style = {"color": BLACK, "linewidth": 1, "dashes": (3, 2)}
-        prices.plot(dates, predicted[shown], label=f"{display_name(name)}: RMSE {error:,.{digits}f}", **style)
-        changes.plot(dates, (predicted - previous)[shown], **style)
+        model = MODELS[name]
+        for axes, closes in ((prices, predicted), (changes, predicted - previous)):
+            axes.plot(
+                dates,
+                closes[shown],
+                color=PALETTE[model.colour],
+                linestyle=model.line,
+                linewidth=1.5 if model.line == "solid" else 1.1,
+                label=f"{model.label}: RMSE {error:,.{digits}f}",
+            )
     figure.legend(
         *prices.get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0.089, 0.922),
         ncols=lines if lines <= 4 else -(-lines // 2),
@@ -188,14 +171,15 @@ def _models_figure(comparison: "Comparison") -> Figure:
         decorate(axes)
     figure.align_ylabels()
     draw_caption(
-        figure, "Above, every forecast looks good, for it follows yesterday's close. Below is what it adds."
+        figure,
+        "Above, every forecast looks good, because it follows yesterday's close. Below is what it adds.",
     )
     return figure
 
 
-def _gradients_figure(comparison: "Comparison") -> Figure:
+def _gradients_figure(comparison: Comparison) -> Figure:
     figure = _lags_figure(comparison, "dloss_dh", with_cell=True)
-    ticker = comparison.config.data.ticker
+    ticker = comparison.prepared.config.train.data.ticker
     draw_title(figure, f"{ticker}: how much of the gradient is left, step by step into the past", 0.962)
     draw_subtitle(figure, "|dL/dh| at k steps before the last, as a share of |dL/dh| at the last step", 0.92)
     figure.axes[0].set_ylabel("share of the gradient that is left, log scale", fontsize=12)
@@ -209,11 +193,12 @@ def _gradients_figure(comparison: "Comparison") -> Figure:
     return figure
 
 
-def _terms_figure(comparison: "Comparison") -> Figure:
+def _terms_figure(comparison: Comparison) -> Figure:
     figure = _lags_figure(comparison, "weight_terms", with_cell=False)
+    oldest = comparison.prepared.longest_lag
     draw_title(
         figure,
-        f"{comparison.config.data.ticker}: the sum that moves the recurrent weights, term by term",
+        f"{comparison.prepared.config.train.data.ticker}: the sum that moves the recurrent weights, term by term",
         0.962,
     )
     figure.text(
@@ -234,38 +219,36 @@ def _terms_figure(comparison: "Comparison") -> Figure:
         figure,
         "Where a line has fallen to 1e-6, a step that far back moves the weights by a millionth of what the last step "
         "does: the network hardly learns from it. Thick: the lecture notes' demonstration. All terms together are the "
-        f"gradient that training uses; the term of the oldest step, k = {comparison.longest_lag}, is 0, for no state "
-        f"came before it. {_over_seeds(comparison)}",
+        f"gradient that training uses; the term of the oldest step, k = {oldest}, is 0, because no "
+        f"state came before it. {_over_seeds(comparison)}",
     )
     return figure
 
 
-def _lags_figure(comparison: "Comparison", quantity: str, with_cell: bool) -> Figure:
+def _lags_figure(comparison: Comparison, quantity: str, with_cell: bool) -> Figure:
     """A quantity of every network against the lag, before and after training; lines are named at their ends."""
-    from trendlstm.workflows.compare import STATES, profile
-
     figure = Figure(figsize=(1400 / DPI, 720 / DPI), dpi=DPI)
     panels = figure.subplots(1, 2, sharey=True)
     figure.subplots_adjust(left=0.095, right=0.83, top=0.84, bottom=0.215, wspace=0.54)
-    lags = np.arange(comparison.windows.lag)
+    lags = np.arange(comparison.prepared.windows.lag)
     ends: list[list[tuple[float, str, str, bool]]] = []
     for axes, state, name in zip(panels, STATES, ("before training", "after training"), strict=True):
         ends.append([])
-        for variant in comparison.recurrent:
-            highlight = variant.name in _HIGHLIGHTS
-            colour, dashes = (_HIGHLIGHTS[variant.name], "-") if highlight else _OTHERS[variant.name]
-            curves = [(quantity, variant.name, dashes)]
-            if highlight and with_cell and variant.networks[0].config.cell == "lstm":
-                curves.append(("dloss_dc", "chrono LSTM's cell", (0, (4, 1.5))))
-            for what, label, dash in curves:
-                found = profile(variant, state, what)
+        for variant in comparison.prepared.recurrent:
+            kind = variant.kind
+            colour, highlight = PALETTE[kind.colour], kind.highlight
+            curves: list[tuple[str, str, str]] = [(quantity, kind.label, kind.line)]
+            if highlight and with_cell and kind.cell == "lstm":
+                curves.append(("dloss_dc", f"{kind.label} cell", "dashed"))
+            for what, label, line in curves:
+                found = comparison.gradients[state].profile(kind.key, what)
                 if found is None:
                     continue
                 relative, low, high = (
                     np.where(values > _FAINTEST, values, np.nan)
                     for values in (found.relative, found.low, found.high)
                 )
-                axes.plot(lags, relative, color=colour, linewidth=3 if highlight else 1.4, linestyle=dash,
+                axes.plot(lags, relative, color=colour, linewidth=3 if highlight else 1.4, linestyle=line,
                           zorder=4 if highlight else 3, label=label)  # fmt: skip
                 if highlight:
                     axes.fill_between(lags, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -309,6 +292,6 @@ def _short(value: float) -> str:
     return f"{value:.1g}" if value >= 0.01 else f"{value:.0e}".replace("e-0", "e-")
 
 
-def _over_seeds(comparison: "Comparison") -> str:
-    seeds = comparison.config.seeds
+def _over_seeds(comparison: Comparison) -> str:
+    seeds = comparison.prepared.config.train.seeds
     return f"Lines: medians over {seeds} seeds; bands: lowest to highest." if seeds > 1 else "One seed."

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trendlstm.files import replace_file
+from trendlstm.workflows.variants import Colour
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 BLACK, ORANGE, GREEN, BLUE = "#000000", "#E69F00", "#009E73", "#0072B2"
 VERMILLION, GREY = "#D55E00", "#666666"
 PURPLE, SKY = "#CC79A7", "#56B4E9"
+PALETTE: dict[Colour, str] = {
+    "black": BLACK, "blue": BLUE, "green": GREEN, "grey": GREY, "orange": ORANGE, "purple": PURPLE, "sky": SKY,
+    "vermillion": VERMILLION,
+}  # fmt: skip
 DPI = 110
 LEGEND: dict[str, Any] = {
     "loc": "lower left", "bbox_to_anchor": (0, 1.01), "borderaxespad": 0, "frameon": False, "fontsize": 10.5
