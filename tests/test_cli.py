@@ -447,7 +447,7 @@ def test_a_file_is_used_whole_unless_years_or_a_start_are_given(tmp_path):
 
 def test_days_beyond_a_direct_models_horizon_are_a_usage_error(runs):
     message = error_of(f"forecast {runs['direct'][0]} --days 6", 2)
-    assert message.startswith("--days 6 is beyond this model's horizon of 5")
+    assert message.startswith("6 days are beyond this model's horizon of 5")
 
 
 def test_forecast_names_what_is_missing(runs, tmp_path):

@@ -3,30 +3,61 @@
 TYPE_CHECKING = False  # as in `typing`: nothing is imported before the command can hear Ctrl-C
 
 if TYPE_CHECKING:
+    from trendlstm import evaluation
+    from trendlstm.config import DataConfig, FitConfig, NetworkConfig, TrainConfig, WindowConfig
     from trendlstm.data.sources import load_prices
     from trendlstm.data.windows import make_windows
     from trendlstm.nn.gradient_flow import gradient_flow
     from trendlstm.nn.many import fit_many
     from trendlstm.nn.network import Network, load
+    from trendlstm.output.runs import load_run, save_run
     from trendlstm.version import __version__
+    from trendlstm.workflows.train import train
 
 _MODULES = {
-    "__version__": "version",
+    "DataConfig": "config",
+    "FitConfig": "config",
     "Network": "nn.network",
+    "NetworkConfig": "config",
+    "TrainConfig": "config",
+    "WindowConfig": "config",
+    "__version__": "version",
     "fit_many": "nn.many",
     "gradient_flow": "nn.gradient_flow",
     "load": "nn.network",
     "load_prices": "data.sources",
+    "load_run": "output.runs",
     "make_windows": "data.windows",
+    "save_run": "output.runs",
+    "train": "workflows.train",
 }
 
-__all__ = ["Network", "__version__", "fit_many", "gradient_flow", "load", "load_prices", "make_windows"]
+__all__ = [
+    "DataConfig",
+    "FitConfig",
+    "Network",
+    "NetworkConfig",
+    "TrainConfig",
+    "WindowConfig",
+    "__version__",
+    "evaluation",
+    "fit_many",
+    "gradient_flow",
+    "load",
+    "load_prices",
+    "load_run",
+    "make_windows",
+    "save_run",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:
     # imported on first use: `trendlstm --help` needs neither numba nor pandas
     from importlib import import_module
 
+    if name == "evaluation":
+        return import_module(".evaluation", __name__)
     if name not in _MODULES:
         raise AttributeError(f"module 'trendlstm' has no attribute {name!r}")
     value = getattr(import_module(f".{_MODULES[name]}", __name__), name)

@@ -298,6 +298,7 @@ class TrainConfig:
     Attributes
     ----------
     data, window, network, fit : DataConfig, WindowConfig, NetworkConfig, FitConfig
+        The network's input_size, output_size and lag are those of the windows; they need not be given.
     seeds : int
         Networks in the ensemble; the k-th has the network's seed + k.
     threads : int or None
@@ -326,6 +327,17 @@ class TrainConfig:
             "a whole number from 1 up",
         )
         _require(self.device in DEVICES, "device", self.device, f"one of {', '.join(DEVICES)}")
+        features, window = len(self.window.features), self.window
+        network = dataclasses.replace(
+            self.network, input_size=features, output_size=window.horizon, lag=window.lag
+        )
+        for name in ("input_size", "output_size", "lag"):
+            given, size = getattr(self.network, name), getattr(network, name)
+            if given not in (size, getattr(NetworkConfig, name)):
+                raise OptionError(
+                    f"the network's {name} is {given}, but that of its windows is {size}: leave it out."
+                )
+        object.__setattr__(self, "network", network)
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON-able values, nested like the attributes."""

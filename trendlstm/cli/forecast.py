@@ -8,7 +8,6 @@ import click
 from trendlstm.cli.common import make_console, ticker_label
 from trendlstm.cli.options import examples, file_options, option, output_options
 from trendlstm.config import SOURCES, Source
-from trendlstm.errors import OptionError
 from trendlstm.output.wording import prices_sentence
 
 
@@ -47,12 +46,11 @@ def forecast(
     Prices come from the run's own source or file, but reach to the newest, whatever its --end was.
     """
     console = make_console(as_json, quiet)
-    from trendlstm.data.price_level import compare_levels
     from trendlstm.data.sources import find_prices
     from trendlstm.output.forecast import level_sentences
     from trendlstm.output.runs import bands_record, load_run
     from trendlstm.output.train import last_close_warning, show_forecast
-    from trendlstm.workflows.train import default_days, forecast_next
+    from trendlstm.workflows.forecast import days_to_forecast
 
     loaded = load_run(run)
     forecaster, data = loaded.forecaster, loaded.config.data
@@ -67,19 +65,10 @@ def forecast(
     elif source is not None:
         data = replace(data, csv=None, source=source, decimal=None, date_format=None)
     data = replace(data, end=None, **given)
-    days = days or default_days(forecaster)
-    if days > forecaster.horizon and not forecaster.is_recursive:
-        raise OptionError(
-            f"--days {days} is beyond this model's horizon of {forecaster.horizon}: it was not made to be "
-            "fed its own forecasts; train with a larger --horizon."
-        )
+    days = days_to_forecast(forecaster, days)
     prices = find_prices(data)
     provenance = prices.provenance.to_dict()
-    level = None
-    if forecaster.scaler.scaling != "window":  # which is relative: no level matters to it
-        level = compare_levels(loaded.closes(), prices.frame["Close"])
-        forecaster = replace(forecaster, scaler=forecaster.scaler.restated(level.ratio))
-    table = forecast_next(forecaster, prices, loaded.bands, days)
+    table, level = loaded.forecast_later(prices, days)
     if provenance["end"] < forecaster.learned_until:
         console.warning(
             f"The model has learned from prices until {forecaster.learned_until}, after the start of this "

@@ -542,6 +542,10 @@ def load(path: str | Path) -> Network:
     RunError
         The file is missing, damaged, or not written by this package.
     """
+    if Path(path).is_dir():
+        raise RunError(
+            f"{path} is a folder: give a file of weights in it, or read a run with trendlstm.load_run."
+        )
     network, _ = load_with_extra(path)
     return network
 

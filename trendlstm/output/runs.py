@@ -14,6 +14,9 @@ import numpy as np
 import pandas as pd
 
 from trendlstm.config import TrainConfig
+from trendlstm.data.frames import price_set
+from trendlstm.data.price_level import PriceLevel
+from trendlstm.data.prices import PriceSet
 from trendlstm.data.windows import Scaler
 from trendlstm.errors import OptionError, RunError
 from trendlstm.evaluation.intervals import DECAY, NOMINAL, Band
@@ -26,9 +29,9 @@ from trendlstm.files import (
     write_csv,
     write_json,
 )
-from trendlstm.nn.network import load_with_extra
+from trendlstm.nn.network import Network, load_with_extra
 from trendlstm.output.record import header
-from trendlstm.workflows.forecast import Forecaster
+from trendlstm.workflows.forecast import Forecaster, forecast_later
 from trendlstm.workflows.train import Assessment, Result, kept_loss
 
 
@@ -188,7 +191,34 @@ def draw_run(result: Result, folder: Path) -> None:
     )
 
 
-@dataclass(frozen=True)
+def save_run(result: Result, path: str | Path | None = None) -> Path:
+    """Write a result as `trendlstm train` does, pictures included; the folder is there whole or not at all.
+
+    Parameters
+    ----------
+    result : Result
+        From `trendlstm.train`.
+    path : str or Path, optional
+        The folder to make; it must not exist. Default: `runs/TICKER-YYYYMMDD-HHMMSS`.
+
+    Returns
+    -------
+    Path
+        The folder, which `load_run` reads.
+
+    Raises
+    ------
+    OptionError, RunError
+        The folder exists already, or cannot be made.
+    """
+    with RunFolder(path, result.config.data.ticker) as folder:
+        if result.assessment:
+            draw_run(result, folder.stage)
+        write_run(folder.stage, result)
+        return folder.publish()
+
+
+@dataclass(frozen=True, repr=False)
 class Run:
     """A run read back from its folder.
 
@@ -213,6 +243,62 @@ class Run:
     is_final_fit: bool
     bands: list[Band]
     no_bands: str
+
+    def __repr__(self) -> str:
+        ticker, count = self.config.data.ticker, len(self.networks)
+        return f"Run({str(self.path)!r}, {ticker}, {count} network{'' if count == 1 else 's'}, {self.status})"
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """The trained networks: those of the final fit if there is one."""
+        return self.forecaster.networks
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """The content of `predictions.csv`: origin, date, step, actual, prediction, recursive, split.
+
+        Raises
+        ------
+        RunError
+            The run was not assessed, or the file is damaged.
+        """
+        path = self.path / "predictions.csv"
+        try:
+            return pd.read_csv(path, parse_dates=["origin", "date"])
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path} cannot be read ({error}): train again.") from error
+
+    def forecast(self, prices: PriceSet | pd.DataFrame | pd.Series, days: int | None = None) -> pd.DataFrame:
+        """Forecast the sessions after the last row of some prices.
+
+        Parameters
+        ----------
+        prices : PriceSet, DataFrame or Series
+            In any form that `trendlstm.data.frames.price_table` takes; at least as many rows as the lag.
+        days : int, optional
+            Sessions to forecast. Default: 10, or a direct model's horizon.
+
+        Returns
+        -------
+        DataFrame
+            One row per session: origin, date, step, price, direction, low, high (the band; NaN where there is none),
+            naive (the last close). Prices that were restated since training are taken to the run's level and back.
+
+        Raises
+        ------
+        OptionError, DataError
+            More days than a direct model's horizon; or prices that cannot be used.
+        """
+        return self.forecast_later(price_set(prices, self.config.data), days)[0]
+
+    def forecast_later(
+        self, prices: PriceSet, days: int | None = None
+    ) -> tuple[pd.DataFrame, PriceLevel | None]:
+        """As `forecast`, with how the prices compare with the run's; see `workflows.forecast.forecast_later`."""
+        closes = pd.Series(dtype=float)
+        if self.forecaster.scaler.scaling != "window":
+            closes = self.closes()
+        return forecast_later(self.forecaster, closes, prices, self.bands, days)
 
     def closes(self) -> pd.Series:
         """The closes that the run kept, by date: those that it predicted, none if it did not get so far.

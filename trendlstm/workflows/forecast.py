@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from trendlstm.data.calendar import next_sessions
+from trendlstm.data.price_level import PriceLevel, compare_levels
+from trendlstm.data.prices import PriceSet
 from trendlstm.data.windows import Scaler, Windows
 from trendlstm.errors import DataError, OptionError
 from trendlstm.evaluation.intervals import LEAST_SPANS, Band, calibrate, recent_volatility, scaled_errors
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from trendlstm.nn.network import Network
 
 FloatArray = NDArray[np.float64]
+
+FORECAST_DAYS = 10  # sessions that a recursive model forecasts unless asked otherwise
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,3 +208,69 @@ def forecast_table(
             "naive": last,
         }
     )
+
+
+def days_to_forecast(forecaster: Forecaster, days: int | None = None) -> int:
+    """`days`; if None, `FORECAST_DAYS`, or the horizon of a direct model.
+
+    Raises
+    ------
+    OptionError
+        More days than a direct model's horizon.
+    """
+    if days is None:
+        return FORECAST_DAYS if forecaster.is_recursive else forecaster.horizon
+    if days > forecaster.horizon and not forecaster.is_recursive:
+        raise OptionError(
+            f"{days} days are beyond this model's horizon of {forecaster.horizon}: it was not made to be fed its own "
+            "forecasts; train with a larger horizon."
+        )
+    return days
+
+
+def forecast_next(forecaster: Forecaster, prices: PriceSet, bands: Sequence[Band], days: int) -> pd.DataFrame:
+    """The forecast table of the next `days` sessions of the prices' calendar."""
+    dates = next_sessions(prices.frame.index[-1], days, prices.provenance.calendar)
+    return forecast_table(forecaster, prices.frame, dates, bands)
+
+
+def forecast_later(
+    forecaster: Forecaster,
+    closes: pd.Series,
+    prices: PriceSet,
+    bands: Sequence[Band],
+    days: int | None = None,
+) -> tuple[pd.DataFrame, PriceLevel | None]:
+    """Forecast from prices that were loaded after training, and may have been restated since.
+
+    Parameters
+    ----------
+    forecaster : Forecaster
+    closes : Series
+        Closes that the run kept, by date.
+    prices : PriceSet
+        The newest prices.
+    bands : sequence of Band
+    days : int, optional
+        Sessions to forecast, see `days_to_forecast`.
+
+    Returns
+    -------
+    table : DataFrame
+        See `forecast_table`.
+    level : PriceLevel or None
+        How the new prices compare with the run's; None under window scaling, which is relative.
+
+    Raises
+    ------
+    OptionError
+        More days than a direct model's horizon.
+    DataError
+        See `forecast_table`.
+    """
+    days = days_to_forecast(forecaster, days)
+    level = None
+    if forecaster.scaler.scaling != "window":
+        level = compare_levels(closes, prices.frame["Close"])
+        forecaster = replace(forecaster, scaler=forecaster.scaler.restated(level.ratio))
+    return forecast_next(forecaster, prices, bands, days), level

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from trendlstm.config import NetworkConfig, TrainConfig
-from trendlstm.data.calendar import next_sessions
 from trendlstm.data.frames import price_set
 from trendlstm.data.prices import PriceSet
 from trendlstm.data.windows import Windows, all_samples, make_windows
@@ -28,9 +27,7 @@ from trendlstm.nn.history import History
 from trendlstm.nn.many import fit_many
 from trendlstm.nn.network import Network
 from trendlstm.nn.progress import FitProgress
-from trendlstm.workflows.forecast import Forecaster, forecast_table, make_bands
-
-FORECAST_DAYS = 10  # sessions that a recursive model forecasts unless asked otherwise
+from trendlstm.workflows.forecast import Forecaster, days_to_forecast, forecast_next, make_bands
 
 # Given the name of a stage and its number of epochs, gives what is told how far the stage has come.
 Stages = Callable[[str, int], AbstractContextManager[Callable[[FitProgress], None] | None]]
@@ -231,7 +228,7 @@ def run(prepared: Prepared, stages: Stages = silent) -> Result:
                 final = fit_on_all_rows(trained, progress)
             seconds["final_fit"] = time.perf_counter() - start
         forecaster = final or trained.forecaster
-        forecast = forecast_next(forecaster, prepared.prices, assessment.bands, default_days(forecaster))
+        forecast = forecast_next(forecaster, prepared.prices, assessment.bands, days_to_forecast(forecaster))
     except (KeyboardInterrupt, TrainingError, DataError) as error:
         trained = trained or _kept(prepared, getattr(error, "histories", ()))
         if trained is None:
@@ -357,17 +354,6 @@ def fit_on_all_rows(trained: Trained, progress: Callable[[FitProgress], None] | 
 
 def _final_epochs(trained: Trained) -> list[int]:
     return [history.kept_epoch for history in trained.histories]
-
-
-def default_days(forecaster: Forecaster) -> int:
-    """The sessions to forecast unless asked otherwise: `FORECAST_DAYS`, or the horizon of a direct model."""
-    return FORECAST_DAYS if forecaster.is_recursive else forecaster.horizon
-
-
-def forecast_next(forecaster: Forecaster, prices: PriceSet, bands: Sequence[Band], days: int) -> pd.DataFrame:
-    """The forecast table of the next `days` sessions of the prices' calendar."""
-    dates = next_sessions(prices.frame.index[-1], days, prices.provenance.calendar)
-    return forecast_table(forecaster, prices.frame, dates, bands)
 
 
 def part_of(

@@ -1,0 +1,96 @@
+"""The package as a library: from a DataFrame to results, runs read back, and what each name is."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from walks import random_walk, small_config
+
+import trendlstm as tl
+from trendlstm.errors import DataError, OptionError, RunError
+
+CONFIG = tl.TrainConfig(
+    data=tl.DataConfig("WALK"),
+    window=tl.WindowConfig(lag=4, features=("Close", "Momentum"), horizon=2),
+    network=tl.NetworkConfig(hidden_size=3, dense=()),
+    fit=tl.FitConfig(epochs=3),
+    seeds=2,
+    threads=2,
+)
+
+
+@pytest.fixture(scope="module")
+def prices():
+    table = random_walk(240)
+    return table.assign(Momentum=table["Close"] - table["Close"].shift(5).fillna(table["Close"]))
+
+
+@pytest.fixture(scope="module")
+def result(prices):
+    return tl.train(prices, CONFIG)
+
+
+def test_one_call_from_a_table_to_what_the_command_writes(result, prices, tmp_path):
+    assert result.status == "finished" and result.prices.provenance.source == "frame"
+    assert result.config.network.input_size == 2 and result.config.network.output_size == 2
+    assert list(result.forecast["step"]) == [1, 2]
+    path = tl.save_run(result, tmp_path / "run")
+    names = {file.name for file in path.iterdir()}
+    assert names == {
+        "model-0.safetensors", "model-1.safetensors", "run.json", "history.csv", "predictions.csv", "forecast.csv",
+        "losses.png", "predictions.png",
+    }  # fmt: skip
+    document = json.loads((path / "run.json").read_text())
+    assert document["provenance"]["ticker"] == "WALK" and document["provenance"]["rows"] == 240
+    with pytest.raises(OptionError, match="exists already"):
+        tl.save_run(result, path)
+
+
+def test_a_run_read_back_forecasts_what_it_forecast(result, prices, tmp_path):
+    run = tl.load_run(tl.save_run(result, tmp_path / "run"))
+    assert repr(run) == f"Run('{tmp_path / 'run'}', WALK, 2 networks, finished)"
+    assert run.config == result.config and len(run.networks) == 2
+    pd.testing.assert_frame_equal(run.forecast(prices), result.forecast, check_exact=True)
+    pd.testing.assert_frame_equal(
+        run.predictions, result.assessment.predictions, check_dtype=False, rtol=1e-14
+    )
+    assert len(run.forecast(prices, days=1)) == 1
+    with pytest.raises(OptionError, match="3 days are beyond this model's horizon of 2"):
+        run.forecast(prices, days=3)
+    with pytest.raises(DataError, match="looks back 4 sessions"):
+        run.forecast(prices.iloc[:3])
+    (tmp_path / "run" / "predictions.csv").unlink()
+    with pytest.raises(RunError, match=r"predictions\.csv cannot be read"):
+        _ = run.predictions
+
+
+def test_load_says_which_function_reads_a_run(result, tmp_path):
+    path = tl.save_run(result, tmp_path / "run")
+    with pytest.raises(RunError, match=r"is a folder: .*trendlstm\.load_run"):
+        tl.load(path)
+    assert tl.load(path / "model-0.safetensors").num_params == result.forecaster.networks[0].num_params
+
+
+def test_loaded_prices_keep_their_provenance_until_they_are_changed():
+    prices = tl.load_prices("MSFT", years=1, source="sample")
+    small = small_config(lag=4)
+    assert tl.train(prices, small).prices.provenance.to_dict() == prices.attrs["provenance"]
+    assert tl.train(prices * 2, small).prices.provenance.source == "frame"
+
+
+def test_sizes_of_the_network_come_from_the_windows():
+    for wrong in ({"input_size": 2}, {"output_size": 3}, {"lag": 5}):
+        (name,) = wrong
+        with pytest.raises(OptionError, match=f"network's {name} is .* leave it out"):
+            tl.TrainConfig(network=tl.NetworkConfig(**wrong))
+
+
+def test_everything_public_is_there_and_documented():
+    for name in tl.__all__:
+        assert getattr(tl, name).__doc__
+    for name in tl.evaluation.__all__:
+        assert getattr(tl.evaluation, name).__doc__
+    walk = random_walk(60)["Close"].to_numpy()
+    steps = tl.evaluation.evaluate(walk[:-1], walk[1:, None], walk[:-1, None])
+    assert steps[0].skill == 0 and np.isclose(steps[0].rmse, tl.evaluation.rmse(walk[1:], walk[:-1]))
