@@ -22,8 +22,11 @@ def test_next_days_of_every_day_prices():
 
 
 @settings(max_examples=15, deadline=None)
-@given(day=st.dates(pd.Timestamp("1995-01-01").date(), pd.Timestamp("2025-12-31").date()), count=st.integers(1, 300),
-       calendar=st.sampled_from(["XNYS", "XLON", "XTKS", "24/5", "24/7"]))  # fmt: skip
+@given(
+    day=st.dates(pd.Timestamp("1995-01-01").date(), pd.Timestamp("2025-12-31").date()),
+    count=st.integers(1, 300),
+    calendar=st.sampled_from(["XNYS", "XLON", "XTKS", "24/5", "24/7"]),
+)
 def test_next_sessions_are_consecutive_and_in_the_future(day, count, calendar):
     dates = calendars.next_sessions(pd.Timestamp(day), count, calendar)
     assert (
@@ -32,8 +35,9 @@ def test_next_sessions_are_consecutive_and_in_the_future(day, count, calendar):
         and (np.diff(dates) > np.timedelta64(0, "ns")).all()
     )
     # One at a time gives the same days.
-    assert calendars.next_sessions(dates[0], 1, calendar)[0] == (dates[1] if count > 1 else
-           calendars.next_sessions(pd.Timestamp(day), 2, calendar)[1])  # fmt: skip
+    assert calendars.next_sessions(dates[0], 1, calendar)[0] == (
+        dates[1] if count > 1 else calendars.next_sessions(pd.Timestamp(day), 2, calendar)[1]
+    )
 
 
 def test_beyond_the_known_holidays_weekdays_count_and_it_is_said(caplog):
@@ -82,12 +86,22 @@ def test_last_complete_session_and_the_close_after_it(calendar, now, session):
 @pytest.mark.parametrize(
     "exchange, ticker, calendar",
     [
-        ("NMS", "MSFT", "XNYS"), ("NYQ", "IBM", "XNYS"), ("CCC", "BTC-USD", "24/7"), ("JPX", "7203.T", "XTKS"),
-        (None, "MSFT", "XNYS"), (None, "BRK-B", "XNYS"), (None, "BTC-USD", "24/7"), (None, "EURUSD=X", "24/5"),
-        (None, "ES=F", "CMES"), (None, "VOD.L", "XLON"), (None, "SAP.DE", "XETR"), (None, "^GSPC", "XNYS"),
-        ("???", "VOD.L", "XLON"), (None, "X.NOWHERE", "XNYS"),
+        ("NMS", "MSFT", "XNYS"),
+        ("NYQ", "IBM", "XNYS"),
+        ("CCC", "BTC-USD", "24/7"),
+        ("JPX", "7203.T", "XTKS"),
+        (None, "MSFT", "XNYS"),
+        (None, "BRK-B", "XNYS"),
+        (None, "BTC-USD", "24/7"),
+        (None, "EURUSD=X", "24/5"),
+        (None, "ES=F", "CMES"),
+        (None, "VOD.L", "XLON"),
+        (None, "SAP.DE", "XETR"),
+        (None, "^GSPC", "XNYS"),
+        ("???", "VOD.L", "XLON"),
+        (None, "X.NOWHERE", "XNYS"),
     ],
-)  # fmt: skip
+)
 def test_calendar_of(exchange, ticker, calendar):
     assert calendars.calendar_of(exchange, ticker) == calendar
     assert calendars.check_calendar(calendar) == calendar

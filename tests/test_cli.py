@@ -105,17 +105,29 @@ def test_the_main_job_shows_the_reference_model_and_writes_its_run(tmp_path):
     ):
         assert line in shown
     assert {path.name for path in out.iterdir()} == {
-        "model.safetensors", "run.json", "history.csv", "predictions.csv", "forecast.csv", "losses.png",
+        "model.safetensors",
+        "run.json",
+        "history.csv",
+        "predictions.csv",
+        "forecast.csv",
+        "losses.png",
         "predictions.png",
-    }  # fmt: skip
+    }
     for picture in ("losses.png", "predictions.png"):
         assert (out / picture).read_bytes().startswith(b"\x89PNG")
     document = json.loads((out / "run.json").read_text())
     assert document["status"] == "finished" and document["parameters"] == 20_065
     assert document["settings"]["data"] == {
-        "ticker": "MSFT", "years": 4, "source": "sample", "csv": None, "calendar": None, "start": None, "end": None,
-        "decimal": None, "date_format": None,
-    }  # fmt: skip
+        "ticker": "MSFT",
+        "years": 4,
+        "source": "sample",
+        "csv": None,
+        "calendar": None,
+        "start": None,
+        "end": None,
+        "decimal": None,
+        "date_format": None,
+    }
     assert document["provenance"]["start"] == "2009-03-02" and len(document["provenance"]["sha256"]) == 64
     assert len(pd.read_csv(out / "history.csv")) == 100
     assert list(tmp_path.iterdir()) == [out]  # nothing else is left
@@ -245,17 +257,53 @@ def test_what_the_options_mean_is_what_is_trained():
     context = cli.main.commands["train"].make_context("train", [*line.split(), "--end", "2020-01-31"])
     context.params.pop("ticker")
     assert common.train_config("ibm", context.params).to_dict() == {
-        "data": {"ticker": "IBM", "years": 2.5, "source": "cache", "csv": None, "calendar": "XLON",
-                 "start": None, "end": "2020-01-31", "decimal": None, "date_format": None},
-        "window": {"lag": 7, "horizon": 2, "features": ["Volume", "Close"], "scaling": "minmax",
-                   "split": [0.5, 0.25, 0.25]},
-        "network": {"input_size": 2, "hidden_size": 5, "dense": [6, 7], "output_size": 2, "cell": "rnn",
-                    "dtype": "float64", "seed": 9, "lag": 7, "bias": False, "squash_output": False, "init": "uniform",
-                    "forget_bias": 0},
-        "fit": {"epochs": 11, "batch_size": 12, "learning_rate": 0.5, "patience": 3, "clip_norm": 1.5,
-                "weight_decay": 0.1, "shuffle": False, "seed": None},
-        "seeds": 4, "threads": 2, "final_fit": True, "device": "cpu",
-    }  # fmt: skip
+        "data": {
+            "ticker": "IBM",
+            "years": 2.5,
+            "source": "cache",
+            "csv": None,
+            "calendar": "XLON",
+            "start": None,
+            "end": "2020-01-31",
+            "decimal": None,
+            "date_format": None,
+        },
+        "window": {
+            "lag": 7,
+            "horizon": 2,
+            "features": ["Volume", "Close"],
+            "scaling": "minmax",
+            "split": [0.5, 0.25, 0.25],
+        },
+        "network": {
+            "input_size": 2,
+            "hidden_size": 5,
+            "dense": [6, 7],
+            "output_size": 2,
+            "cell": "rnn",
+            "dtype": "float64",
+            "seed": 9,
+            "lag": 7,
+            "bias": False,
+            "squash_output": False,
+            "init": "uniform",
+            "forget_bias": 0,
+        },
+        "fit": {
+            "epochs": 11,
+            "batch_size": 12,
+            "learning_rate": 0.5,
+            "patience": 3,
+            "clip_norm": 1.5,
+            "weight_decay": 0.1,
+            "shuffle": False,
+            "seed": None,
+        },
+        "seeds": 4,
+        "threads": 2,
+        "final_fit": True,
+        "device": "cpu",
+    }
 
 
 # ------------------------------------------------------------------------------------------- trendlstm forecast
@@ -703,8 +751,10 @@ def interrupted(tmp_path, fit, epoch, *options):
         common.show_on = show_on
         cli.main(sys.argv[1:], prog_name="trendlstm")
         """,
-        *shlex.split(f"train {SAMPLE} --no-plot --out"), tmp_path / "run", *options,
-    )  # fmt: skip
+        *shlex.split(f"train {SAMPLE} --no-plot --out"),
+        tmp_path / "run",
+        *options,
+    )
     assert done.returncode == 130, done.stderr
     return done
 

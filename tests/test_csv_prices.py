@@ -12,9 +12,12 @@ from trendlstm.errors import DataError
 
 
 def test_yahoo_download_format_is_adjusted(tmp_path):
-    path = csv_file(tmp_path, "Date,Open,High,Low,Close,Adj Close,Volume\n"
-                              "2024-01-02,10.0,12.0,9.0,11.0,5.5,100\n"
-                              "2024-01-03,11.0,13.0,10.0,12.0,12.0,200\n")  # fmt: skip
+    path = csv_file(
+        tmp_path,
+        "Date,Open,High,Low,Close,Adj Close,Volume\n"
+        "2024-01-02,10.0,12.0,9.0,11.0,5.5,100\n"
+        "2024-01-03,11.0,13.0,10.0,12.0,12.0,200\n",
+    )
     frame = load_csv(path)
     np.testing.assert_allclose(frame.to_numpy(), [[5, 6, 4.5, 5.5, 100], [11, 13, 10, 12, 200]], rtol=1e-15)
     assert (
@@ -30,10 +33,15 @@ def test_yahoo_download_format_is_adjusted(tmp_path):
 
 
 EXPECTED = pd.DataFrame(
-    {"Open": [1010.5, 1020.25], "High": [1100.0, 1200.0], "Low": [1000.0, 1010.0], "Close": [1050.0, 1060.5],
-     "Volume": [1234500.0, 89000.0]},
+    {
+        "Open": [1010.5, 1020.25],
+        "High": [1100.0, 1200.0],
+        "Low": [1000.0, 1010.0],
+        "Close": [1050.0, 1060.5],
+        "Volume": [1234500.0, 89000.0],
+    },
     index=pd.DatetimeIndex(["2024-02-01", "2024-02-14"], name="Date").as_unit("ns"),
-)  # fmt: skip
+)
 FORMATS = {
     "Stooq": "Date,Open,High,Low,Close,Volume\n2024-02-01,1010.5,1100,1000,1050,1234500\n"
     "2024-02-14,1020.25,1200,1010,1060.5,89000\n",
@@ -101,15 +109,24 @@ def test_a_day_without_trade_is_no_fault(tmp_path):
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(order=st.permutations(range(12)), repeated=st.lists(st.integers(0, 11), max_size=4),
-       empty=st.integers(0, 3), dollars=st.booleans(), us=st.booleans())  # fmt: skip
+@given(
+    order=st.permutations(range(12)),
+    repeated=st.lists(st.integers(0, 11), max_size=4),
+    empty=st.integers(0, 3),
+    dollars=st.booleans(),
+    us=st.booleans(),
+)
 def test_order_repeats_and_empty_rows_lose_nothing(tmp_path, order, repeated, empty, dollars, us):
     frame = prices_frame(12).drop(columns="Volume") * 100
     lines = [
-        ",".join([f"{day:%m/%d/%Y}" if us else f"{day:%Y-%m-%d}", *(f'"${v:,.4f}"' if dollars else f"{v!r}" for v in
-                  map(float, row))])
+        ",".join(
+            [
+                f"{day:%m/%d/%Y}" if us else f"{day:%Y-%m-%d}",
+                *(f'"${v:,.4f}"' if dollars else f"{v!r}" for v in map(float, row)),
+            ]
+        )
         for day, row in zip(frame.index, frame.to_numpy(), strict=True)
-    ]  # fmt: skip
+    ]
     rows = [lines[i] for i in order] + [lines[i] for i in repeated]
     rows[3:3] = [f"{'12/31/2021' if us else '2021-12-31'},null,null,null,null"] * empty
     loaded = load_csv(csv_file(tmp_path, "Date,Open,High,Low,Close\n" + "\n".join(rows)))
@@ -202,9 +219,21 @@ CHANGED = "2024-01-02,40,20,100\n2024-01-03,44,11,100\n"  # a 2:1 split, adjuste
 
 @pytest.mark.parametrize(
     "title",
-    ["Adj Close", "Adj. Close", "adjusted_close", "AdjClose", "adjClose", "close_adj", "closeadj", "Adj Close**",
-     "ADJ_CLOSE", "5. adjusted close", "Adjusted Close", "close_adjusted"],
-)  # fmt: skip
+    [
+        "Adj Close",
+        "Adj. Close",
+        "adjusted_close",
+        "AdjClose",
+        "adjClose",
+        "close_adj",
+        "closeadj",
+        "Adj Close**",
+        "ADJ_CLOSE",
+        "5. adjusted close",
+        "Adjusted Close",
+        "close_adjusted",
+    ],
+)
 def test_adjusted_closes_of_the_large_providers_are_used(tmp_path, title):
     frame = load_csv(csv_file(tmp_path, f"Date,Close,{title},Volume\n{CHANGED}"))
     assert list(frame["Close"]) == [20, 11] and frame.attrs["provenance"]["adjusted"]

@@ -51,9 +51,10 @@ def test_every_public_kernel_that_has_an_equation_is_named(module):
     public = [
         name
         for name, value in vars(module).items()
-        if not name.startswith("_") and getattr(inspect.unwrap(value), "__module__", "") == module.__name__
+        if not name.startswith("_")
+        and getattr(inspect.unwrap(value), "__module__", "") == module.__name__
         and hasattr(value, "py_func")
-    ]  # fmt: skip
+    ]
     assert public
     assert [name for name in public if f"{module.__name__}.{name}" not in NAMES] == []
 

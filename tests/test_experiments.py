@@ -212,8 +212,10 @@ def train_stream(
     every = np.zeros(len(data.y))
     first = 0
     for count in blocks:
-        part = Data(*(array[first : first + count].astype(theta.dtype, copy=False) for array in data[:2]),
-                    data.lengths[first : first + count])  # fmt: skip
+        part = Data(
+            *(array[first : first + count].astype(theta.dtype, copy=False) for array in data[:2]),
+            data.lengths[first : first + count],
+        )
         work = buffers.make_workspace(plan, theta.dtype)
         errors = every[first : first + count]
         stream.stream_worker(plan, state, part, np.arange(count), options, work, errors)
@@ -314,14 +316,21 @@ def test_one_output_that_is_off_makes_a_sequence_wrong():
 
 def test_models_that_are_tried():
     assert make_models() == [
-        Model("lstm", "chrono"), Model("lstm", 1), Model("lstm1997", "chrono"), Model("lstm1997", 1),
+        Model("lstm", "chrono"),
+        Model("lstm", 1),
+        Model("lstm1997", "chrono"),
+        Model("lstm1997", 1),
         Model("rnn", None),
-    ]  # fmt: skip
+    ]
     labels = [model.label for model in make_models(["rnn", "lstm1997", "lstm", "rnn"], [0, 1, 1, "chrono"])]
     assert labels == [
-        "RNN", "LSTM 1997, zero biases", "LSTM 1997, input gates shut", "LSTM, forget bias 0", "LSTM, forget bias 1",
+        "RNN",
+        "LSTM 1997, zero biases",
+        "LSTM 1997, input gates shut",
+        "LSTM, forget bias 0",
+        "LSTM, forget bias 1",
         "LSTM, chrono biases",
-    ]  # fmt: skip
+    ]
     assert make_models(["lstm1997"], [0, 1]) == [Model("lstm1997", 0)]
     assert all(model.init == "uniform" for model in make_models(init="uniform"))
 
@@ -609,9 +618,15 @@ def test_reproduce(tmp_path):
     document = json.loads((folder / "reproduce.json").read_text())
     assert [row["network"] for row in document["networks"]] == [model.label for model in make_models()]
     assert document["settings"] == {
-        "hidden_size": 16, "batch_size": 32, "learning_rate": 0.01, "clip_norm": 1.0, "lag": 110, "seed": 4,
-        "max_sequences": 1500, "device": "cpu",
-    }  # fmt: skip
+        "hidden_size": 16,
+        "batch_size": 32,
+        "learning_rate": 0.01,
+        "clip_norm": 1.0,
+        "lag": 110,
+        "seed": 4,
+        "max_sequences": 1500,
+        "device": "cpu",
+    }
     assert document["paper"]["sequences"] == 74_000
     with open(folder / "trials.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -642,8 +657,10 @@ def test_reproduce(tmp_path):
     ],
 )
 def test_reproduce_every_task(tmp_path, command, title):
-    out = run(f"{command} --trials 1 --max-sequences 64 --cell lstm --forget-bias 0 --init uniform "
-              f"--no-plot --out {tmp_path / 'out'}").stdout  # fmt: skip
+    out = run(
+        f"{command} --trials 1 --max-sequences 64 --cell lstm --forget-bias 0 --init uniform "
+        f"--no-plot --out {tmp_path / 'out'}"
+    ).stdout
     assert title in out and "LSTM, forget bias 0: solved in 0 of 1" in out and "RNN" not in out
     document = json.loads((tmp_path / "out" / "reproduce.json").read_text())
     (row,) = document["trials"]

@@ -246,7 +246,9 @@ def test_importing_writes_nothing(tmp_path):
             getattr(trendlstm, name)
         import trendlstm.cli
         """,
-        HOME=str(home), XDG_CACHE_HOME=str(home / "cache"), TMPDIR=str(home),
-    )  # fmt: skip
+        HOME=str(home),
+        XDG_CACHE_HOME=str(home / "cache"),
+        TMPDIR=str(home),
+    )
     answer(process)
     assert list(home.iterdir()) == [] and not Path(os.environ["TRENDLSTM_CACHE_DIR"]).exists()

@@ -172,9 +172,13 @@ def test_one_bit_counts():
     assert {check.change for check in changed} == {"perturbed", "shuffled"}
     assert {(check.changed, check.first_changed) for check in changed} == {(1, f"{day:%Y-%m-%d}")}
     assert changed[0].to_dict() == {
-        "change": "perturbed", "after": f"{prices.index[128]:%Y-%m-%d}", "what": "table", "compared": 258,
-        "changed": 1, "first_changed": f"{day:%Y-%m-%d}",
-    }  # fmt: skip
+        "change": "perturbed",
+        "after": f"{prices.index[128]:%Y-%m-%d}",
+        "what": "table",
+        "compared": 258,
+        "changed": 1,
+        "first_changed": f"{day:%Y-%m-%d}",
+    }
 
 
 def test_without_a_future_there_is_nothing_to_check():

@@ -165,9 +165,11 @@ def test_squash_output_switches_the_last_tanh():
 
 def test_hidden_layers_are_relu_and_the_last_is_linear():
     params = {
-        "dense.0.weight": np.array([[1.0], [-1.0]]), "dense.0.bias": np.array([0.0, 0.5]),
-        "dense.1.weight": np.array([[-2.0, -3.0]]), "dense.1.bias": np.array([0.25]),
-    }  # fmt: skip
+        "dense.0.weight": np.array([[1.0], [-1.0]]),
+        "dense.0.bias": np.array([0.0, 0.5]),
+        "dense.1.weight": np.array([[-2.0, -3.0]]),
+        "dense.1.bias": np.array([0.25]),
+    }
     outputs = naive.dense_forward(params, np.array([[2.0], [-2.0]]))[-1]
     np.testing.assert_array_equal(outputs, [[-3.75], [-7.25]])
 

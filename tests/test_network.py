@@ -28,9 +28,16 @@ def network_and_reference(
 ):
     """A network with random weights and biases everywhere, and the same numbers in float64."""
     net = tl.Network(
-        input_size=F, hidden_size=H, dense=dense, output_size=m, cell=cell, dtype=dtype,
-        lag=T if cell == "ann" else None, bias=bias, squash_output=squash_output,
-    )  # fmt: skip
+        input_size=F,
+        hidden_size=H,
+        dense=dense,
+        output_size=m,
+        cell=cell,
+        dtype=dtype,
+        lag=T if cell == "ann" else None,
+        bias=bias,
+        squash_output=squash_output,
+    )
     net.load_state_dict(naive.random_params(rng, cell, T, F, H, dense, m, bias))
     return net, {name: tensor.astype(np.float64) for name, tensor in net.state_dict().items()}
 
@@ -308,10 +315,16 @@ def test_reference_model_has_the_lecture_notes_parameters():
     net = tl.Network()
     assert net.num_params == 20_065
     assert {name: tensor.shape for name, tensor in net.state_dict().items()} == {
-        "recurrent.weight_ih": (256, 1), "recurrent.weight_hh": (256, 64), "recurrent.bias": (256,),
-        "dense.0.weight": (32, 64), "dense.0.bias": (32,), "dense.1.weight": (32, 32), "dense.1.bias": (32,),
-        "dense.2.weight": (1, 32), "dense.2.bias": (1,),
-    }  # fmt: skip
+        "recurrent.weight_ih": (256, 1),
+        "recurrent.weight_hh": (256, 64),
+        "recurrent.bias": (256,),
+        "dense.0.weight": (32, 64),
+        "dense.0.bias": (32,),
+        "dense.1.weight": (32, 32),
+        "dense.1.bias": (32,),
+        "dense.2.weight": (1, 32),
+        "dense.2.bias": (1,),
+    }
     summary = net.summary()
     counts = re.findall(r"(?<![\d.,])(?:16,896|2,080|1,056|33|20,065)(?![\d.,])", summary)
     assert counts[:4] == ["16,896", "2,080", "1,056", "33"]

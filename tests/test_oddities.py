@@ -36,8 +36,11 @@ def test_gaps_of_more_than_seven_days_are_reported(tmp_path):
 def test_rows_of_weekends_under_an_exchanges_calendar_are_said(tmp_path, calendar, days, said):
     weekmask = {"weekmask": "Sun Mon Tue Wed Thu"} if days == "C" else {}
     dates = pd.date_range("2024-01-01", periods=30, freq=pd.offsets.CDay(**weekmask) if weekmask else days)
-    found = [notice for notice in notices(load_csv(days_csv(tmp_path, dates), calendar=calendar))
-             if notice.startswith("Saturdays")]  # fmt: skip
+    found = [
+        notice
+        for notice in notices(load_csv(days_csv(tmp_path, dates), calendar=calendar))
+        if notice.startswith("Saturdays")
+    ]
     assert len(found) == bool(said)
     assert all(said in notice and "(--calendar 24/7)" in notice for notice in found)
 

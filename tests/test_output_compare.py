@@ -168,9 +168,14 @@ def test_compare_prints_tables_and_conclusions_and_writes_its_folder(tmp_path):
     shown = run(f"{RUN} --baseline rnn --baseline ann --baseline ridge --out {out}").stdout
     document = json.loads((out / "compare.json").read_text())
     assert {path.name for path in out.iterdir()} == {
-        "compare.json", "compare.csv", "predictions.csv", "learning.png", "predictions.png", "gradients.png",
+        "compare.json",
+        "compare.csv",
+        "predictions.csv",
+        "learning.png",
+        "predictions.png",
+        "gradients.png",
         "terms.png",
-    }  # fmt: skip
+    }
     assert [path.name for path in out.parent.iterdir()] == ["out"]  # nothing else is left
     assert len(document["conclusions"]) == 3 and all(
         sentence in shown for sentence in document["conclusions"]
@@ -230,8 +235,10 @@ def test_json_is_the_document_alone(tmp_path):
     assert printed.pop("run") == str(tmp_path / "out")
     assert printed == json.loads((tmp_path / "out" / "compare.json").read_text())
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "compare.json", "compare.csv", "predictions.csv"
-    }  # fmt: skip
+        "compare.json",
+        "compare.csv",
+        "predictions.csv",
+    }
     assert list(printed["models"]) == ["lstm", "persistence", "drift"]
 
 

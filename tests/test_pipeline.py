@@ -45,8 +45,9 @@ def test_networks_are_those_that_the_public_functions_train(settings):
         assert weights([same]) == weights([network])
         np.testing.assert_array_equal(history.validation_loss, result.histories[k].validation_loss)
     assert result.forecaster.learned_until == f"{windows.dates[windows.train_rows - 1]:%Y-%m-%d}"
-    assert result.forecaster.scaler == Scaler.fit(windows.prices[: windows.train_rows], config.window.features,
-                                                  config.window.scaling)  # fmt: skip
+    assert result.forecaster.scaler == Scaler.fit(
+        windows.prices[: windows.train_rows], config.window.features, config.window.scaling
+    )
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)

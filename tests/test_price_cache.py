@@ -20,8 +20,15 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def price_set(frame, **changes):
-    fields = {"source": "yahoo", "calendar": "XNYS", "adjusted": True, "exchange": "NMS", "asked_from": "2019-12-01",
-              "fetched_at": "2021-03-01T00:00:00+00:00", "fresh_until": "2021-03-01T21:30:00+00:00"}  # fmt: skip
+    fields = {
+        "source": "yahoo",
+        "calendar": "XNYS",
+        "adjusted": True,
+        "exchange": "NMS",
+        "asked_from": "2019-12-01",
+        "fetched_at": "2021-03-01T00:00:00+00:00",
+        "fresh_until": "2021-03-01T21:30:00+00:00",
+    }
     return SourcePrices(frame=frame, **(fields | changes))
 
 

@@ -12,8 +12,11 @@ from trendlstm.errors import DataError
 
 
 @settings(max_examples=60, deadline=None)
-@given(row=st.integers(0, 49), column=st.sampled_from(["Open", "High", "Low", "Close"]),
-       value=st.sampled_from([0.0, -1.0, np.inf, -np.inf, np.nan, 1e-9, 1e9]))  # fmt: skip
+@given(
+    row=st.integers(0, 49),
+    column=st.sampled_from(["Open", "High", "Low", "Close"]),
+    value=st.sampled_from([0.0, -1.0, np.inf, -np.inf, np.nan, 1e-9, 1e9]),
+)
 def test_no_bad_price_passes(row, column, value):
     if (column, value) in {("High", 1e9), ("Low", 1e-9)}:  # contradicts no other price
         return

@@ -38,9 +38,15 @@ def test_one_call_from_a_table_to_what_the_command_writes(result, prices, tmp_pa
     path = tl.save_run(result, tmp_path / "run")
     names = {file.name for file in path.iterdir()}
     assert names == {
-        "model-0.safetensors", "model-1.safetensors", "run.json", "history.csv", "predictions.csv", "forecast.csv",
-        "losses.png", "predictions.png",
-    }  # fmt: skip
+        "model-0.safetensors",
+        "model-1.safetensors",
+        "run.json",
+        "history.csv",
+        "predictions.csv",
+        "forecast.csv",
+        "losses.png",
+        "predictions.png",
+    }
     document = json.loads((path / "run.json").read_text())
     assert document["provenance"]["ticker"] == "WALK" and document["provenance"]["rows"] == 240
     with pytest.raises(OptionError, match="exists already"):

@@ -56,8 +56,11 @@ def test_every_file_says_what_the_result_holds(written):
         for end in ([""] if result.config.seeds == 1 else [f"-{k}" for k in range(result.config.seeds)])
     }
     assert {path.name for path in folder.iterdir()} == weights | {
-        "run.json", "history.csv", "predictions.csv", "forecast.csv",
-    }  # fmt: skip
+        "run.json",
+        "history.csv",
+        "predictions.csv",
+        "forecast.csv",
+    }
     assert json.loads((folder / "run.json").read_text()) == document
 
     predictions = pd.read_csv(folder / "predictions.csv", parse_dates=["origin", "date"])

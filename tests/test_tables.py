@@ -62,8 +62,12 @@ def test_xlsx_with_dates_texts_and_a_title_above(tmp_path):
 
 def test_a_spreadsheet_that_took_days_for_months_is_refused(tmp_path):
     pytest.importorskip("openpyxl")
-    table = pd.DataFrame({"Date": [pd.Timestamp("2024-11-01"), pd.Timestamp("2024-12-01"), "13/01/2024"],
-                          "Close": [10.0, 11.0, 12.0]})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "Date": [pd.Timestamp("2024-11-01"), pd.Timestamp("2024-12-01"), "13/01/2024"],
+            "Close": [10.0, 11.0, 12.0],
+        }
+    )
     path = tmp_path / "prices.xlsx"
     table.to_excel(path, index=False)
     with pytest.raises(

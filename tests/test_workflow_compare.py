@@ -32,9 +32,14 @@ def test_all_kinds_and_all_models_are_there(everything):
     assert [variant.kind.label for variant in prepared.variants] == [*KINDS, "ANN"]
     assert list(prepared.models) == list(everything.models) == ["lstm", *COMPARED]
     assert {name: variant and variant.kind.key for name, variant in prepared.models.items()} == {
-        "lstm": "lstm-bias-1", "rnn": "rnn-orthogonal", "ann": "ann", "lstm1997": "lstm1997",
-        "persistence": None, "drift": None, "ridge": None,
-    }  # fmt: skip
+        "lstm": "lstm-bias-1",
+        "rnn": "rnn-orthogonal",
+        "ann": "ann",
+        "lstm1997": "lstm1997",
+        "persistence": None,
+        "drift": None,
+        "ridge": None,
+    }
     few = prepare(["ridge", "ridge"])
     assert list(few.models) == ["lstm", "ridge", "persistence", "drift"]
     assert [variant.kind.label for variant in few.variants] == KINDS
@@ -109,8 +114,10 @@ def test_defaults_of_a_comparison():
     assert (config.train.window.lag, config.train.seeds, config.baselines) == (60, 5, ("rnn",))
     assert config.compared == ("lstm", "rnn", "persistence", "drift")
     assert config.to_dict() == {
-        **config.train.to_dict(), "baselines": ["rnn", "persistence", "drift"], "match": "hidden"
-    }  # fmt: skip
+        **config.train.to_dict(),
+        "baselines": ["rnn", "persistence", "drift"],
+        "match": "hidden",
+    }
 
 
 @pytest.mark.parametrize(

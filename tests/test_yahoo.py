@@ -71,9 +71,20 @@ def test_prices_are_adjusted_and_end_with_the_last_complete_session(server):
     np.testing.assert_array_equal(prices["Volume"], expected["Volume"])
     provenance = prices.attrs["provenance"]
     assert json.loads(json.dumps(provenance)) == provenance
-    wanted = {"ticker": "MSFT", "source": "yahoo", "requested_source": "yahoo", "exchange": "NMS", "calendar": "XNYS",
-              "adjusted": True, "start": "2021-06-14", "end": "2025-06-13", "rows": len(expected), "csv": None,
-              "fetched_at": "2025-06-13T22:00:00+00:00", "notices": []}  # fmt: skip
+    wanted = {
+        "ticker": "MSFT",
+        "source": "yahoo",
+        "requested_source": "yahoo",
+        "exchange": "NMS",
+        "calendar": "XNYS",
+        "adjusted": True,
+        "start": "2021-06-14",
+        "end": "2025-06-13",
+        "rows": len(expected),
+        "csv": None,
+        "fetched_at": "2025-06-13T22:00:00+00:00",
+        "notices": [],
+    }
     assert wanted.items() <= provenance.items()
 
 
@@ -97,8 +108,11 @@ def test_explicit_dates_and_no_row_of_a_session_that_is_not_over(server, clock):
     prices = load_prices("MSFT", years=1, source="yahoo")
     assert prices.attrs["provenance"]["end"] == "2025-06-12" and not prices.attrs["provenance"]["notices"]
     query = next(query for path, query in server.asked if "period1" in query)
-    day = {name: pd.Timestamp(int(query[name]), unit="s", tz="UTC").tz_convert("America/New_York") for name in query
-           if name.startswith("period")}  # fmt: skip
+    day = {
+        name: pd.Timestamp(int(query[name]), unit="s", tz="UTC").tz_convert("America/New_York")
+        for name in query
+        if name.startswith("period")
+    }
     assert f"{day['period2']:%Y-%m-%d %H:%M}" == "2025-06-13 00:00"  # exclusive
     assert f"{day['period1']:%Y-%m-%d}" == "2024-06-05"
 
@@ -375,10 +389,16 @@ def test_four_processes_fetch_one_ticker_at_once(server, tmp_path):
     """)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     processes = [
-        subprocess.Popen([sys.executable, "-c", code], env=environment, text=True, stdin=subprocess.PIPE,
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         for _ in range(4)
-    ]  # fmt: skip
+    ]
     for process in processes:
         assert process.stdout.readline() == "ready\n"
     for process in processes:

@@ -27,9 +27,18 @@ def random_walk(rows=240, seed=0, start=50.0, sigma=0.015, drift=0.0003):
 
 
 def small_config(
-    lag=4, horizon=1, features=("Close",), scaling="window", cell="lstm", seeds=1, final_fit=False,
-    seed=0, split=(0.6, 0.2, 0.2), dtype="float32", **fit,
-):  # fmt: skip
+    lag=4,
+    horizon=1,
+    features=("Close",),
+    scaling="window",
+    cell="lstm",
+    seeds=1,
+    final_fit=False,
+    seed=0,
+    split=(0.6, 0.2, 0.2),
+    dtype="float32",
+    **fit,
+):
     """A network of 3 hidden units and 4 epochs."""
     return TrainConfig(
         data=DataConfig("WALK"),

@@ -113,14 +113,14 @@ def train_config(ticker: str | None, options: dict[str, Any]) -> TrainConfig:
     data = part(DataConfig, ticker=ticker_label(ticker, options["csv"]))
     device = choose_device(options.get("device", "cpu"))
     return TrainConfig(
-        data,
-        window,
-        network,
-        fit,
-        options["seeds"],
-        options["threads"],
-        options.get("final_fit", False),
-        device,
+        data=data,
+        window=window,
+        network=network,
+        fit=fit,
+        seeds=options["seeds"],
+        threads=options["threads"],
+        final_fit=options.get("final_fit", False),
+        device=device,
     )
 
 

@@ -136,84 +136,173 @@ def examples(*lines: str) -> str:
 
 
 years_option = option(
-    "--years", type=POSITIVE, default=None, show_default=f"{DEFAULT_YEARS}, or all rows of --csv",
+    "--years",
+    type=POSITIVE,
+    default=None,
+    show_default=f"{DEFAULT_YEARS}, or all rows of --csv",
     help="Years of prices, back from the last complete session or --end.",
-)  # fmt: skip
+)
 file_options = combined(
-    option("--csv", type=FILE, default=None,
-           help="Prices from a file instead of --source: a table with dates and closes as CSV, xlsx or parquet."),
-    option("--calendar", metavar="NAME", default=None, show_default="the exchange's; XNYS for --csv",
-           help="Trading calendar for future dates: a code of exchange_calendars, or 24/7."),
-    option("--decimal", type=click.Choice(DECIMALS), default=None, show_default="as the file's numbers tell",
-           help="Decimal mark of --csv."),
-    option("--date-format", metavar="FORM", default=None, show_default="as the file's dates tell",
-           help="How --csv writes dates: %d/%m/%Y, %m/%d/%Y, ..."),
-)  # fmt: skip
+    option(
+        "--csv",
+        type=FILE,
+        default=None,
+        help="Prices from a file instead of --source: a table with dates and closes as CSV, xlsx or parquet.",
+    ),
+    option(
+        "--calendar",
+        metavar="NAME",
+        default=None,
+        show_default="the exchange's; XNYS for --csv",
+        help="Trading calendar for future dates: a code of exchange_calendars, or 24/7.",
+    ),
+    option(
+        "--decimal",
+        type=click.Choice(DECIMALS),
+        default=None,
+        show_default="as the file's numbers tell",
+        help="Decimal mark of --csv.",
+    ),
+    option(
+        "--date-format",
+        metavar="FORM",
+        default=None,
+        show_default="as the file's dates tell",
+        help="How --csv writes dates: %d/%m/%Y, %m/%d/%Y, ...",
+    ),
+)
 data_options = combined(
     years_option,
-    option("--start", metavar="DATE", default=None, help="First date of prices (YYYY-MM-DD), instead of --years."),
-    option("--end", metavar="DATE", default=None, show_default="the last complete session",
-           help="Last date of prices."),
-    option("--source", type=click.Choice(SOURCES), default=DataConfig.source,
-           help="Where prices come from. auto: fresh cache, else Yahoo, else older cache, else the packaged sample "
-                "if it has the ticker; the others never fall back."),
+    option(
+        "--start", metavar="DATE", default=None, help="First date of prices (YYYY-MM-DD), instead of --years."
+    ),
+    option(
+        "--end",
+        metavar="DATE",
+        default=None,
+        show_default="the last complete session",
+        help="Last date of prices.",
+    ),
+    option(
+        "--source",
+        type=click.Choice(SOURCES),
+        default=DataConfig.source,
+        help="Where prices come from. auto: fresh cache, else Yahoo, else older cache, else the packaged sample "
+        "if it has the ticker; the others never fall back.",
+    ),
     file_options,
-)  # fmt: skip
+)
 window_options = combined(
     option("--lag", type=COUNT, default=WindowConfig.lag, help="Sessions the network looks back, T."),
     option("--horizon", type=COUNT, default=WindowConfig.horizon, help="Sessions it predicts at once, m."),
-    option("--features", type=_FEATURE_LIST, default=listed(WindowConfig.features),
-            help=f"Inputs, comma-separated: {', '.join(FEATURES)}, or other columns of the file."),
-    option("--scaling", type=click.Choice(SCALINGS), default=WindowConfig.scaling,
-            help="window: log returns from the window's last close; standard, minmax: by the training rows; none: "
-                 "raw prices."),
-    option("--split", type=_SPLIT, default=listed(WindowConfig.split),
-            help="Shares of the rows for training, validation and test."),
-)  # fmt: skip
+    option(
+        "--features",
+        type=_FEATURE_LIST,
+        default=listed(WindowConfig.features),
+        help=f"Inputs, comma-separated: {', '.join(FEATURES)}, or other columns of the file.",
+    ),
+    option(
+        "--scaling",
+        type=click.Choice(SCALINGS),
+        default=WindowConfig.scaling,
+        help="window: log returns from the window's last close; standard, minmax: by the training rows; none: "
+        "raw prices.",
+    ),
+    option(
+        "--split",
+        type=_SPLIT,
+        default=listed(WindowConfig.split),
+        help="Shares of the rows for training, validation and test.",
+    ),
+)
 _cell_option = option(
-    "--cell", type=click.Choice(CELLS), default=NetworkConfig.cell,
+    "--cell",
+    type=click.Choice(CELLS),
+    default=NetworkConfig.cell,
     help="LSTM, LSTM without forget gate (1997), vanilla RNN with tanh or sigmoid units, or feed-forward network.",
-)  # fmt: skip
+)
 layer_options = combined(
     option("--hidden", "hidden_size", type=COUNT, default=NetworkConfig.hidden_size, help="Hidden units, H."),
-    option("--dense", type=_LAYER_LIST, default=listed(NetworkConfig.dense),
-            help="Sizes of the ReLU layers after the cell, comma-separated, or none."),
+    option(
+        "--dense",
+        type=_LAYER_LIST,
+        default=listed(NetworkConfig.dense),
+        help="Sizes of the ReLU layers after the cell, comma-separated, or none.",
+    ),
     option("--dtype", type=click.Choice(DTYPES), default=NetworkConfig.dtype, help="Of all arithmetic."),
     option("--bias/--no-bias", default=NetworkConfig.bias, help="Whether the cell has a bias."),
-    option("--squash/--no-squash", "squash_output", default=NetworkConfig.squash_output,
-            help="h = o tanh(c), or h = o c."),
-    option("--init", type=click.Choice(INITS), default=NetworkConfig.init,
-            help="Initial weights. orthogonal: as Keras; uniform: as PyTorch."),
-    option("--forget-bias", type=click.Choice([str(value) for value in FORGET_BIASES]),
-            default=str(NetworkConfig.forget_bias), help="Initial bias of the forget gate."),
+    option(
+        "--squash/--no-squash",
+        "squash_output",
+        default=NetworkConfig.squash_output,
+        help="h = o tanh(c), or h = o c.",
+    ),
+    option(
+        "--init",
+        type=click.Choice(INITS),
+        default=NetworkConfig.init,
+        help="Initial weights. orthogonal: as Keras; uniform: as PyTorch.",
+    ),
+    option(
+        "--forget-bias",
+        type=click.Choice([str(value) for value in FORGET_BIASES]),
+        default=str(NetworkConfig.forget_bias),
+        help="Initial bias of the forget gate.",
+    ),
     option("--seed", type=SEED, default=NetworkConfig.seed, help="Of initial weights and shuffling."),
-)  # fmt: skip
+)
 network_options = combined(_cell_option, layer_options)
 threads_option = option(
-    "--threads", type=COUNT, default=None, show_default="all cores of this process",
+    "--threads",
+    type=COUNT,
+    default=None,
+    show_default="all cores of this process",
     help="Threads; the result does not depend on it.",
-)  # fmt: skip
+)
 device_option = option(
-    "--device", type=click.Choice(DEVICES), default="auto",
+    "--device",
+    type=click.Choice(DEVICES),
+    default="auto",
     help="What trains the networks: the processor, or an NVIDIA GPU (with the extra cuda). auto takes the "
-         "processor until a GPU has been measured to be faster.",
-)  # fmt: skip
+    "processor until a GPU has been measured to be faster.",
+)
 fit_options = combined(
     option("--epochs", type=COUNT, default=FitConfig.epochs, help="Passes over the training windows."),
     option("--batch-size", type=COUNT, default=FitConfig.batch_size, help="Windows per Adam step."),
-    option("--lr", "learning_rate", type=POSITIVE, default=FitConfig.learning_rate,
-            help="Adam's learning rate."),
-    option("--patience", type=COUNT, default=None, show_default="off",
-            help="Stop after this many epochs without a better validation loss."),
-    option("--clip-norm", type=POSITIVE, default=None, show_default="off",
-            help="Largest norm of a minibatch's gradient."),
-    option("--weight-decay", type=NOT_NEGATIVE, default=FitConfig.weight_decay,
-            help="Decoupled decay of the weights (not the biases)."),
-    option("--shuffle/--no-shuffle", default=FitConfig.shuffle, help="New order of the windows in every epoch."),
-    option("--seeds", type=COUNT, default=TrainConfig.seeds,
-            help="Networks in an ensemble, with seeds SEED, SEED + 1, ...; their outputs are averaged."),
+    option(
+        "--lr", "learning_rate", type=POSITIVE, default=FitConfig.learning_rate, help="Adam's learning rate."
+    ),
+    option(
+        "--patience",
+        type=COUNT,
+        default=None,
+        show_default="off",
+        help="Stop after this many epochs without a better validation loss.",
+    ),
+    option(
+        "--clip-norm",
+        type=POSITIVE,
+        default=None,
+        show_default="off",
+        help="Largest norm of a minibatch's gradient.",
+    ),
+    option(
+        "--weight-decay",
+        type=NOT_NEGATIVE,
+        default=FitConfig.weight_decay,
+        help="Decoupled decay of the weights (not the biases).",
+    ),
+    option(
+        "--shuffle/--no-shuffle", default=FitConfig.shuffle, help="New order of the windows in every epoch."
+    ),
+    option(
+        "--seeds",
+        type=COUNT,
+        default=TrainConfig.seeds,
+        help="Networks in an ensemble, with seeds SEED, SEED + 1, ...; their outputs are averaged.",
+    ),
     threads_option,
-)  # fmt: skip
+)
 json_option = flag("--json", "as_json", help="One JSON object on stdout, everything else on stderr.")
 output_options = combined(
     json_option,

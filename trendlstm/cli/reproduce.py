@@ -23,25 +23,55 @@ from trendlstm.nn.device import check_limits, choose_device
 from trendlstm.output.wording import device_sentence
 
 _reproduce_options = combined(
-    option("--length", type=COUNT, default=None, show_default="100",
-            help=f"Of adding: {listed(experiments.ADDING_LENGTHS)}; of long-lag: {listed(experiments.LONG_LAGS)}."),
-    option("--variant", type=click.Choice(experiments.TEMPORAL_ORDERS), default=None, show_default="6a",
-            help="Of temporal-order: two or three symbols to remember."),
-    option("--cell", "cells", type=click.Choice(experiments.CELLS), multiple=True, default=experiments.CELLS,
-            help="May be given several times."),
-    option("--forget-bias", "forget_biases", type=click.Choice(list(FORGET_BIAS)),
-            multiple=True, default=("chrono", "1"),
-            help="Initial bias of the forget gate; may be given several times."),
+    option(
+        "--length",
+        type=COUNT,
+        default=None,
+        show_default="100",
+        help=f"Of adding: {listed(experiments.ADDING_LENGTHS)}; of long-lag: {listed(experiments.LONG_LAGS)}.",
+    ),
+    option(
+        "--variant",
+        type=click.Choice(experiments.TEMPORAL_ORDERS),
+        default=None,
+        show_default="6a",
+        help="Of temporal-order: two or three symbols to remember.",
+    ),
+    option(
+        "--cell",
+        "cells",
+        type=click.Choice(experiments.CELLS),
+        multiple=True,
+        default=experiments.CELLS,
+        help="May be given several times.",
+    ),
+    option(
+        "--forget-bias",
+        "forget_biases",
+        type=click.Choice(list(FORGET_BIAS)),
+        multiple=True,
+        default=("chrono", "1"),
+        help="Initial bias of the forget gate; may be given several times.",
+    ),
     option("--init", type=click.Choice(INITS), default=NetworkConfig.init, help="Initial weights."),
     option("--trials", type=COUNT, default=experiments.TRIALS, help="Networks of each kind."),
-    option("--max-sequences", type=click.IntRange(1, 100_000_000), default=experiments.MAX_SEQUENCES,
-            help="Training sequences after which a trial ends unsolved."),
+    option(
+        "--max-sequences",
+        type=click.IntRange(1, 100_000_000),
+        default=experiments.MAX_SEQUENCES,
+        help="Training sequences after which a trial ends unsolved.",
+    ),
     option("--seed", type=SEED, default=0, help="Of the first trial; the next has SEED + 1."),
     threads_option,
     device_option,
-    option("--out", type=click.Path(), default=None, show_default="runs/TASK-LENGTH-YYYYMMDD-HHMMSS",
-            help="The folder for the figure and the tables; must not exist."),
-)  # fmt: skip
+    option(
+        "--out",
+        type=click.Path(),
+        default=None,
+        show_default="runs/TASK-LENGTH-YYYYMMDD-HHMMSS",
+        help="The folder for the figure and the tables; must not exist.",
+    ),
+)
 
 
 @click.command(
@@ -57,10 +87,22 @@ _reproduce_options = combined(
 @flag("--no-plot", help="Draw no picture.")
 @output_options
 def reproduce(
-    task: str, length: int | None, variant: str | None, cells: tuple[Cell, ...], forget_biases: tuple[str, ...],
-    init: Init, trials: int, max_sequences: int, seed: int, threads: int | None, device: str, out: str | None,
-    no_plot: bool, as_json: bool, quiet: bool,
-) -> None:  # fmt: skip
+    task: str,
+    length: int | None,
+    variant: str | None,
+    cells: tuple[Cell, ...],
+    forget_biases: tuple[str, ...],
+    init: Init,
+    trials: int,
+    max_sequences: int,
+    seed: int,
+    threads: int | None,
+    device: str,
+    out: str | None,
+    no_plot: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Repeat a long-lag experiment of the paper that introduced the LSTM, beside the paper's own figures.
 
     adding: add two marked numbers of a long random sequence. temporal-order: in which order two or three symbols
@@ -94,9 +136,15 @@ def reproduce(
         start = time.perf_counter()
         with console.progress("Training", 1) as bar:
             results = run_trials(
-                chosen, models, trials=trials, max_sequences=max_sequences, seed=seed, n_threads=threads,
-                device=used, progress=lambda progress: bar.update(progress.share, progress_text(progress)),
-            )  # fmt: skip
+                chosen,
+                models,
+                trials=trials,
+                max_sequences=max_sequences,
+                seed=seed,
+                n_threads=threads,
+                device=used,
+                progress=lambda progress: bar.update(progress.share, progress_text(progress)),
+            )
         document = describe(chosen, results, max_sequences, seed, used, time.perf_counter() - start)
         write_files(folder.stage, document, results)
         if not no_plot:

@@ -152,8 +152,8 @@ def _columns(table: Table, ticker: str | None) -> dict[str, int]:
     if absent:
         shown = ", ".join(table.header)[:100]
         raise DataError(
-            f"{table.path} has no column {' and no column '.join(absent)}, for its first line is {shown!r}; name the "
-            "columns there as Yahoo, Stooq or Nasdaq do, at least Date and Close."
+            f"{table.path} has no column {' and no column '.join(absent)}, because its first line is {shown!r}; name "
+            "the columns there as Yahoo, Stooq or Nasdaq do, at least Date and Close."
         )
     return columns
 

@@ -54,19 +54,21 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
         for name, model in comparison.models.items():
             difference = comparison.lstm_differences[step - 1].get(name)
             is_fitted = name != "persistence"
-            rows.append([
-                _model_label(comparison, name),
-                *([step] if horizon > 1 else []),
-                _hidden_size(comparison, name),
-                model.parameters if is_fitted else None,
-                _spread(model.spread(lambda steps: steps.rmse, step), f",.{digits}f"),
-                _spread(model.spread(lambda steps: steps.mae, step), f",.{digits}f"),
-                _spread(model.spread(lambda steps: steps.skill, step) if is_fitted else None, "+.3f"),
-                _spread(model.spread(lambda steps: _percent(steps.hit_rate.rate), step), ".1f"),
-                p_value(comparison.evidence[step - 1].get(name)),
-                p_value(difference.adjusted if difference else None),
-                f"{model.seconds:.2f}" if is_fitted else None,
-            ])  # fmt: skip
+            rows.append(
+                [
+                    _model_label(comparison, name),
+                    *([step] if horizon > 1 else []),
+                    _hidden_size(comparison, name),
+                    model.parameters if is_fitted else None,
+                    _spread(model.spread(lambda steps: steps.rmse, step), f",.{digits}f"),
+                    _spread(model.spread(lambda steps: steps.mae, step), f",.{digits}f"),
+                    _spread(model.spread(lambda steps: steps.skill, step) if is_fitted else None, "+.3f"),
+                    _spread(model.spread(lambda steps: _percent(steps.hit_rate.rate), step), ".1f"),
+                    p_value(comparison.evidence[step - 1].get(name)),
+                    p_value(difference.adjusted if difference else None),
+                    f"{model.seconds:.2f}" if is_fitted else None,
+                ]
+            )
     columns = ["Hidden", "Parameters", "RMSE", "MAE", "Skill", "Hit rate %", "DM p", "LSTM p", "Seconds"]
     console.table(
         f"How far the predictions of {count(comparison.models['lstm'].ensemble[0].n, 'test row')} were off",
@@ -307,7 +309,9 @@ def _describe(comparison: Comparison) -> dict[str, Any]:
     prepared = comparison.prepared
     train = prepared.config.train
     return {
-        **header(prepared.config.to_dict(), train.device, comparison.seconds, prepared.prices.provenance.to_dict()),
+        **header(
+            prepared.config.to_dict(), train.device, comparison.seconds, prepared.prices.provenance.to_dict()
+        ),
         "samples": {split.name: len(split.anchors) for split in prepared.windows.splits},
         "tests": {"level": LEVEL, "adjustment": "Holm"},
         "models": {name: _describe_model(comparison, name) for name in comparison.models},
@@ -316,11 +320,17 @@ def _describe(comparison: Comparison) -> dict[str, Any]:
                 "key": variant.kind.key,
                 "network": variant.networks[0].config.to_dict(),
                 "test_rmse": comparison.kinds[variant.kind.key].rmse,
-                "longest_memory_differs": _describe_difference(comparison.memory.differences.get(variant.kind.key)),
-                "best_epochs": [history.kept_epoch for history in comparison.fits.histories[variant.kind.key]],
+                "longest_memory_differs": _describe_difference(
+                    comparison.memory.differences.get(variant.kind.key)
+                ),
+                "best_epochs": [
+                    history.kept_epoch for history in comparison.fits.histories[variant.kind.key]
+                ],
                 **{
                     state: {
-                        quantity: _describe_profile(comparison.gradients[state].profile(variant.kind.key, quantity))
+                        quantity: _describe_profile(
+                            comparison.gradients[state].profile(variant.kind.key, quantity)
+                        )
                         for quantity in QUANTITIES
                     }
                     for state in STATES
@@ -328,9 +338,12 @@ def _describe(comparison: Comparison) -> dict[str, Any]:
             }
             for variant in prepared.recurrent
         },
-        "longest_memory": {"key": comparison.memory.longest, "cannot_be_told_apart_from": comparison.memory.peers},
+        "longest_memory": {
+            "key": comparison.memory.longest,
+            "cannot_be_told_apart_from": comparison.memory.peers,
+        },
         "conclusions": conclusions(comparison),
-    }  # fmt: skip
+    }
 
 
 def _describe_model(comparison: Comparison, name: str) -> dict[str, Any]:

@@ -15,10 +15,16 @@ def show_cache(console: Console, entries: Sequence[Mapping[str, Any]]) -> None:
     rows = [
         [entry["path"], None, None, None, f"damaged: {entry['error']}", None]
         if "error" in entry
-        else [entry["ticker"], entry["rows"], entry["start"], entry["end"], _minutes(entry["fetched_at"]),
-              _minutes(entry["fresh_until"])]
+        else [
+            entry["ticker"],
+            entry["rows"],
+            entry["start"],
+            entry["end"],
+            _minutes(entry["fetched_at"]),
+            _minutes(entry["fresh_until"]),
+        ]
         for entry in entries
-    ]  # fmt: skip
+    ]
     console.table(
         "Cached prices",
         ["Ticker", "Sessions", "From", "To", "Fetched (UTC)", "Fresh until (UTC)"],

@@ -341,7 +341,7 @@ def load_run(path: str | Path) -> Run:
         raise RunError(f"{document_path} is damaged ({error}): train again.") from error
     if count == 0:
         raise RunError(
-            f"{folder} holds no trained network, for its training ended before the first epoch did."
+            f"{folder} holds no trained network, because its training ended before the first epoch did."
         )
     is_final_fit = config.final_fit and status == "finished"
     names = _weight_files("final" if is_final_fit else "model", count)

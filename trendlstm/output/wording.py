@@ -23,7 +23,9 @@ def device_sentence(asked: str, device: str) -> str:
     """What trains the networks, and why, if the choice was ours."""
     if device == "cuda":
         return f"Device: {device_name()}."
-    return "Device: cpu" + (", for no GPU has been measured to be faster yet." if asked == "auto" else ".")
+    return "Device: cpu" + (
+        ", because no GPU has been measured to be faster yet." if asked == "auto" else "."
+    )
 
 
 def decimals(value: float, significant: int) -> int:

@@ -46,32 +46,54 @@ class VariantKind:
 # the slowest to train first, so that no thread is left with one at the end
 KINDS = (
     VariantKind(
-        "lstm-bias-0", "LSTM, forget bias 0", "the LSTM with forget bias 0",
-        {"cell": "lstm", "forget_bias": 0}, "sky", "dotted",
+        "lstm-bias-0",
+        "LSTM, forget bias 0",
+        "the LSTM with forget bias 0",
+        {"cell": "lstm", "forget_bias": 0},
+        "sky",
+        "dotted",
     ),
     VariantKind(
-        "lstm-bias-1", "LSTM, forget bias 1", "the LSTM with forget bias 1",
-        {"cell": "lstm", "forget_bias": 1}, "sky",
+        "lstm-bias-1",
+        "LSTM, forget bias 1",
+        "the LSTM with forget bias 1",
+        {"cell": "lstm", "forget_bias": 1},
+        "sky",
     ),
     VariantKind(
-        "lstm-chrono", "LSTM, chrono", "the LSTM with chrono biases",
-        {"cell": "lstm", "forget_bias": "chrono"}, "blue", highlight=True,
+        "lstm-chrono",
+        "LSTM, chrono",
+        "the LSTM with chrono biases",
+        {"cell": "lstm", "forget_bias": "chrono"},
+        "blue",
+        highlight=True,
     ),
     VariantKind("lstm1997", "LSTM 1997", "the LSTM of 1997", {"cell": "lstm1997"}, "purple"),
     VariantKind(
-        "rnn-uniform", "RNN, uniform", "the RNN with uniform weights",
-        {"cell": "rnn", "init": "uniform"}, "vermillion", highlight=True,
+        "rnn-uniform",
+        "RNN, uniform",
+        "the RNN with uniform weights",
+        {"cell": "rnn", "init": "uniform"},
+        "vermillion",
+        highlight=True,
     ),
     VariantKind(
-        "rnn-glorot", "RNN, glorot", "the RNN with glorot weights",
-        {"cell": "rnn", "init": "glorot"}, "orange", "dotted",
+        "rnn-glorot",
+        "RNN, glorot",
+        "the RNN with glorot weights",
+        {"cell": "rnn", "init": "glorot"},
+        "orange",
+        "dotted",
     ),
     VariantKind(
-        "rnn-orthogonal", "RNN, orthogonal", "the RNN with orthogonal weights",
-        {"cell": "rnn", "init": "orthogonal"}, "orange",
+        "rnn-orthogonal",
+        "RNN, orthogonal",
+        "the RNN with orthogonal weights",
+        {"cell": "rnn", "init": "orthogonal"},
+        "orange",
     ),
     VariantKind("ann", "ANN", "the ANN", {"cell": "ann"}, "green"),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

@@ -96,8 +96,17 @@ def _learning_figure(comparison: Comparison) -> Figure:
             if loss == "validation_loss":
                 epochs = [history.kept_epoch for history in histories]
                 kept = [curve[epoch - 1] for curve, epoch in zip(curves, epochs, strict=True)]
-                axes.plot(epochs, kept, linestyle="none", marker="o", markersize=6, markerfacecolor="white",
-                          markeredgecolor=colour, markeredgewidth=1.5, zorder=5)  # fmt: skip
+                axes.plot(
+                    epochs,
+                    kept,
+                    linestyle="none",
+                    marker="o",
+                    markersize=6,
+                    markerfacecolor="white",
+                    markeredgecolor=colour,
+                    markeredgewidth=1.5,
+                    zorder=5,
+                )
         closes = np.repeat(split.anchors[:, None], windows.horizon, axis=1)
         naive = np.mean((windows.scaler.targets(closes, split.anchors) - split.y) ** 2)
         axes.axhline(naive, color=BLACK, linewidth=1.2, dashes=(3, 2), label="persistence (tomorrow = today)")
@@ -111,9 +120,14 @@ def _learning_figure(comparison: Comparison) -> Figure:
         panels[0].set_yscale("log")
     panels[0].set_ylabel("mean squared error of the scaled target", fontsize=12)
     figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0.089, 0.892), ncols=5,
-        frameon=False, fontsize=10.5, borderaxespad=0,
-    )  # fmt: skip
+        *panels[0].get_legend_handles_labels(),
+        loc="upper left",
+        bbox_to_anchor=(0.089, 0.892),
+        ncols=5,
+        frameon=False,
+        fontsize=10.5,
+        borderaxespad=0,
+    )
     draw_caption(
         figure, "A network whose validation loss stays above the dashed line has learned nothing that helps."
     )
@@ -153,15 +167,23 @@ def _models_figure(comparison: Comparison) -> Figure:
                 label=f"{model.label}: RMSE {error:,.{digits}f}",
             )
     figure.legend(
-        *prices.get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0.089, 0.922),
+        *prices.get_legend_handles_labels(),
+        loc="upper left",
+        bbox_to_anchor=(0.089, 0.922),
         ncols=lines if lines <= 4 else -(-lines // 2),
-        frameon=False, fontsize=10.5, borderaxespad=0,
-    )  # fmt: skip
+        frameon=False,
+        fontsize=10.5,
+        borderaxespad=0,
+    )
     prices.set_ylabel("closing price", fontsize=12)
     prices.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}"))
     changes.set_ylabel("change from the previous close", fontsize=12)
-    changes.set_title("The same as changes from the previous close: the bars were to be predicted", loc="left",
-                      fontsize=12, fontweight="bold")  # fmt: skip
+    changes.set_title(
+        "The same as changes from the previous close: the bars were to be predicted",
+        loc="left",
+        fontsize=12,
+        fontweight="bold",
+    )
     changes.xaxis.set_major_locator(AutoDateLocator(minticks=4, maxticks=9))
     if len(dates) <= 10:  # the locator would go on to hours
         changes.set_xticks(dates)
@@ -202,10 +224,14 @@ def _terms_figure(comparison: Comparison) -> Figure:
         0.962,
     )
     figure.text(
-        0.095, 0.912, r"$\frac{\partial L}{\partial W}=\sum_{k}\,\frac{\partial L}{\partial h_T}\,"
+        0.095,
+        0.912,
+        r"$\frac{\partial L}{\partial W}=\sum_{k}\,\frac{\partial L}{\partial h_T}\,"
         r"\frac{\partial h_T}{\partial h_{T-k}}\,\frac{\partial h_{T-k}}{\partial W}$",
-        fontsize=13, color=GREY, va="center",
-    )  # fmt: skip
+        fontsize=13,
+        color=GREY,
+        va="center",
+    )
     figure.text(
         0.26,
         0.92,
@@ -248,8 +274,15 @@ def _lags_figure(comparison: Comparison, quantity: str, with_cell: bool) -> Figu
                     np.where(values > _FAINTEST, values, np.nan)
                     for values in (found.relative, found.low, found.high)
                 )
-                axes.plot(lags, relative, color=colour, linewidth=3 if highlight else 1.4, linestyle=line,
-                          zorder=4 if highlight else 3, label=label)  # fmt: skip
+                axes.plot(
+                    lags,
+                    relative,
+                    color=colour,
+                    linewidth=3 if highlight else 1.4,
+                    linestyle=line,
+                    zorder=4 if highlight else 3,
+                    label=label,
+                )
                 if highlight:
                     axes.fill_between(lags, low, high, color=colour, alpha=0.15, linewidth=0)
                 last = relative[np.isfinite(relative)][-1]
@@ -280,12 +313,25 @@ def _name_ends(axes: Axes, ends: list[tuple[float, str, str, bool]]) -> None:
                 heights[below + 1] += overlap / 2
     for height, at, (_, label, colour, highlight) in zip(heights, wanted, ends, strict=True):
         axes.annotate(
-            label, (1, at), (1.035, height), xycoords="axes fraction", textcoords="axes fraction", va="center",
-            fontsize=10, color=colour if highlight else BLACK, fontweight="bold" if highlight else "normal",
+            label,
+            (1, at),
+            (1.035, height),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            va="center",
+            fontsize=10,
+            color=colour if highlight else BLACK,
+            fontweight="bold" if highlight else "normal",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0,
-                        "relpos": (0, 0.5)},
-        )  # fmt: skip
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 0.8,
+                "shrinkA": 0,
+                "shrinkB": 0,
+                "relpos": (0, 0.5),
+            },
+        )
 
 
 def _short(value: float) -> str:

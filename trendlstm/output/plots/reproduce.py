@@ -71,14 +71,28 @@ def _trials_figure(trials: "Sequence[Trial]", task: "Task") -> Figure:
             marker = "." if len(seen) == 1 else ""
             axes.plot(seen, trial.curve, color=colour, linewidth=1.1, alpha=0.75, marker=marker, **dashes)
         axes.plot(
-            [trial.sequences for trial in solved], [trial.curve[-1] for trial in solved], linestyle="none",
-            marker="o", markersize=7, color=colour, markeredgecolor=BLACK, zorder=5,
-        )  # fmt: skip
+            [trial.sequences for trial in solved],
+            [trial.curve[-1] for trial in solved],
+            linestyle="none",
+            marker="o",
+            markersize=7,
+            color=colour,
+            markeredgecolor=BLACK,
+            zorder=5,
+        )
         axes.plot(
             [], [], color=colour, linewidth=2.4, label=f"{model.label}: solved {len(solved)} of {len(group)}"
         )
-    axes.plot([], [], linestyle="none", marker="o", markersize=7, color="white", markeredgecolor=BLACK,
-              label="solved: the criterion is met")  # fmt: skip
+    axes.plot(
+        [],
+        [],
+        linestyle="none",
+        marker="o",
+        markersize=7,
+        color="white",
+        markeredgecolor=BLACK,
+        label="solved: the criterion is met",
+    )
     if task.criterion.mean < np.inf:
         limit = task.criterion.mean
         text = f"mean |error| must fall below {limit:g}"

@@ -23,13 +23,23 @@ BLACK, ORANGE, GREEN, BLUE = "#000000", "#E69F00", "#009E73", "#0072B2"
 VERMILLION, GREY = "#D55E00", "#666666"
 PURPLE, SKY = "#CC79A7", "#56B4E9"
 PALETTE: dict[Colour, str] = {
-    "black": BLACK, "blue": BLUE, "green": GREEN, "grey": GREY, "orange": ORANGE, "purple": PURPLE, "sky": SKY,
+    "black": BLACK,
+    "blue": BLUE,
+    "green": GREEN,
+    "grey": GREY,
+    "orange": ORANGE,
+    "purple": PURPLE,
+    "sky": SKY,
     "vermillion": VERMILLION,
-}  # fmt: skip
+}
 DPI = 110
 LEGEND: dict[str, Any] = {
-    "loc": "lower left", "bbox_to_anchor": (0, 1.01), "borderaxespad": 0, "frameon": False, "fontsize": 10.5
-}  # fmt: skip  # above the axes, where no line can run into it
+    "loc": "lower left",
+    "bbox_to_anchor": (0, 1.01),
+    "borderaxespad": 0,
+    "frameon": False,
+    "fontsize": 10.5,
+}  # above the axes, where no line can run into it
 
 
 def draw_subtitle(figure: Figure, text: str, y: float) -> None:

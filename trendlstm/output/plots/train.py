@@ -119,10 +119,17 @@ def _losses_figure(history: "History | Sequence[History]", title: str) -> Figure
     which = "weights kept" if ensemble else f"weights kept: epoch {epochs[0]}"
     reason = "lowest validation loss" if validated else "the last: no validation"
     axes.plot(
-        epochs, kept, linestyle="none", marker="o", markersize=7 if ensemble else 11,
-        markerfacecolor="none", markeredgecolor=BLACK, markeredgewidth=1.6, zorder=5,
+        epochs,
+        kept,
+        linestyle="none",
+        marker="o",
+        markersize=7 if ensemble else 11,
+        markerfacecolor="none",
+        markeredgecolor=BLACK,
+        markeredgewidth=1.6,
+        zorder=5,
         label=f"{which} ({reason})",
-    )  # fmt: skip
+    )
 
     values = np.concatenate([loss for _, _, losses in curves for loss in losses])
     axes.set_ylabel("mean squared error of the scaled target", fontsize=12)
@@ -205,9 +212,16 @@ def _draw_whole(axes: Axes, actual: pd.Series, first: pd.DataFrame, kind: str) -
             axes.axvline(start, color=GREY, linewidth=1, zorder=1)
         if (end - start) > len(name) * 0.009 * (actual.index[-1] - actual.index[0]):  # else it does not fit
             axes.annotate(
-                name, (start, 1), (4, -5), xycoords=("data", "axes fraction"), textcoords="offset points",
-                va="top", fontsize=10.5, fontweight="bold", color=colour,
-            )  # fmt: skip
+                name,
+                (start, 1),
+                (4, -5),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                va="top",
+                fontsize=10.5,
+                fontweight="bold",
+                color=colour,
+            )
     axes.legend(**LEGEND, ncols=2)
 
 
