@@ -39,6 +39,7 @@ lint: $(VENV)/lint ## Check style, types and the order of the layers.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check trendlstm scripts tests
 	$(BIN)/mypy
+	$(BIN)/mypy --strict --follow-imports=silent tests/typing/user_script.py
 	$(BIN)/lint-imports --no-logo --no-cache
 
 # Times trendlstm beside PyTorch, JAX, Keras and ONNX Runtime on this machine, and puts the tables into the README.

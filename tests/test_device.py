@@ -74,7 +74,8 @@ def test_auto_is_the_cpu_until_a_gpu_was_measured_and_says_so():
     by_name.fit(X, Y, epochs=2, device="cpu")
     np.testing.assert_array_equal(by_choice.predict(X, device="auto"), by_name.predict(X))
     assert (
-        report.device_sentence("auto", "cpu") == "Device: cpu, because no GPU has been measured to be faster yet."
+        report.device_sentence("auto", "cpu")
+        == "Device: cpu, because no GPU has been measured to be faster yet."
     )
     assert report.device_sentence("cpu", "cpu") == "Device: cpu."
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from walks import random_walk
 
 from trendlstm.data.windows import FEATURES, SCALINGS, Scaler, all_samples, make_windows
 from trendlstm.errors import DataError, OptionError
@@ -117,6 +118,17 @@ def test_latest_is_the_window_of_the_last_row():
         assert x.shape == (1, 7, 3) and x.flags.c_contiguous
         assert_same_bits(x[0], last.test.x[-1])
         assert anchor.tolist() == [prices["Close"].iloc[-1]] == [last.test.anchors[-1]]
+
+
+def test_reprs_are_one_line_without_arrays():
+    windows = make_windows(random_walk(120), lag=4, horizon=2, features=("Close", "Volume"))
+    first, last = windows.dates[[0, -1]].strftime("%Y-%m-%d")
+    train, validation, test = (len(split.x) for split in windows.splits)
+    assert repr(windows) == (
+        f"<Windows: 120 rows of Close, Volume, {first} to {last}, lag 4, horizon 2; "
+        f"{train} windows to train, {validation} to validate, {test} to test>"
+    )
+    assert repr(windows.test) == f"<Split test: x ({test}, 4, 2), y ({test}, 2)>"
 
 
 def test_dates_and_close_are_the_given_rows():

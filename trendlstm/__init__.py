@@ -52,17 +52,19 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    # imported on first use: `trendlstm --help` needs neither numba nor pandas
-    from importlib import import_module
+if not TYPE_CHECKING:  # else type checkers would find every name here, also misspelt ones
 
-    if name == "evaluation":
-        return import_module(".evaluation", __name__)
-    if name not in _MODULES:
-        raise AttributeError(f"module 'trendlstm' has no attribute {name!r}")
-    value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        # imported on first use: `trendlstm --help` needs neither numba nor pandas
+        from importlib import import_module
+
+        if name == "evaluation":
+            return import_module(".evaluation", __name__)
+        if name not in _MODULES:
+            raise AttributeError(f"module 'trendlstm' has no attribute {name!r}")
+        value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

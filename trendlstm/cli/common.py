@@ -19,7 +19,6 @@ from trendlstm.config import (
 from trendlstm.errors import OptionError
 from trendlstm.nn.device import choose_device
 from trendlstm.output.console import Console
-from trendlstm.output.train import progress_text
 
 if TYPE_CHECKING:
     from trendlstm.nn.progress import FitProgress
@@ -149,4 +148,4 @@ def stages(console: Console) -> "Stages":
 
 def show_on(bar: Any) -> "Callable[[FitProgress], None]":
     """A progress callback for a fit that moves a bar."""
-    return lambda progress: bar.update(progress.epoch, progress_text(progress))
+    return lambda progress: bar.update(progress.epoch, str(progress))

@@ -258,6 +258,9 @@ class Split:
     anchors: FloatArray
     actual: FloatArray
 
+    def __repr__(self) -> str:
+        return f"<Split {self.name}: x {self.x.shape}, y {self.y.shape}>"
+
 
 @dataclass(frozen=True, eq=False)
 class Windows:
@@ -287,6 +290,14 @@ class Windows:
     train: Split
     validation: Split
     test: Split
+
+    def __repr__(self) -> str:
+        first, last = (f"{date:%Y-%m-%d}" for date in self.dates[[0, -1]])
+        train, validation, test = (len(split.x) for split in self.splits)
+        return (
+            f"<Windows: {len(self.prices)} rows of {', '.join(self.features)}, {first} to {last}, lag {self.lag}, "
+            f"horizon {self.horizon}; {train} windows to train, {validation} to validate, {test} to test>"
+        )
 
     @property
     def splits(self) -> tuple[Split, Split, Split]:

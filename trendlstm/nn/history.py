@@ -36,9 +36,9 @@ class History:
     stopped: str
 
     def __repr__(self) -> str:
-        kept = "no weights kept"
+        kept, stopped = "no weights kept", "" if self.stopped == "epochs" else f"; stopped: {self.stopped}"
         if self.kept_epoch:
             kept = f"weights of epoch {self.kept_epoch} kept, loss {self.loss[self.kept_epoch - 1]:.4g}"
             if self.validation_loss is not None:
                 kept += f", validation loss {self.validation_loss[self.kept_epoch - 1]:.4g}"
-        return f"<History: {self.epochs_run} epochs in {self.seconds:.2f} s; {kept}; stopped: {self.stopped}>"
+        return f"<History: {self.epochs_run} epochs in {self.seconds:.2f} s; {kept}{stopped}>"

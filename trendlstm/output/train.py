@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from trendlstm.data.windows import Windows
     from trendlstm.evaluation.intervals import Band
     from trendlstm.evaluation.metrics import HitRate
-    from trendlstm.nn.progress import FitProgress
     from trendlstm.workflows.train import Result
 
 
@@ -59,16 +58,6 @@ def ending_sentence(result: "Result", path: "Path") -> str:
     if result.status == "interrupted":
         return f"Interrupted; the best weights so far are in {path}."
     return f"{result.failure} The weights are in {path}."
-
-
-def progress_text(progress: "FitProgress") -> str:
-    """The losses beside a progress bar."""
-    text = f"epoch {progress.epoch}/{progress.epochs}"
-    if math.isfinite(progress.loss):
-        text += f" · loss {progress.loss:.4g}"
-    if math.isfinite(progress.validation_loss):
-        text += f" · validation {progress.validation_loss:.4g}"
-    return text
 
 
 def show_metrics(console: Console, result: "Result") -> None:

@@ -1,0 +1,47 @@
+"""What type checkers must see in a user's script: `mypy --strict` accepts all that is right and finds what is wrong.
+
+An `ignore` that is not needed is an error under --strict, so that every line with one must have just that error.
+"""
+
+from typing import assert_type
+
+import numpy as np
+import pandas as pd
+
+import trendlstm as tl
+from trendlstm.nn.history import History
+
+prices = tl.load_prices("MSFT", years=4, source="sample")
+assert_type(prices, pd.DataFrame)
+windows = tl.make_windows(prices, lag=20, scaling="window")
+train, validation = windows.train, windows.validation
+
+net = tl.Network(hidden_size=64, dense=(32, 32), cell="lstm", dtype="float32", forget_bias="chrono", lag=20)
+tl.Network(dtype=np.float64)
+tl.Network(dtype=np.zeros(3).dtype)
+history = net.fit(train.x, train.y, epochs=3, validation=(validation.x, validation.y), progress=True)
+assert_type(history, History)
+assert_type(history.kept_epoch, int)
+net.fit([[[1.0], [2.0]]], [0.5], learning_rate=0.01, clip_norm=1, patience=None, progress=print)
+histories = tl.fit_many([net], train.x, train.y, epochs=3, n_threads=2, device="cpu")
+assert_type(histories, list[History])
+loss, gradients = net.loss_and_gradients(train.x, train.y)
+assert_type(loss, float)
+net.predict(train.x, device="auto").mean(axis=0)
+assert_type(tl.load("model.safetensors"), tl.Network)
+
+tl.load_prices("MSFT", source="yaho")  # type: ignore[arg-type]
+tl.make_windows(prices, scaling="log")  # type: ignore[arg-type]
+tl.Network(cell="gru9")  # type: ignore[arg-type]
+tl.Network(dtype="float16")  # type: ignore[arg-type]
+tl.Network(init="zeros")  # type: ignore[arg-type]
+tl.Network(forget_bias=2)  # type: ignore[arg-type]
+tl.Network(hidden=64)  # type: ignore[call-arg]
+net.fit(train.x, train.y, epoch=3)  # type: ignore[call-arg]
+net.fit(train.x, train.y, epochs="3")  # type: ignore[arg-type]
+net.fit(train.x, train.y, device="gpu")  # type: ignore[arg-type]
+net.fit(train.x, train.y, progress="yes")  # type: ignore[arg-type]
+tl.fit_many([net], train.x, train.y, epoch=3)  # type: ignore[call-arg]
+tl.fit_many(net, train.x, train.y)  # type: ignore[arg-type]
+net.predict(train.x, device="gpu")  # type: ignore[arg-type]
+tl.fitmany([net], train.x, train.y)  # type: ignore[attr-defined]
