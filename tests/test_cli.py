@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import click
 import numpy as np
@@ -661,6 +662,25 @@ def test_a_failure_after_training_leaves_no_half_a_run(tmp_path, monkeypatch):
         error_of(f"train {SAMPLE} --out {tmp_path / 'run'}", 1) == "No space left on device: predictions.png."
     )
     assert list(tmp_path.iterdir()) == []
+
+
+NO_MEMORY = "failed to map segment from shared object"
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "detail"),
+    [
+        (MemoryError(), None, ""),
+        (MemoryError("Unable to allocate 8 GiB"), None, r" \(Unable to allocate 8 GiB\)"),
+        (ImportError(f"parsers.so: {NO_MEMORY}"), None, ""),
+        (OSError("Could not find/load shared object file"), OSError(f"libllvmlite.so: {NO_MEMORY}"), ""),
+    ],
+)
+def test_a_lack_of_memory_is_said_also_where_a_library_hides_it(error, cause, detail, tmp_path, monkeypatch):
+    error.__cause__ = cause
+    monkeypatch.setattr("trendlstm.data.sources.find_prices", Mock(side_effect=error))
+    said = error_of(f"train {SAMPLE} --out {tmp_path / 'run'}", 1)
+    assert re.fullmatch(f"There is not enough memory{detail}: use a smaller .* \\(`ulimit -v`\\)\\.", said)
 
 
 def test_a_full_disk_is_named(tmp_path, monkeypatch):

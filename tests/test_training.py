@@ -1,11 +1,9 @@
 """Training against the reference in naive.py, and its promises: same bits, best weights, a clean stop."""
 
 import contextlib
-import itertools
 import multiprocessing
 import re
 import signal
-import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -588,22 +586,3 @@ def test_an_epoch_allocates_nothing():
     finally:
         memory_statistics.memsys_disable_stats()
     assert allocated[0] == allocated[1]
-
-
-def test_a_thread_that_cannot_be_started_ends_the_fit(monkeypatch):
-    """Those that were started must not wait for it forever, and the weights stay what they were."""
-    net, (x, y) = tl.Network(seed=3), (np.ones((64, 5, 1)), np.zeros((64, 1)))
-    before = net.state_dict()
-    start, count = threading.Thread.start, itertools.count()
-
-    def start_two(thread):
-        if next(count) == 2:
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", start_two)
-    with pytest.raises(RuntimeError, match="can't start new thread"):
-        net.fit(x, y, epochs=50, n_threads=4)
-    monkeypatch.undo()
-    assert all(value.tobytes() == before[name].tobytes() for name, value in net.state_dict().items())
-    net.fit(x, y, epochs=1, n_threads=4)

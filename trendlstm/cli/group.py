@@ -38,20 +38,32 @@ class _Commands(click.Group):
             _fail(ctx, f"{message}{end} See '{command} --help'.", error.exit_code)
         except TrendLSTMError as error:
             _fail(ctx, str(error), error.exit_code)
-        except MemoryError as error:
-            _fail(
-                ctx,
-                f"There is not enough memory ({error}): use a smaller network, lag or number of epochs.",
-                1,
-            )
-        except OSError as error:
-            if error.errno == errno.EPIPE:
+        except (MemoryError, ImportError, OSError) as error:
+            if _is_lack_of_memory(error):
+                detail = f" ({error})" if isinstance(error, MemoryError) and str(error) else ""
+                _fail(
+                    ctx,
+                    f"There is not enough memory{detail}: use a smaller network, lag or number of epochs, or allow "
+                    "this process more (`ulimit -v`).",
+                    1,
+                )
+            if not isinstance(error, OSError) or error.errno == errno.EPIPE:
                 raise  # from click's own output (`trendlstm --help | head`), which it ends quietly
             # files are named (`replace_file`), so that what has no name is the output
             where = error.filename or ("standard output" if error.errno == errno.ENOSPC else None)
             _fail(ctx, f"{error.strerror}: {where}." if where else f"{error}.", 1)
         except KeyboardInterrupt:
             _fail(ctx, "Interrupted.", INTERRUPTED)
+
+
+def _is_lack_of_memory(error: BaseException | None) -> bool:
+    """Whether an error or what it came from says so; a library that cannot be loaded says it in its own ways."""
+    while error is not None:
+        texts = "failed to map segment", "annot allocate memory"
+        if isinstance(error, MemoryError) or any(text in str(error) for text in texts):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _fail(ctx: click.Context, message: str, code: int) -> NoReturn:

@@ -27,6 +27,8 @@ from numba.core.serialize import dumps
 from trendlstm.caches import cache_folder
 from trendlstm.files import replace_file
 
+from .numba_imports import load_numba
+
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _LOG = logging.getLogger("trendlstm")
 
@@ -88,6 +90,7 @@ class KernelCache(NullCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> CompileResult | None:
         """The compiled kernel, or None if it must be compiled."""
+        load_numba()
         target_context.refresh()
         try:
             path = kernel_folder() / self._file_name(sig)

@@ -61,9 +61,10 @@ class FitJob:
     def __post_init__(self) -> None:
         self.kept = self.theta.copy()
         self.epoch_losses = np.full((2, self.config.epochs), np.nan)
-        self.outcome = np.array([kernel.STOPPED, 0, -1], np.int64)
-        self.counters = np.zeros(COUNTERS, np.int64)
+        self.outcome = np.empty(3, np.int64)
+        self.counters = np.empty(COUNTERS, np.int64)
         self.seconds = 0.0
+        self.begin()
 
     @property
     def chunks(self) -> int:
@@ -93,6 +94,11 @@ class FitJob:
         for weight in dense:
             weight[:-1] = 1
         return decays
+
+    def begin(self) -> None:
+        """Forget how far it has come, as its threads do when they were not enough."""
+        self.outcome[:] = kernel.STOPPED, 0, -1
+        self.counters[:] = 0
 
     def stop(self) -> None:
         """Ask the threads that train it to end after this minibatch."""

@@ -279,14 +279,18 @@ class Network:
             return out
         chunks = -(-x.shape[0] // CHUNK_ROWS)
         size = 1 if chunks * plan.steps <= _SMALL_PREDICTION else min(thread_count(n_threads), chunks)
-        arguments = [
-            (plan, self.theta, x, lengths, order, out, buffers.make_workspace(plan, self.dtype), rank, size)
-            for rank in range(size)
-        ]
+
+        def arguments(size: int) -> list[tuple]:
+            works = [buffers.make_workspace(plan, self.dtype) for _ in range(size)]
+            return [
+                (plan, self.theta, x, lengths, order, out, work, rank, size)
+                for rank, work in enumerate(works)
+            ]
+
         if size == 1:
-            predict_worker(*arguments[0])
+            predict_worker(*arguments(1)[0])
         else:
-            run_together(predict_worker, arguments)
+            run_together(predict_worker, arguments, size, abandon=lambda: None)
         return out
 
     def loss_and_gradients(

@@ -52,4 +52,4 @@ def run_queue(
                 end()
                 raise
 
-    run_together(work, [()] * min(threads, len(tasks)), while_waiting, end)
+    run_together(work, lambda count: [()] * count, min(threads, len(tasks)), while_waiting, end)

@@ -4,11 +4,12 @@ import math
 import numbers
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from trendlstm.errors import OptionError
+from trendlstm.kernels.numba_imports import load_numba
 
 _POLL_SECONDS = 0.05  # how often a waiting main thread looks at the progress
 
@@ -49,27 +50,51 @@ def _nothing() -> None:
 
 def run_together(
     function: Callable[..., Any],
-    arguments: list[tuple],
+    arguments: Callable[[int], Sequence[tuple]],
+    threads: int,
     while_waiting: Callable[[], None] = _nothing,
     stop: Callable[[], None] = _nothing,
-    abandon: Callable[[], None] = _nothing,
+    abandon: Callable[[], None] | None = None,
 ) -> None:
-    """Call `function` with each tuple of `arguments`, each in a thread of its own, and wait for all.
+    """Call `function` on threads that run at the same time, and wait for all.
+
+    Where the system has fewer threads to give than were asked for, those that it gives do the work; where it has none,
+    this thread does, and hears of Ctrl-C when it has ended.
 
     Parameters
     ----------
     function : callable
-        Run once per tuple. It may expect all others to run at the same time.
-    arguments : list of tuple
-        One per thread.
+        Called once on each thread.
+    arguments : callable
+        Told the number of threads, gives the arguments for each.
+    threads : int
+        How many to start.
     while_waiting : callable
         Called now and then on this thread.
     stop : callable
         Must make every call return soon. Called when `while_waiting` or a signal (Ctrl-C) raises; the threads are
         waited for, then the exception goes on.
-    abandon : callable
-        Must make the running calls return although others are missing. Called when a thread cannot be started.
+    abandon : callable, optional
+        Must make the running calls return although others are missing. Called when a thread cannot be started; all
+        then begins anew, with those `arguments` that fewer threads have. None if a call does not need the others.
     """
+    load_numba()
+    while threads > 0:
+        started = _run_once(function, arguments(threads), while_waiting, stop, abandon)
+        if started == threads or (started and abandon is None):
+            return
+        threads = started
+    function(*arguments(1)[0])
+
+
+def _run_once(
+    function: Callable[..., Any],
+    arguments: Sequence[tuple],
+    while_waiting: Callable[[], None],
+    stop: Callable[[], None],
+    abandon: Callable[[], None] | None,
+) -> int:
+    """As `run_together`, on as many threads as can be started; returns how many that were."""
     failures: list[BaseException] = []
 
     # Each begins at once, on the idle core where it was started. Behind a common starting gate the system wakes several
@@ -81,13 +106,19 @@ def run_together(
             failures.append(error)
 
     started: list[threading.Thread] = []
-    end = abandon
+    end = abandon or stop
     try:
         for values in arguments:
             thread = threading.Thread(target=run, args=(values,), daemon=True)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # there are no more
+                if abandon is not None:
+                    abandon()
+                break
             started.append(thread)
-        end = stop
+        else:
+            end = stop
         for thread in started:
             while thread.is_alive():
                 thread.join(_POLL_SECONDS)
@@ -99,3 +130,4 @@ def run_together(
         raise
     if failures:
         raise failures[0]
+    return len(started)

@@ -96,11 +96,14 @@ def train_here(job: FitJob, memory: "Memory | None" = None) -> None:
 def _train_together(job: FitJob, threads: int, tell: Callable[[], None]) -> None:
     """Train a job on threads that share its minibatches."""
     start = time.perf_counter()
-    size = min(threads, job.chunks)
-    state = _state(job, Memory())
-    arguments = [(*_arguments(job, Memory(), state), rank, size) for rank in range(size)]
+
+    def arguments(size: int) -> list[tuple]:
+        job.begin()
+        state = _state(job, Memory())
+        return [(*_arguments(job, Memory(), state), rank, size) for rank in range(size)]
+
     try:
-        run_together(kernel.fit_worker, arguments, tell, job.stop, job.abandon)
+        run_together(kernel.fit_worker, arguments, min(threads, job.chunks), tell, job.stop, job.abandon)
     finally:
         job.seconds = time.perf_counter() - start
 
