@@ -7,7 +7,7 @@ import pytest
 from comparisons import KINDS, compared, prepare, stand_in_comparison
 from walks import random_walk, small_config, trained
 
-from trendlstm.config import COMPARED, CompareConfig, DataConfig
+from trendlstm.config import COMPARED, FORGET_BIASES, INITS, CompareConfig, DataConfig
 from trendlstm.data.frames import price_set
 from trendlstm.errors import OptionError
 from trendlstm.evaluation.baselines import drift, ridge
@@ -49,6 +49,11 @@ def test_every_model_and_every_kind_has_a_row_of_its_own():
     assert set(variants.MODELS) == {"lstm", *COMPARED}
     for names in ("key", "label", "phrase"):
         assert len({getattr(kind, names) for kind in variants.KINDS}) == len(variants.KINDS)
+    lstms = {kind.settings["forget_bias"] for kind in variants.KINDS if kind.cell == "lstm"}
+    rnns = {kind.settings["init"] for kind in variants.KINDS if kind.cell == "rnn"}
+    assert lstms == set(FORGET_BIASES) and rnns == set(
+        INITS
+    )  # or an LSTM or RNN to compare would have no row
     looks = {(kind.colour, kind.line) for kind in variants.KINDS}
     assert len(looks) == len(variants.KINDS)
     assert len({(model.colour, model.line) for model in variants.MODELS.values()}) == len(variants.MODELS)

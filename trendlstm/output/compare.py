@@ -80,7 +80,7 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     legend = [
         "RMSE, MAE: in the price's currency. Skill: 1 - RMSE / RMSE of persistence (tomorrow = today).",
         "DM p: Diebold-Mariano test of smaller errors than persistence. LSTM p: of errors that differ from the LSTM's.",
-        f"Both are adjusted by Holm for their number, {tested} models and {rivals} pairs; compare.json has the raw.",
+        f"Both are adjusted by Holm for {tested} models and {rivals} pairs; the raw ones are in compare.json.",
         "Seconds: to train one network on one thread.",
     ]
     if seeds > 1:
@@ -161,7 +161,8 @@ def conclusions(comparison: Comparison) -> list[str]:
 
 def _on_errors(comparison: Comparison) -> str:
     models = comparison.models
-    n = models["lstm"].ensemble[0].n
+    n, seeds = models["lstm"].ensemble[0].n, comparison.prepared.config.train.seeds
+    over = f", mean over {seeds} seeds," if seeds > 1 else ""
     errors = _listed([f"{model.rmse:,.4g} ({MODELS[name].label})" for name, model in models.items()])
     better = [MODELS[name].label for name in comparison.better_than_persistence]
     if better:
@@ -173,8 +174,8 @@ def _on_errors(comparison: Comparison) -> str:
     is_noise = told[-1] and "lstm" not in comparison.better_than_persistence
     doubt = "; without evidence against persistence, smaller errors may be less noise and no knowledge"
     return (
-        f"On {count(n, 'test day')} the one-step RMSE is {errors}. There is {evidence} more than persistence (tomorrow "
-        f"= today), and the LSTM's errors {_errors_phrase(told)}{doubt if is_noise else ''}."
+        f"On {count(n, 'test day')} the one-step RMSE{over} is {errors}. There is {evidence} more than persistence "
+        f"(tomorrow = today), and the LSTM's errors {_errors_phrase(told)}{doubt if is_noise else ''}."
     )
 
 
