@@ -128,7 +128,7 @@ def recurse(networks: Sequence[Network], history: np.ndarray, steps: int, relati
     thetas = buffers.aligned_zeros((len(networks), network.theta.size), dtype)
     thetas[:] = [each.theta for each in networks]
     x = np.empty((rows, plan.steps, plan.features), dtype)
-    lengths, order = np.full(rows, lag), np.arange(rows)
+    lengths, order = np.full(rows, plan.steps), np.arange(rows)
     work = buffers.make_workspace(plan, dtype, rows)
     recurse_worker(plan, thetas, path, steps, relative, x, lengths, order, work)
     return path[:, lag:]

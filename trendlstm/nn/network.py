@@ -265,7 +265,6 @@ class Network:
         """
         x, lengths = check_inputs(self.config, x, lengths)
         plan = self.plan(x.shape[1])
-        x = x.reshape(-1, plan.steps, plan.features)
         if choose_device(device) == "cuda":
             from trendlstm.nn import gpu
 
@@ -457,12 +456,12 @@ class Network:
         return FitJob(self.config, config, plan, self.theta, train, validated)
 
     def plan(self, steps: int) -> buffers.Plan:
-        """The network's shape, as the kernels see it, for windows of `steps`."""
+        """The network's shape, as the kernels see it, for windows of `steps`; a feed-forward cell's have its lag."""
         if self._last_plan is None or self._last_plan[0] != steps:
             config = self.config
             plan = buffers.make_plan(
                 _CELL_CODES[config.cell],
-                steps,
+                config.lag if config.cell == "ann" and config.lag else steps,
                 config.input_size,
                 config.hidden_size,
                 config.dense,
@@ -524,8 +523,7 @@ class Network:
             An array cannot be used.
         """
         array, targets, counts = check_samples(self.config, x, y, lengths, prefix)
-        plan = self.plan(array.shape[1])
-        return plan, Data(array.reshape(-1, plan.steps, plan.features), targets, counts)
+        return self.plan(array.shape[1]), Data(array, targets, counts)
 
 
 def _one_row_workspace(plan: buffers.Plan, dtype: np.dtype) -> buffers.Workspace:

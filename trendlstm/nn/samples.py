@@ -27,7 +27,7 @@ def check_samples(
 
     Returns
     -------
-    x : ndarray (N, T, F)
+    x : ndarray (N, T, F), for a feed-forward cell (N, 1, T * F)
         In the network's dtype and C-contiguous, as `y`; neither is a copy where none is needed.
     y : ndarray (N, m)
     lengths : ndarray (N,), int64
@@ -63,12 +63,14 @@ def check_inputs(
             f"but has {x.shape}."
         )
     n, steps = x.shape[:2]
+    if config.cell == "ann":
+        if lengths is not None:
+            raise OptionError("cell 'ann' takes whole windows: leave lengths out.")
+        return x.reshape(n, 1, -1), np.full(n, 1)
     if lengths is None:
         counts = np.empty(n, np.int64)
         counts.fill(steps)  # half the time of np.full for one window
         return x, counts
-    if config.cell == "ann":
-        raise OptionError("cell 'ann' takes whole windows: leave lengths out.")
     _refuse_masks("lengths", lengths)
     counts = np.asarray(lengths)
     if counts.shape != (n,) or not np.issubdtype(counts.dtype, np.integer):
