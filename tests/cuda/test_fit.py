@@ -11,6 +11,7 @@ from trendlstm.cuda import kernels, shim
 from trendlstm.errors import FitInterrupted, OptionError, TrainingError
 from trendlstm.kernels.equations import BETA1
 from trendlstm.nn import gpu as driver
+from trendlstm.nn.parameters import named_values
 
 CELLS = ["lstm", "lstm1997", "rnn"]
 RTOL = {"float64": 1e-9, "float32": 1e-4}
@@ -48,7 +49,7 @@ def one_step(net, x, y, lengths=None):
     series.run(lambda: None)
     moment = series.parameters.copy_to_host()[0, kernels.FIRST]
     return job.epoch_losses[0, 0], {
-        name: value / (1 - BETA1) for name, value in net._named_values(moment).items()
+        name: value / (1 - BETA1) for name, value in named_values(net.config, moment).items()
     }
 
 

@@ -1,4 +1,4 @@
-"""`Network`: parameters with names, initial values, prediction, and the loss with its gradients."""
+"""`Network`: prediction, training, the loss with its gradients, and saved files."""
 
 import json
 import math
@@ -20,18 +20,12 @@ from trendlstm.kernels.gang import COUNTERS
 from trendlstm.nn.device import choose_device
 from trendlstm.nn.fit_job import FitJob
 from trendlstm.nn.history import History
+from trendlstm.nn.parameters import initial_values, make_plan, named_values, named_views, parameter_shapes
 from trendlstm.nn.progress import Report, reporter
 from trendlstm.nn.samples import Pair, check_inputs, check_samples, finite_array
 from trendlstm.nn.threads import run_together, thread_count
 from trendlstm.nn.training import train
 
-_CELL_CODES = {
-    "lstm": buffers.LSTM,
-    "lstm1997": buffers.LSTM1997,
-    "rnn": buffers.RNN,
-    "rnn-sigmoid": buffers.RNN_SIGMOID,
-    "ann": buffers.FEEDFORWARD,
-}
 _LAYER_TYPES = {
     "lstm": "LSTM",
     "lstm1997": "LSTM 1997",
@@ -135,7 +129,7 @@ class Network:
         self.dtype = np.dtype(self.config.dtype)
         self._last_plan: tuple[int, buffers.Plan] | None = None
         self.theta = buffers.aligned_zeros(buffers.parameter_size(self.plan(lag or 1)), self.dtype)
-        self.load_state_dict(_initial_values(self.config))
+        self.load_state_dict(initial_values(self.config))
 
     @classmethod
     def from_config(cls, config: NetworkConfig) -> "Network":
@@ -153,7 +147,7 @@ class Network:
     @property
     def num_params(self) -> int:
         """The number of trainable parameters."""
-        return sum(math.prod(shape) for shape in _shapes(self.config).values())
+        return sum(math.prod(shape) for shape in parameter_shapes(self.config).values())
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of every parameter by name.
@@ -165,7 +159,7 @@ class Network:
             gates in the order i, f, g, o (1997: i, g, o); for `ann` `hidden.weight` (H, T * F), `hidden.bias` (H,);
             `dense.0.weight` (out, in), `dense.0.bias` (out,), `dense.1.weight`, ...
         """
-        return self._named_values(self.theta)
+        return named_values(self.config, self.theta)
 
     def load_state_dict(self, values: Mapping[str, np.ndarray]) -> None:
         """Replace every parameter; nothing changes if any name or shape is wrong.
@@ -180,7 +174,7 @@ class Network:
         DataError
             A name is missing or unknown, a shape differs, or a value is not finite.
         """
-        shapes = _shapes(self.config)
+        shapes = parameter_shapes(self.config)
         for name in (*shapes, *values):
             if name not in values or name not in shapes:
                 what = "is missing" if name in shapes else "is not a parameter of this network"
@@ -192,7 +186,7 @@ class Network:
         for name, array in arrays.items():
             if array.shape != shapes[name]:
                 raise DataError(f"parameter {name!r} must have shape {shapes[name]}, but has {array.shape}.")
-        for name, view in self._named_views(self.theta).items():
+        for name, view in named_views(self.config, self.theta).items():
             view[...] = arrays[name].reshape(view.shape)
 
     def save(self, path: str | Path, extra: Mapping[str, Any] | None = None) -> None:
@@ -216,7 +210,7 @@ class Network:
         """A table of the layers with their output shapes and numbers of parameters, in the manner of Keras."""
         config = self.config
         counts: dict[str, int] = {}
-        for name, shape in _shapes(config).items():
+        for name, shape in parameter_shapes(config).items():
             layer = name.rpartition(".")[0]
             counts[layer] = counts.get(layer, 0) + math.prod(shape)
         sizes = (config.hidden_size, *config.dense, config.output_size)
@@ -338,7 +332,7 @@ class Network:
             0,
             1,
         )
-        return float(losses.sum() / (n * plan.outputs)), self._named_values(gradients[0])
+        return float(losses.sum() / (n * plan.outputs)), named_values(self.config, gradients[0])
 
     def fit(
         self,
@@ -458,52 +452,8 @@ class Network:
     def plan(self, steps: int) -> buffers.Plan:
         """The network's shape, as the kernels see it, for windows of `steps`; a feed-forward cell's have its lag."""
         if self._last_plan is None or self._last_plan[0] != steps:
-            config = self.config
-            plan = buffers.make_plan(
-                _CELL_CODES[config.cell],
-                config.lag if config.cell == "ann" and config.lag else steps,
-                config.input_size,
-                config.hidden_size,
-                config.dense,
-                config.output_size,
-                config.bias,
-                config.squash_output,
-            )
-            self._last_plan = steps, plan
+            self._last_plan = steps, make_plan(self.config, steps)
         return self._last_plan[1]
-
-    def _named_values(self, flat: np.ndarray) -> dict[str, np.ndarray]:
-        """Copies out of a flat buffer like theta, by parameter name, in their public shapes."""
-        shapes = _shapes(self.config)
-        views = self._named_views(flat).items()
-        # in C order: safetensors writes the bytes of another order as they lie, which would scramble the weights
-        return {name: np.array(view, order="C").reshape(shapes[name]) for name, view in views}
-
-    def _named_views(self, flat: np.ndarray) -> dict[str, np.ndarray]:
-        """Views into a flat buffer like theta, by name, without the padding; gates on an axis of their own."""
-        config, plan = self.config, self.plan(self.config.lag or 1)
-        recurrent, *dense = buffers.parameter_views(plan, flat)
-        hidden, padded = config.hidden_size, plan.hidden_size
-        views: dict[str, np.ndarray] = {}
-
-        def stack(rows: np.ndarray) -> np.ndarray:  # (gates, n, H) -> (gates, H, n), a view
-            return rows[:, :, :hidden].swapaxes(1, 2)
-
-        if config.cell == "ann":
-            views["hidden.weight"] = stack(recurrent[:, : plan.features])
-            if config.bias:
-                views["hidden.bias"] = recurrent[:, -1, :hidden]
-        else:
-            views["recurrent.weight_ih"] = stack(recurrent[:, padded : padded + plan.features])
-            views["recurrent.weight_hh"] = stack(recurrent[:, :hidden])
-            if config.bias:
-                views["recurrent.bias"] = recurrent[:, -1, :hidden]
-        n_in = hidden
-        for layer, (block, n_out) in enumerate(zip(dense, (*config.dense, config.output_size), strict=True)):
-            views[f"dense.{layer}.weight"] = block[:n_in, :n_out].T
-            views[f"dense.{layer}.bias"] = block[-1, :n_out]
-            n_in = n_out
-        return views
 
     def samples(
         self, x: ArrayLike, y: ArrayLike, lengths: ArrayLike | None = None, prefix: str = ""
@@ -569,66 +519,3 @@ def load_with_extra(path: str | Path) -> tuple[Network, dict[str, Any]]:
     network = Network.from_config(config)
     network.load_state_dict(values)
     return network, header
-
-
-def _shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
-    """Every parameter's name and shape."""
-    hidden, rows = config.hidden_size, buffers.CELLS[_CELL_CODES[config.cell]].n_gates * config.hidden_size
-    if config.cell == "ann":
-        assert config.lag is not None
-        shapes: dict[str, tuple[int, ...]] = {"hidden.weight": (hidden, config.lag * config.input_size)}
-        bias = "hidden.bias"
-    else:
-        shapes = {"recurrent.weight_ih": (rows, config.input_size), "recurrent.weight_hh": (rows, hidden)}
-        bias = "recurrent.bias"
-    if config.bias:
-        shapes[bias] = (rows,)
-    n_in = hidden
-    for layer, n_out in enumerate((*config.dense, config.output_size)):
-        shapes[f"dense.{layer}.weight"] = (n_out, n_in)
-        shapes[f"dense.{layer}.bias"] = (n_out,)
-        n_in = n_out
-    return shapes
-
-
-def _initial_values(config: NetworkConfig) -> dict[str, np.ndarray]:
-    """Initial parameters (float64), see `Network`."""
-    generator = np.random.default_rng(config.seed)
-    hidden = config.hidden_size
-    values = {}
-    for name, shape in _shapes(config).items():
-        first_layer = name.startswith(("recurrent", "hidden"))
-        if config.init == "uniform":
-            n_in = hidden if first_layer else _shapes(config)[name.rpartition(".")[0] + ".weight"][1]
-            bound = 1 / math.sqrt(n_in)
-            values[name] = generator.uniform(-bound, bound, shape)
-        elif name.endswith("bias"):
-            values[name] = np.zeros(shape)
-        elif name == "recurrent.weight_hh" and config.init == "orthogonal":
-            values[name] = _orthonormal_columns(generator.standard_normal(shape))
-        else:
-            bound = math.sqrt(6 / sum(shape))
-            values[name] = generator.uniform(-bound, bound, shape)
-    if config.cell == "lstm" and config.bias:
-        input_gate, forget_gate = slice(0, hidden), slice(hidden, 2 * hidden)
-        bias = values["recurrent.bias"]
-        if config.forget_bias == "chrono":
-            assert config.lag is not None
-            bias[forget_gate] = np.log(generator.uniform(1, config.lag - 1, hidden))
-            bias[input_gate] = -bias[forget_gate]
-        else:
-            bias[forget_gate] += float(config.forget_bias)
-    return values
-
-
-def _orthonormal_columns(matrix: np.ndarray) -> np.ndarray:
-    """Gram-Schmidt, each column twice for full precision; of normal draws, uniform over all such matrices.
-
-    Not `numpy.linalg.qr`, whose last bits depend on the number of threads of the BLAS.
-    """
-    rows = np.ascontiguousarray(matrix.T)
-    for k, row in enumerate(rows):
-        for _ in range(2):
-            row -= np.einsum("ij,i->j", rows[:k], np.einsum("ij,j->i", rows[:k], row))
-        row /= math.sqrt(np.einsum("j,j->", row, row))
-    return rows.T
