@@ -10,7 +10,8 @@ import pytest
 
 import trendlstm as tl
 from trendlstm.errors import OptionError
-from trendlstm.nn.progress import FitProgress
+from trendlstm.nn import progress as progress_module
+from trendlstm.nn.progress import FitProgress, reporter
 
 X = np.random.default_rng(0).normal(size=(40, 3, 1))
 Y = X[:, 0]
@@ -86,6 +87,16 @@ def test_a_bar_in_a_notebook(shown, capfd):
     assert [kind for kind, _ in shown].count("new") == 1 and shown[0][0] == "new"
     assert f"epoch 7/7 · loss {history.loss[-1]:.4g}" in shown[-1][1]
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_notebook_is_sent_a_picture_now_and_then_and_always_the_last(shown, monkeypatch):
+    monkeypatch.setattr(progress_module, "_NOTEBOOK_SECONDS", 1e9)
+    with reporter(True) as report:
+        for epoch in (1, 2, 3):
+            report(FitProgress(epoch, 3, 0.5, np.nan))
+    (new, _), (first, one), (last, three) = shown
+    assert (new, first, last) == ("new", "update", "update")
+    assert "epoch 1/3" in one and "epoch 3/3" in three
 
 
 def test_a_failing_fit_ends_the_bar(monkeypatch):
