@@ -1,7 +1,10 @@
 """Fits as plain arrays: they can be sent elsewhere, and only one at a time trains a network's weights."""
 
 import copy
+import dataclasses
+import inspect
 import pickle
+import re
 import threading
 
 import numpy as np
@@ -23,6 +26,16 @@ def network(**options):
 
 def weights(net):
     return b"".join(value.tobytes() for value in net.state_dict().values())
+
+
+@pytest.mark.parametrize("function", [tl.Network.fit, tl.fit_many])
+def test_every_setting_of_a_fit_is_a_keyword_with_its_default_and_documented(function):
+    signature = inspect.signature(function)
+    for field in dataclasses.fields(FitConfig):
+        keyword = signature.parameters[field.name]
+        assert (keyword.kind, keyword.default) == (keyword.KEYWORD_ONLY, field.default)
+        assert re.search(rf"^    .*\b{field.name}\b", function.__doc__, re.MULTILINE)
+    assert not [one for one in signature.parameters.values() if one.kind == one.VAR_KEYWORD]
 
 
 @pytest.mark.parametrize("cell", ["lstm", "ann"])
