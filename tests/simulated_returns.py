@@ -40,6 +40,16 @@ def normal(random, series, days):
     return random.normal(0.0003, SIGMA, (series, days))
 
 
+def autoregressive(random, series, days, rho):
+    """Each return is rho times the last one and a normal shock; rho^2 of the variance can be forecast."""
+    shocks = random.normal(0, SIGMA * np.sqrt(1 - rho**2), (days, series))
+    returns = np.empty((days, series))
+    last = random.normal(0, SIGMA, series)
+    for day, shock in enumerate(shocks):
+        last = returns[day] = rho * last + shock
+    return returns.T
+
+
 # name: function of (random, series, days), which returns an array (series, days)
 PROCESSES = {
     "normal": normal,

@@ -24,7 +24,7 @@ from yahoo_server import redirect_yfinance, serve
 
 from trendlstm import cli
 from trendlstm.cli import common
-from trendlstm.config import TrainConfig
+from trendlstm.config import SCALINGS, TrainConfig
 from trendlstm.data import cache as price_cache
 from trendlstm.data import calendar as calendars
 from trendlstm.data import sources, yahoo
@@ -134,6 +134,24 @@ def test_the_main_job_shows_the_reference_model_and_writes_its_run(tmp_path):
     assert list(tmp_path.iterdir()) == [out]  # nothing else is left
 
 
+def test_only_unscaled_adjusted_prices_look_ahead(tmp_path):
+    """Their level knows later splits and dividends; every other scaling is the same for all multiples of it."""
+    command = f"train {SAMPLE} --no-plot --epochs 1"
+    for scaling in SCALINGS:
+        shown = run(f"{command} --scaling {scaling} --out {tmp_path / scaling}").stdout
+        assert ("Adjusted prices look ahead" in shown) == (scaling == "none")
+        prices = random_walk()
+        one, half = (
+            make_windows(factor * prices[["Close"]], lag=4, scaling=scaling) for factor in (1.0, 0.5)
+        )
+        assert np.allclose(one.test.x, half.test.x) == (scaling != "none")
+    csv = write_csv(tmp_path / "raw.csv")
+    assert (
+        "look ahead"
+        not in run(f"train --csv {csv} {SMALL} --no-plot --scaling none --out {tmp_path / 'raw'}").stdout
+    )
+
+
 @pytest.mark.parametrize("name", ["plain", "direct", "ensemble", "csv"])
 def test_what_train_prints(runs, name):
     folder, result = runs[name]
@@ -144,9 +162,10 @@ def test_what_train_prints(runs, name):
         f"{provenance['ticker']}: {provenance['rows']} sessions, {provenance['start']} to "
     )
     assert f"Total params: {document['parameters']:,}" in shown
-    tables = [line for line in shown.splitlines()[1:] if line != document["verdict"]]
-    assert max(map(len, tables)) <= 112 and len(document["verdict"]) < 220
-    assert document["verdict"] in shown and f"The run is in {folder}." in shown
+    said = (document["verdict"], document["tries"])
+    tables = [line for line in shown.splitlines()[1:] if line not in said]
+    assert max(map(len, tables)) <= 125 and len(document["verdict"]) < 400
+    assert f"\n{document['verdict']}\n" in shown and f"The run is in {folder}." in shown
     cell = document["settings"]["network"]["cell"]
     names = [line.split() for line in shown.splitlines()]
     for forecaster in (cell, "persistence", "drift", "ridge"):
@@ -156,9 +175,18 @@ def test_what_train_prints(runs, name):
         (line,) = (words for words in names if words[:1] == [split] and cell in words)
         assert float(line[line.index(cell) + 1].replace(",", "")) == pytest.approx(measured["rmse"], rel=1e-3)
         assert f"{measured['skill']:+.3f}" in line
+        value = measured["correlation"]["value"]
+        assert line[-2] == (DASH if value is None else f"{value:+.2f}")
     assert "in-sample" in shown and "used for" in shown and "selection" in shown
     is_direct = name == "direct"
     assert ("There is no recursive forecast" in shown) == is_direct
+    assert ("Fed with its own forecasts alone since" in shown) == (not is_direct)
+    for label, line in (
+        {} if is_direct else {"recursive forecast": "recursive", "flat line": "flat"}
+    ).items():
+        error = re.search(rf"{label} +([\d,.]+)", shown)[1].replace(",", "")
+        assert float(error) == pytest.approx(document["recursive"][line]["rmse"], rel=1e-3)
+    assert document["evidence"] is False and "; no evidence of skill: see above\n" in shown
     forecast = pd.read_csv(folder / "forecast.csv")
     assert len(forecast) == (5 if is_direct else 10)
     for row in forecast.itertuples():
@@ -171,7 +199,7 @@ def test_what_train_prints(runs, name):
         assert days[-rows["test"] - rows["validation"] - 1] == until
         validated = days[-rows["test"] - 1]
         assert (
-            f"by the evaluated model: trained until {until}, epoch chosen on prices until {validated}"
+            f"By the evaluated model: trained until {until}, epoch chosen on prices until {validated}"
             in shown
         )
     assert ("the interval counts one k-th of the days" in shown) == is_direct
@@ -445,13 +473,68 @@ def test_forecast_of_other_prices_says_both_names(runs, tmp_path):
     other = write_csv(tmp_path / "other.csv", rows=500, seed=4)
     for name, ticker in (("plain", "MSFT"), ("csv", "WALK")):
         result = run(f"forecast {runs[name][0]} --csv {other} --days 1")
-        assert f"Forecast of OTHER by the model of {ticker}\n" in result.stdout
+        assert (
+            f"Forecast of OTHER by the model of {ticker}; no evidence of skill: see above\n" in result.stdout
+        )
         assert result.stdout.startswith("OTHER: 500 sessions") and ticker not in result.stdout.splitlines()[0]
     told = json.loads(run(f"forecast {runs['csv'][0]} --csv {other} --json").stdout)
     assert (told["ticker"], told["trained_on"]) == ("OTHER", "WALK")
     newer = write_csv(tmp_path / "walk.csv", rows=500)
-    assert "Forecast of WALK\n" in run(f"forecast {runs['csv'][0]} --csv {newer}").stdout
-    assert "Forecast of MSFT\n" in run(f"forecast {runs['plain'][0]} --source sample").stdout
+    assert "Forecast of WALK; no evidence" in run(f"forecast {runs['csv'][0]} --csv {newer}").stdout
+    assert "Forecast of MSFT; no evidence" in run(f"forecast {runs['plain'][0]} --source sample").stdout
+
+
+def test_forecast_repeats_what_the_run_said(runs):
+    for name in ("plain", "ensemble"):
+        folder = runs[name][0]
+        document = json.loads((folder / "run.json").read_text())
+        said = f"{document['verdict']} {document['tries']}".strip()
+        assert f"\nIts run said: {said}\n" in run(f"forecast {folder} --source sample").stdout
+        told = json.loads(run(f"forecast {folder} --source sample --json").stdout)
+        assert (told["verdict"], told["evidence"]) == (said, False)
+
+
+def test_the_title_of_a_forecast_says_what_its_run_found(runs, tmp_path):
+    """A run with evidence needs no warning; one that was never measured, or is of an older version, gets another."""
+    titles = {
+        True: "Forecast of MSFT\n",
+        False: "Forecast of MSFT; no evidence of skill: see above\n",
+        None: "Forecast of MSFT; skill not measured\n",
+    }
+    for evidence, title in titles.items():
+        folder = shutil.copytree(runs["plain"][0], tmp_path / str(evidence))
+        document = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps({**document, "evidence": evidence}))
+        assert title in run(f"forecast {folder} --source sample").stdout
+    for key in ("evidence", "tries"):
+        del document[key]
+    (folder / "run.json").write_text(json.dumps(document))
+    assert titles[None] in run(f"forecast {folder} --source sample").stdout
+
+
+def test_tries_are_counted_and_said(tmp_path):
+    """Runs of the same ticker beside the run; the same again, other tickers and what is damaged are none."""
+    told = []
+    for number, settings in enumerate(("", "--seed 1", "", "--lag 5", "--seed 1 --threads 1")):
+        shown = run(f"train {SAMPLE} --no-plot {settings} --out {tmp_path / f'run{number}'}")
+        document = json.loads((tmp_path / f"run{number}" / "run.json").read_text())
+        told.append(document["earlier_tries"])
+        assert document["tries"] in shown.stdout
+        assert bool(document["tries"]) == (document["earlier_tries"] > 0)
+        (tmp_path / "notes.txt").write_text("not a run")
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        for name, content in (
+            ("cut", '{"settings": {'),
+            ("list", "[]"),
+            ("other", "null"),
+            ("binary", "\udcff"),
+        ):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / "run.json").write_text(content, errors="surrogateescape")
+    assert told == [0, 1, 1, 2, 2]
+    assert document["tries"].startswith("This is try 3 on MSFT in its folder: ")
+    run(f"train AAPL --source sample --years 1 --no-plot {SMALL} --out {tmp_path / 'apple'}")
+    assert json.loads((tmp_path / "apple" / "run.json").read_text())["earlier_tries"] == 0
 
 
 def test_forecast_reads_a_file_as_its_options_say(runs, tmp_path):

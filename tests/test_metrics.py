@@ -1,9 +1,8 @@
-"""Errors, skill, hit rate and lag check (trendlstm.evaluation.metrics)."""
+"""Errors, skill and hit rate (trendlstm.evaluation.metrics)."""
 
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,15 +12,15 @@ from statsmodels.stats.proportion import proportion_confint
 from trendlstm.errors import DataError
 from trendlstm.evaluation.metrics import (
     evaluate,
+    evaluate_path,
     hit_rate,
-    lag_check,
     mae,
     mape,
     rmse,
     skill,
     wilson_interval,
 )
-from trendlstm.evaluation.significance import diebold_mariano, pesaran_timmermann
+from trendlstm.evaluation.significance import clark_west, correlation, diebold_mariano, pesaran_timmermann
 
 ORIGIN = np.array([10.0, 10.0, 20.0, 20.0, 40.0])
 ACTUAL = np.array([12.0, 8.0, 20.0, 25.0, 50.0])
@@ -121,67 +120,18 @@ def test_wilson_interval_equals_statsmodels(counted, data):
     assert 0 <= low <= hits / counted + 1e-12 and hits / counted - 1e-12 <= high <= 1
 
 
-# --- Lag check -------------------------------------------------------------------------------------------
+# --- A forecast of many days ahead -----------------------------------------------------------------------
 
 
-@given(st.integers(-5, 5), st.integers(40, 300), st.integers(0, 1000))
-@settings(deadline=None)
-def test_lag_check_finds_any_shift(shift, n, seed):
-    prices = random_walk(n + 10, seed)
-    actual = prices[5 : n + 5]
-    predicted = prices[5 - shift : n + 5 - shift]
-    result = lag_check(actual, predicted)
-    assert result.shift == shift
-    assert result.correlation == pytest.approx(1)
-    assert result.reason is None
-
-
-@pytest.mark.parametrize("step", [1, 2, 3])
-def test_persistence_is_an_echo_of_the_day_of_its_forecast(step):
-    close = random_walk(200)
-    assert lag_check(close[step:], close[:-step]).shift == step
-
-
-def test_a_model_that_sees_tomorrow_is_found_out():
-    """Its step-1 predictions move with the day after their target, or with the target day itself."""
-    close = random_walk(250)
-    noise = np.random.default_rng(3).normal(0, 0.2, 248)
-    assert lag_check(close[1:-1], close[2:] + noise).shift == -1
-    honest, peeking = lag_check(close[1:-1], close[:-2] + noise), lag_check(close[1:-1], close[1:-1] + noise)
-    assert (honest.shift, peeking.shift) == (1, 0)
-
-
-@given(st.integers(13, 60), st.integers(0, 1000))
-@settings(deadline=None)
-def test_lag_check_equals_pandas_over_the_common_days(n, seed):
-    actual, predicted = random_walk(n, seed), random_walk(n, seed + 5000)
-    frame = pd.DataFrame({s: pd.Series(actual).shift(s) for s in range(-5, 6)}).assign(p=predicted).dropna()
-    assert len(frame) == n - 10
-    correlations = frame.drop(columns="p").corrwith(frame["p"])
-    result = lag_check(actual, predicted)
-    assert result.shift == correlations.idxmax()
-    assert result.correlation == pytest.approx(correlations.max(), abs=1e-12)
-
-
-@given(st.integers(13, 100), st.floats(0.1, 2))
-@settings(deadline=None)
-def test_lag_check_on_a_straight_line_prefers_no_shift(n, slope):
-    """Every shift correlates perfectly there, but for rounding."""
-    line = 0.37 * np.arange(1, n + 1)
-    assert lag_check(line, slope * line + 0.1).shift == 0
-
-
-def test_lag_check_is_not_defined_for_few_or_constant_prices():
-    walk = random_walk(30)
-    assert lag_check(walk[:13], walk[:13]).shift == 0
-    for actual, predicted, reason in (
-        (walk[:12], walk[:12], "12 predictions are too few, 13 are needed"),
-        (walk, np.full(30, 5.0), "do not vary"),
-        (np.full(30, 5.0), walk, "do not vary"),
-    ):
-        result = lag_check(actual, predicted)
-        assert result.shift is None and result.correlation is None
-        assert reason in result.reason
+def test_a_path_is_measured_beside_a_flat_line_at_its_start():
+    start, actual, predicted = 10.0, np.array([11.0, 12.0, 14.0]), np.array([11.0, 13.0, 12.0])
+    path = evaluate_path(start, actual, predicted)
+    assert path.n == 3
+    assert (path.rmse, path.mae) == pytest.approx((np.sqrt(5 / 3), 1))
+    assert path.mape == pytest.approx(100 * (1 / 12 + 2 / 14) / 3)
+    assert path.skill == pytest.approx(1 - np.sqrt(5 / (1 + 4 + 16)))
+    assert evaluate_path(start, actual, np.full(3, start)).skill == 0
+    assert evaluate_path(start, np.full(3, start), predicted).skill is None
 
 
 # --- Everything at once ----------------------------------------------------------------------------------
@@ -204,7 +154,8 @@ def test_evaluate_measures_every_step():
         assert step.hit_rate == hit_rate(origin, a, p, k)
         assert step.diebold_mariano == diebold_mariano(a, p, origin, k)
         assert step.pesaran_timmermann == pesaran_timmermann(origin, a, p, k)
-        assert step.lag_check == lag_check(a, p)
+        assert step.clark_west == clark_west(a, p, origin, k)
+        assert step.correlation == correlation(origin, a, p, k)
     assert len({step.diebold_mariano.p_value for step in steps}) == 3
 
 
@@ -216,7 +167,8 @@ def test_evaluate_of_persistence_is_plain_json_with_nulls_where_not_defined():
     assert record["hit_rate"]["rate"] is None
     assert record["diebold_mariano"]["p_value"] is None and record["diebold_mariano"]["reason"]
     assert record["pesaran_timmermann"]["p_value"] is None and record["pesaran_timmermann"]["reason"]
-    assert record["lag_check"]["shift"] == 1
+    assert record["clark_west"]["p_value"] is None and record["clark_west"]["reason"]
+    assert record["correlation"]["value"] is None and record["correlation"]["test"]["reason"]
 
 
 @pytest.mark.parametrize(

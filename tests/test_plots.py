@@ -130,8 +130,25 @@ def test_recursive_forecast_starts_at_the_last_price_it_saw_and_says_so():
     table = CASES["four years"]
     train = table[table["split"] == "train"]
     whole, _ = plots._predictions_figure(table, "", "").axes
-    shown = labelled(whole, f"recursive forecast: fed no price after {train['date'].iloc[-1]:%Y-%m-%d}")
+    shown = labelled(whole, f"recursive from {train['date'].iloc[-1]:%Y-%m-%d}")
     np.testing.assert_array_equal(shown, [train["actual"].iloc[-1], *table["recursive"].dropna()])
+
+
+@pytest.mark.parametrize("case", ["four years", "dear", "cheap"])
+def test_recursive_forecast_stands_beside_a_flat_line_with_both_errors(case):
+    table = CASES[case].assign(recursive=lambda frame: 1.01 * frame["recursive"])
+    last_close = table.loc[table["split"] == "train", "actual"].iloc[-1]
+    test = table[table["split"] == "test"]
+    whole, _ = plots._predictions_figure(table, "", "").axes
+    for label, line in (
+        ("recursive from", test["recursive"]),
+        ("flat line from that day", last_close),
+    ):
+        error = np.sqrt(np.mean((test["actual"] - line) ** 2))
+        (shown,) = (name for name in lines(whole) if name.startswith(label))
+        assert float(shown.rpartition("RMSE ")[2].replace(",", "")) == pytest.approx(error, rel=1e-3)
+    drawn = labelled(whole, "flat line from that day")
+    np.testing.assert_array_equal(drawn, np.full(table["recursive"].notna().sum(), last_close))
 
 
 @pytest.mark.parametrize("case", ["five steps", "several features"])

@@ -1,4 +1,4 @@
-"""Diebold-Mariano, Pesaran-Timmermann and the rule of evidence (trendlstm.evaluation.significance)."""
+"""Diebold-Mariano, Clark-West, correlation and Pesaran-Timmermann (trendlstm.evaluation.significance)."""
 
 import math
 from fractions import Fraction
@@ -7,39 +7,42 @@ import dieboldmariano
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chi2_contingency, mannwhitneyu, norm
+from scipy.stats import chi2_contingency, mannwhitneyu, norm, pearsonr, ttest_1samp
 from scipy.stats import t as student_t
+from simulated_returns import autoregressive
 from statsmodels.stats.diagnostic import pesaran_timmermann as statsmodels_pesaran_timmermann
 from statsmodels.stats.multitest import multipletests
 from statsmodels.tsa.stattools import diebold_mariano_test
 
-from trendlstm.data.windows import make_windows
-from trendlstm.evaluation.baselines import ridge
-from trendlstm.evaluation.metrics import evaluate, wilson_interval
 from trendlstm.evaluation.significance import (
     LEVEL,
     TestResult,
-    claims_evidence,
+    clark_west,
+    correlation,
     diebold_mariano,
     differences,
     holm,
     pesaran_timmermann,
     separation,
-    verdict,
 )
 
 
 def forecasts(n, seed, step=1):
-    """Actual prices, a forecast and a reference whose errors overlap over `step` days."""
+    """Actual prices, a forecast and a reference whose errors of log returns overlap over `step` days."""
     rng = np.random.default_rng(seed)
-    actual = 100 + np.cumsum(rng.standard_normal(n))
+    actual = 100 * np.exp(np.cumsum(0.01 * rng.standard_normal(n)))
 
     def errors():
-        return np.convolve(rng.standard_normal(n + step - 1), np.ones(step), "valid")
+        return np.convolve(0.01 * rng.standard_normal(n + step - 1), np.ones(step), "valid")
 
-    return actual, actual + errors(), actual + rng.uniform(0.7, 1.4) * errors()
+    return actual, actual * np.exp(errors()), actual * np.exp(rng.uniform(0.7, 1.4) * errors())
+
+
+def logarithms(*prices):
+    return [np.log(one) for one in prices]
 
 
 # --- many tests -----------------------------------------------------------------------------------------
@@ -105,11 +108,9 @@ def test_separation_is_mann_whitneys_test_at_its_extreme(first, second):
 
 
 def test_diebold_mariano_by_hand():
-    # squared errors 1 4 0 1 4 and 4 9 1 1 4: d = 3 5 1 0 0, mean 9/5, variance (35 - 81/5) / 5
+    # squared errors of log returns 1 4 0 1 4 and 4 9 1 1 4: d = 3 5 1 0 0, mean 9/5, variance (35 - 81/5) / 5
     actual = np.full(5, 10.0)
-    result = diebold_mariano(
-        actual, actual + np.array([1, -2, 0, 1, 2]), actual + np.array([2, 3, -1, 1, -2])
-    )
+    result = diebold_mariano(actual, actual * np.exp([1, -2, 0, 1, 2]), actual * np.exp([2, 3, -1, 1, -2]))
     statistic = math.sqrt(4 / 5) * 1.8 / math.sqrt((35 - 81 / 5) / 5 / 5)
     assert result.statistic == pytest.approx(statistic, rel=1e-14)
     assert result.p_value == pytest.approx(student_t.sf(statistic, 4), rel=1e-12)
@@ -120,12 +121,11 @@ def test_diebold_mariano_by_hand():
 @settings(deadline=None)
 def test_diebold_mariano_equals_dieboldmariano(step, n, seed):
     actual, predicted, reference = forecasts(n, seed, step)
+    logs = logarithms(actual, predicted, reference)
     try:
-        peer = dieboldmariano.dm_test(actual, predicted, reference, h=step, one_sided=True)
+        peer = dieboldmariano.dm_test(*logs, h=step, one_sided=True)
     except dieboldmariano.NegativeVarianceException:
-        peer = dieboldmariano.dm_test(
-            actual, predicted, reference, h=step, one_sided=True, variance_estimator="bartlett"
-        )
+        peer = dieboldmariano.dm_test(*logs, h=step, one_sided=True, variance_estimator="bartlett")
     ours = diebold_mariano(actual, predicted, reference, step)
     assert (-ours.statistic, ours.p_value) == pytest.approx(peer, rel=1e-7, abs=1e-9)
 
@@ -137,10 +137,11 @@ def test_diebold_mariano_falls_back_on_bartlett_weights(step):
     actual = np.full(n, 100.0)
     # d has the period step, with autocovariances at the lags 1 ... step - 1 that add up to less than -1/2
     d = np.where(np.arange(n) % step == 0, 1.0, 0.0) + 1e-3 * np.random.default_rng(0).standard_normal(n)
-    predicted, reference = actual + 2, actual + np.sqrt(4 + d)
+    predicted, reference = actual * np.exp(2), actual * np.exp(np.sqrt(4 + d))
+    logs = logarithms(actual, predicted, reference)
     with pytest.raises(dieboldmariano.NegativeVarianceException):
-        dieboldmariano.dm_test(actual, predicted, reference, h=step)
-    peer = diebold_mariano_test(actual, predicted, reference, lags=step - 1, harvey_adj=True, horizon=step)
+        dieboldmariano.dm_test(*logs, h=step)
+    peer = diebold_mariano_test(*logs, lags=step - 1, harvey_adj=True, horizon=step)
     ours = diebold_mariano(actual, predicted, reference, step)
     assert ours.statistic == pytest.approx(-peer.statistic, rel=1e-9)
     assert 2 * ours.p_value == pytest.approx(peer.pvalue, rel=1e-7)
@@ -150,7 +151,7 @@ def test_diebold_mariano_falls_back_on_bartlett_weights(step):
 @settings(deadline=None)
 def test_diebold_mariano_of_step_1_equals_statsmodels(n, seed):
     actual, predicted, reference = forecasts(n, seed)
-    peer = diebold_mariano_test(actual, predicted, reference, lags=0, harvey_adj=True)
+    peer = diebold_mariano_test(*logarithms(actual, predicted, reference), lags=0, harvey_adj=True)
     ours = diebold_mariano(actual, predicted, reference)
     assert ours.statistic == pytest.approx(-peer.statistic, rel=1e-9)
     assert 2 * min(ours.p_value, 1 - ours.p_value) == pytest.approx(peer.pvalue, rel=1e-7)
@@ -189,13 +190,149 @@ def test_diebold_mariano_at_zero_variance_is_not_defined():
         (reference, reference),  # no difference at all
         (reference * (1 + 1e-16), reference),  # none
         (reference + 3e-14, reference),  # none but rounding
-        (np.where(np.arange(100) % 2, actual + 1, actual - 1), actual + 3),  # always 8
+        (actual * np.exp(np.where(np.arange(100) % 2, 1, -1)), actual * np.exp(3)),  # always 8
         (actual, actual),  # no errors
     ):
         result = diebold_mariano(actual, forecast, against)
         assert result.statistic is None and result.p_value is None
         assert "does not vary" in result.reason
     assert diebold_mariano(actual, predicted, reference).reason is None
+
+
+def test_diebold_mariano_weighs_cheap_and_dear_days_alike():
+    """Of prices that grow a hundredfold the errors in currency would be those of the last days alone."""
+    actual, predicted, reference = forecasts(300, 4)
+    growth = np.geomspace(1, 100, 300)
+    grown = diebold_mariano(growth * actual, growth * predicted, growth * reference)
+    assert grown.statistic == pytest.approx(diebold_mariano(actual, predicted, reference).statistic, rel=1e-9)
+
+
+def test_p_values_are_probabilities():
+    """Errors of always nearly the same size make an immense statistic; the p-value was -1.1e-16 there."""
+    for n in range(3, 130):
+        actual = forecasts(n, n)[0]
+        size = 0.01 * (1 + 0.1 * np.random.default_rng(n).standard_normal(n))
+        reference = actual * np.exp(np.where(np.arange(n) % 2, size, -size))
+        better, worse = diebold_mariano(actual, actual, reference), diebold_mariano(actual, reference, actual)
+        assert 0 < better.p_value < 0.05 and 0.95 < worse.p_value <= 1
+        assert 0 < clark_west(actual, actual, reference).p_value < 0.05
+        assert better.p_value == pytest.approx(student_t.sf(better.statistic, n - 1), rel=1e-9)
+
+
+# --- Clark-West ------------------------------------------------------------------------------------------
+
+
+def test_clark_west_by_hand():
+    # errors of log returns: reference 2 3 -1 1 -2, forecast 1 -2 0 1 2, their difference 1 5 -1 0 -4
+    actual = np.full(5, 10.0)
+    e1, e2 = np.array([2, 3, -1, 1, -2]), np.array([1, -2, 0, 1, 2])
+    adjusted = e1**2 - (e2**2 - (e1 - e2) ** 2)
+    np.testing.assert_array_equal(adjusted, [4, 30, 2, 0, 16])
+    result = clark_west(actual, actual * np.exp(-e2), actual * np.exp(-e1))
+    peer = ttest_1samp(adjusted, 0, alternative="greater")
+    assert (result.statistic, result.p_value) == pytest.approx((peer.statistic, peer.pvalue), rel=1e-12)
+    assert (result.n, result.reason) == (5, None)
+
+
+@given(st.integers(1, 6), st.integers(12, 250), st.integers(0, 10_000))
+@settings(deadline=None)
+def test_clark_west_is_the_regression_on_a_constant_of_the_paper(step, n, seed):
+    """With k - 1 unweighted autocovariances, as statsmodels' HAC has them with a uniform kernel."""
+    actual, predicted, reference = forecasts(n, seed, step)
+    y, f1, f2 = logarithms(actual, reference, predicted)
+    adjusted = (y - f1) ** 2 - ((y - f2) ** 2 - (f1 - f2) ** 2)
+    constant = sm.OLS(adjusted, np.ones(n))
+    hac = constant.fit(
+        cov_type="HAC", cov_kwds={"maxlags": step - 1, "kernel": "uniform", "use_correction": False}
+    )
+    ours = clark_west(actual, predicted, reference, step)
+    if hac.cov_params()[0, 0] <= 0:  # where Bartlett weights take over
+        return
+    factor = math.sqrt((n + 1 - 2 * step + step * (step - 1) / n) / n)
+    assert ours.statistic == pytest.approx(factor * hac.tvalues[0], rel=1e-7)
+    assert ours.p_value == pytest.approx(student_t.sf(ours.statistic, n - 1), rel=1e-7, abs=1e-12)
+
+
+@given(st.integers(20, 200), st.integers(0, 1000), st.floats(0.01, 100))
+@settings(deadline=None)
+def test_clark_west_asks_for_information_not_for_its_size(n, seed, factor):
+    """A forecast of persistence's errors that is right but too timid or too bold has the same statistic."""
+    rng = np.random.default_rng(seed)
+    origin = 100 * np.exp(np.cumsum(0.01 * rng.standard_normal(n)))
+    change, forecast = 0.01 * rng.standard_normal((2, n))
+    results = [
+        clark_west(origin * np.exp(change), origin * np.exp(scale * forecast), origin)
+        for scale in (1, factor)
+    ]
+    assert results[1].statistic == pytest.approx(results[0].statistic, rel=1e-9, abs=1e-9)
+
+
+def test_clark_west_of_the_reference_itself_is_not_defined():
+    actual, predicted, reference = forecasts(100, 0)
+    for forecast in (reference, reference * (1 + 1e-15)):
+        result = clark_west(actual, forecast, reference)
+        assert result.p_value is None and "does not vary" in result.reason
+    assert clark_west(actual, predicted, reference).reason is None
+
+
+@pytest.mark.parametrize("test", [diebold_mariano, clark_west])
+def test_a_price_that_is_not_above_0_has_no_log_return(test):
+    actual, predicted, reference = forecasts(50, 0)
+    predicted[7] = -1.0
+    result = test(actual, predicted, reference)
+    assert result.p_value is None and "not above 0" in result.reason
+    found = correlation(reference, actual, predicted)
+    assert found.value is None and "not above 0" in found.test.reason
+
+
+# --- Correlation -----------------------------------------------------------------------------------------
+
+
+@given(st.integers(5, 300), st.floats(-0.9, 0.9), st.integers(0, 10_000))
+@settings(deadline=None)
+def test_correlation_of_changes(n, relation, seed):
+    rng = np.random.default_rng(seed)
+    origin = 100 * np.exp(np.cumsum(0.01 * rng.standard_normal(n)))
+    change = 0.01 * rng.standard_normal(n)
+    forecast = relation * change + 0.01 * rng.standard_normal(n) + 0.002
+    found = correlation(origin, origin * np.exp(change), origin * np.exp(forecast))
+    assert found.value == pytest.approx(pearsonr(change, forecast).statistic, abs=1e-9)
+    product = (change - change.mean()) * (forecast - forecast.mean())
+    peer = ttest_1samp(product, 0, alternative="greater")
+    assert (found.test.statistic, found.test.p_value) == pytest.approx(
+        (peer.statistic, peer.pvalue), rel=1e-6
+    )
+    # no drift, of the forecast or of the prices, makes a difference
+    drifting = correlation(origin, origin * np.exp(change + 0.05), origin * np.exp(forecast - 0.03))
+    assert drifting.value == pytest.approx(found.value, abs=1e-9)
+    assert drifting.test.statistic == pytest.approx(found.test.statistic, rel=1e-6)
+
+
+def test_correlation_is_not_defined_for_a_drift_or_for_prices_that_stand_still():
+    origin, actual, _ = forecasts(60, 3)
+    for predicted in (origin, 1.001 * origin):
+        found = correlation(origin, actual, predicted)
+        assert found.value is None and found.test.reason == "the predicted changes do not vary"
+    found = correlation(origin, origin, actual)
+    assert found.value is None and found.test.reason == "the actual changes do not vary"
+
+
+def test_correlation_tells_an_echo_from_a_forecast_where_the_lag_cannot():
+    """Both trail the prices by one day; only one of them knows anything of the next."""
+    echoes, optimal, lags = [], [], []
+    random = np.random.default_rng(27)
+    for returns in autoregressive(random, 400, 102, rho=0.5):
+        close = 100 * np.exp(np.cumsum(returns))
+        origin, actual = close[1:-1], close[2:]
+        echo = origin * np.exp(random.normal(0, 0.002, 100))
+        forecast = origin * np.exp(0.5 * returns[1:-1])
+        for predicted, found in ((echo, echoes), (forecast, optimal)):
+            found.append(correlation(origin, actual, predicted).test.p_value)
+            fits = [np.corrcoef(predicted[5:-5], actual[5 - s : 95 - s])[0, 1] for s in (0, 1, 2)]
+            lags.append(np.argmax(fits))
+    assert np.mean(lags) == pytest.approx(1, abs=0.02)
+    assert np.mean(np.array(echoes) < 0.05) <= 0.08
+    assert np.mean(np.array(optimal) < 0.05) >= 0.99
 
 
 # --- Pesaran-Timmermann ----------------------------------------------------------------------------------
@@ -286,113 +423,3 @@ def test_pesaran_timmermann_sees_no_skill_in_always_up():
     result = pesaran_timmermann(np.full(100, 50.0), 50 + change, 50 + predicted_change)
     assert np.mean(np.sign(change) == np.sign(predicted_change)) > 0.77
     assert result.p_value > 0.3
-
-
-# --- The rule and its sentence ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("skill", "p_value", "claimed"),
-    [
-        (0.01, 0.0499, True),
-        (0.01, 0.05, False),
-        (0.0, 0.001, False),
-        (-0.01, 0.001, False),
-        (1e-9, 0.0, True),
-        (None, 0.001, False),
-        (0.01, None, False),
-    ],
-)
-def test_evidence_needs_skill_and_significance(skill, p_value, claimed):
-    assert claims_evidence(skill, TestResult(2.0, p_value, 100)) is claimed
-
-
-@pytest.mark.parametrize(
-    ("rmse", "persistence_rmse", "test", "sentence"),
-    [
-        (
-            1.9,
-            2.0,
-            TestResult(2.2, 0.0151, 101),
-            "There is evidence that the LSTM beats persistence (tomorrow = today): on 101 test days its one-step "
-            "RMSE is 5.0 % lower (Diebold-Mariano p = 0.015, below 0.05).",
-        ),
-        (
-            1.9,
-            2.0,
-            TestResult(4.0, 0.00002, 101),
-            "There is evidence that the LSTM beats persistence (tomorrow = today): on 101 test days its one-step "
-            "RMSE is 5.0 % lower (Diebold-Mariano p < 0.001, below 0.05).",
-        ),
-        (
-            1.9936,
-            2.0,
-            TestResult(0.4, 0.344, 101),
-            "There is no evidence that the LSTM beats persistence (tomorrow = today): on 101 test days its one-step "
-            "RMSE is 0.32 % lower, but that may be chance (Diebold-Mariano p = 0.344, not below 0.05).",
-        ),
-        (
-            1.9,
-            2.0,
-            TestResult(None, None, 1, "too few forecasts for step 1: 1"),
-            "There is no evidence that the LSTM beats persistence (tomorrow = today): on 1 test day its one-step "
-            "RMSE is 5.0 % lower, but the Diebold-Mariano test is not defined (too few forecasts for step 1: 1).",
-        ),
-        (
-            43.219,
-            2.0,
-            TestResult(-9.0, 1.0, 101),
-            "Persistence (tomorrow = today) was not beaten by the LSTM: on 101 test days its one-step RMSE is "
-            "2,061.0 % higher.",
-        ),
-        (
-            2.0,
-            2.0,
-            TestResult(None, None, 101, "the difference of the squared errors does not vary"),
-            "Persistence (tomorrow = today) was not beaten by the LSTM: on 101 test days its one-step RMSE is the "
-            "same.",
-        ),
-        (
-            1.0,
-            0.0,
-            TestResult(-3.0, 0.99, 101),
-            "Persistence (tomorrow = today) was not beaten by the LSTM: no price changed on 101 test days.",
-        ),
-    ],
-)
-def test_verdict_says_what_the_numbers_say(rmse, persistence_rmse, test, sentence):
-    assert verdict(rmse, persistence_rmse, test, model="the LSTM") == sentence
-
-
-@given(st.floats(0.01, 100), st.floats(0.01, 100), st.one_of(st.none(), st.floats(0, 1)))
-@settings(deadline=None)
-def test_verdict_and_rule_agree(rmse, persistence_rmse, p_value):
-    test = TestResult(1.0, p_value, 50) if p_value is not None else TestResult(None, None, 50, "reason")
-    claimed = claims_evidence(1 - rmse / persistence_rmse, test)
-    assert verdict(rmse, persistence_rmse, test).startswith("There is evidence") == claimed
-
-
-def verdict_of_ridge(returns):
-    prices = pd.DataFrame(
-        {"Close": 100 * np.exp(np.cumsum(returns))}, index=pd.bdate_range("2015-01-01", periods=len(returns))
-    )
-    windows = make_windows(prices)
-    test = windows.test
-    (step,) = evaluate(test.anchors, test.actual, ridge(windows)["test"])
-    return claims_evidence(step.skill, step.diebold_mariano)
-
-
-def test_the_rule_hardly_ever_claims_evidence_on_random_walks():
-    """400 random walks of 4 years, predicted by ridge: at most 5 % may seem to hold something."""
-    walks = np.random.default_rng(1992).normal(0.0003, 0.015, (400, 1008))
-    claims = sum(verdict_of_ridge(returns) for returns in walks)
-    low, high = wilson_interval(claims, 400)
-    print(f"evidence claimed on {claims} of 400 random walks: {claims / 400:.1%} ({low:.1%} to {high:.1%})")
-    assert claims <= 20
-
-
-def test_the_rule_claims_evidence_where_there_is_some():
-    returns = np.random.default_rng(7).normal(0, 0.015, 1008)
-    for t in range(1, len(returns)):
-        returns[t] += 0.7 * returns[t - 1]
-    assert verdict_of_ridge(returns)

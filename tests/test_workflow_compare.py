@@ -11,6 +11,7 @@ from trendlstm.config import COMPARED, FORGET_BIASES, INITS, CompareConfig, Data
 from trendlstm.data.frames import price_set
 from trendlstm.errors import OptionError
 from trendlstm.evaluation.baselines import drift, ridge
+from trendlstm.evaluation.evidence import claim_p_value
 from trendlstm.evaluation.significance import diebold_mariano, holm
 from trendlstm.nn.gradient_flow import gradient_flows, half_life, kept_per_step, ratio
 from trendlstm.workflows import compare as workflow
@@ -185,7 +186,8 @@ def test_the_lstm_is_tested_against_every_rival_and_all_models_against_persisten
     actual, models = everything.prepared.windows.test.actual[:, 0], everything.models
     rivals = [name for name in models if name not in ("lstm", "persistence")]
     (differences,), (evidence,) = everything.lstm_differences, everything.evidence
-    assert list(differences) == rivals and list(evidence) == ["lstm", *rivals]
+    claiming = [name for name in models if name not in ("persistence", "drift")]
+    assert list(differences) == rivals and list(evidence) == claiming
     raw = []
     for name in rivals:
         test = diebold_mariano(actual, models["lstm"].predicted[:, 0], models[name].predicted[:, 0])
@@ -195,8 +197,9 @@ def test_the_lstm_is_tested_against_every_rival_and_all_models_against_persisten
     assert [one.adjusted for one in differences.values()] == holm(raw)
     assert everything.lstm_better("lstm", 1) is None
     assert everything.lstm_better("persistence", 1) == models["lstm"].ensemble[0].diebold_mariano
+    drift = models["drift"].ensemble[0]
     assert list(evidence.values()) == holm(
-        [models[name].ensemble[0].diebold_mariano.p_value for name in evidence]
+        [claim_p_value(models[name].ensemble[0], drift) for name in claiming]
     )
 
 

@@ -49,7 +49,7 @@ def forecast(
     from trendlstm.data.sources import find_prices
     from trendlstm.output.forecast import level_sentences
     from trendlstm.output.runs import bands_record, load_run
-    from trendlstm.output.train import last_close_warning, show_forecast
+    from trendlstm.output.train import last_close_warning, show_forecast, standing
     from trendlstm.workflows.forecast import days_to_forecast
 
     loaded = load_run(run)
@@ -88,10 +88,13 @@ def forecast(
             else "; the validation rows after them chose its epoch."
         )
     )
+    if loaded.verdict:
+        console.print(f"Its run said: {loaded.verdict}")
     console.print()
     trained_on = loaded.config.data.ticker
     by = "" if trained_on == data.ticker else f" by the model of {trained_on}"
-    show_forecast(console, table, f"Forecast of {data.ticker}{by}", loaded.bands, loaded.no_bands)
+    title = f"Forecast of {data.ticker}{by}{standing(loaded.evidence)}"
+    show_forecast(console, table, title, loaded.bands, loaded.no_bands)
     if warning := last_close_warning(table):
         console.warning(warning)
     if as_json:
@@ -104,6 +107,8 @@ def forecast(
                 "provenance": provenance,
                 "learned_until": forecaster.learned_until,
                 "final_fit": loaded.is_final_fit,
+                "verdict": loaded.verdict,
+                "evidence": loaded.evidence,
                 "price_level": level and asdict(level),
                 "forecast_bands": bands_record(loaded.bands[: len(table)]),
                 "forecast": table.to_dict("records"),

@@ -73,6 +73,7 @@ def train(
         last_close_warning,
         show_forecast,
         show_metrics,
+        show_recursive,
         windows_sentence,
     )
     from trendlstm.workflows.train import prepare, run
@@ -80,7 +81,7 @@ def train(
     folder = RunFolder(out, config.data.ticker)
     prepared = prepare(config, find_prices(config.data))
     console.print(prices_sentence(prepared.prices.provenance.to_dict()))
-    console.print(windows_sentence(prepared.windows))
+    console.print(windows_sentence(prepared.windows, prepared.prices.provenance.adjusted))
     console.print(device_sentence(options["device"], config.device))
     console.print()
     console.print(prepared.networks[0].summary())
@@ -106,8 +107,13 @@ def train(
     assert result.assessment and result.forecast is not None  # of a run that finished
     console.print()
     show_metrics(console, result)
+    if result.assessment.recursive_metrics:
+        console.print()
+        show_recursive(console, result)
     console.print()
-    console.print(result.assessment.verdict)
+    console.print(document["verdict"])
+    if document["tries"]:
+        console.print(document["tries"])
     console.print()
     show_forecast(console, result.forecast, forecast_title(result), result.assessment.bands)
     if warning := last_close_warning(result.forecast):

@@ -1,10 +1,11 @@
 """Measures, tests of significance, bands and baselines for predicted prices: functions of arrays."""
 
 from trendlstm.evaluation.baselines import drift, persistence, ridge
+from trendlstm.evaluation.evidence import claims_evidence, detectable_skill, verdict
 from trendlstm.evaluation.metrics import (
     evaluate,
+    evaluate_path,
     hit_rate,
-    lag_check,
     mae,
     mape,
     rmse,
@@ -12,21 +13,24 @@ from trendlstm.evaluation.metrics import (
     wilson_interval,
 )
 from trendlstm.evaluation.significance import (
-    claims_evidence,
+    clark_west,
+    correlation,
     diebold_mariano,
     holm,
     pesaran_timmermann,
-    verdict,
 )
 
 __all__ = [
     "claims_evidence",
+    "clark_west",
+    "correlation",
+    "detectable_skill",
     "diebold_mariano",
     "drift",
     "evaluate",
+    "evaluate_path",
     "hit_rate",
     "holm",
-    "lag_check",
     "mae",
     "mape",
     "persistence",

@@ -1,4 +1,4 @@
-"""Measures of predicted prices: errors, skill, directions and the lag check.
+"""Measures of predicted prices: errors, skill, directions and tests.
 
 All take prices: `origin_close` (n,) is C_t, the Close on the day of the forecast; `actual` and `predicted`
 are the Close of later days, (n,) for one step or (n, m) for all. The n origins are consecutive sessions.
@@ -15,14 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trendlstm.errors import DataError
-from trendlstm.evaluation.significance import TestResult, diebold_mariano, pesaran_timmermann
+from trendlstm.evaluation.significance import (
+    Correlation,
+    TestResult,
+    clark_west,
+    correlation,
+    diebold_mariano,
+    pesaran_timmermann,
+)
 
 FloatArray = NDArray[np.float64]
-
-MAX_SHIFT = 5
-
-# Correlations that differ by less than this differ by rounding only.
-_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -50,26 +52,6 @@ class HitRate:
 
 
 @dataclass(frozen=True)
-class LagCheck:
-    """By how many days the predictions trail the prices.
-
-    Attributes
-    ----------
-    shift : int or None
-        The s in -5 ... 5 with the highest correlation of prediction_t and actual_{t-s}: 1 for an echo of
-        yesterday, 0 for a prediction that moves with its own day, negative for one that knows later days.
-    correlation : float or None
-        That correlation.
-    reason : str or None
-        Why there is none; None where there is.
-    """
-
-    shift: int | None
-    correlation: float | None
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
 class StepMetrics:
     """Every measure of one step's predictions.
 
@@ -86,9 +68,10 @@ class StepMetrics:
     skill : float or None
         1 - RMSE / RMSE(persistence); None where persistence makes no error.
     hit_rate : HitRate
-    diebold_mariano, pesaran_timmermann : TestResult
-        One-sided, the first against persistence.
-    lag_check : LagCheck
+    diebold_mariano, clark_west, pesaran_timmermann : TestResult
+        One-sided, the first two against persistence.
+    correlation : Correlation
+        Of predicted and actual changes.
     """
 
     step: int
@@ -99,8 +82,9 @@ class StepMetrics:
     skill: float | None
     hit_rate: HitRate
     diebold_mariano: TestResult
+    clark_west: TestResult
     pesaran_timmermann: TestResult
-    lag_check: LagCheck
+    correlation: Correlation
 
     def to_dict(self) -> dict[str, Any]:
         """Return the measures as nested plain dicts, fit for JSON."""
@@ -175,33 +159,51 @@ def hit_rate(origin_close: FloatArray, actual: FloatArray, predicted: FloatArray
     return HitRate(hits, counted, len(actual) - counted, hits / counted, *interval)
 
 
-def lag_check(actual: FloatArray, predicted: FloatArray) -> LagCheck:
-    """Find the shift s in -5 ... 5 that maximises corr(prediction_t, actual_{t-s}).
+@dataclass(frozen=True)
+class PathMetrics:
+    """Errors of one forecast of many days ahead.
 
-    All shifts are compared over the same t, those with 5 prices on either side. Of equal correlations the
-    smallest shift counts.
+    Attributes
+    ----------
+    n : int
+        Number of days.
+    rmse, mae : float
+        In the price's currency.
+    mape : float
+        Percent.
+    skill : float or None
+        1 - RMSE / RMSE of the flat line; None where that makes no error.
+    """
+
+    n: int
+    rmse: float
+    mae: float
+    mape: float
+    skill: float | None
+
+
+def evaluate_path(start: float, actual: FloatArray, predicted: FloatArray) -> PathMetrics:
+    """Measure a forecast of many days ahead beside a flat line at the last close that it saw.
 
     Parameters
     ----------
+    start : float
+        That close.
     actual, predicted : ndarray (n,)
-        By consecutive dates.
+        Closes of later days, and as predicted.
 
     Returns
     -------
-    LagCheck
-        Without a shift for fewer than 13 prices, or where the predictions or the prices do not vary.
+    PathMetrics
     """
-    n = len(actual)
-    if n < 2 * MAX_SHIFT + 3:
-        return LagCheck(None, None, f"{n} predictions are too few, {2 * MAX_SHIFT + 3} are needed")
-    centre = predicted[MAX_SHIFT : n - MAX_SHIFT]
-    shifts = sorted(range(-MAX_SHIFT, MAX_SHIFT + 1), key=abs)
-    shifted = np.stack([actual[MAX_SHIFT - s : n - MAX_SHIFT - s] for s in shifts])
-    if np.ptp(centre) == 0 or (np.ptp(shifted, axis=1) == 0).any():
-        return LagCheck(None, None, "the predictions or the prices do not vary")
-    correlations = [float(np.corrcoef(centre, prices)[0, 1]) for prices in shifted]
-    best = next(i for i, r in enumerate(correlations) if r >= max(correlations) - _ROUNDING)
-    return LagCheck(shifts[best], correlations[best])
+    flat = np.full(len(actual), start)
+    return PathMetrics(
+        len(actual),
+        rmse(actual, predicted),
+        mae(actual, predicted),
+        mape(actual, predicted),
+        skill(flat, actual, predicted),
+    )
 
 
 def evaluate(origin_close: FloatArray, actual: FloatArray, predicted: FloatArray) -> list[StepMetrics]:
@@ -243,8 +245,9 @@ def evaluate(origin_close: FloatArray, actual: FloatArray, predicted: FloatArray
             skill=skill(origin_close, a, p),
             hit_rate=hit_rate(origin_close, a, p, k),
             diebold_mariano=diebold_mariano(a, p, origin_close, k),
+            clark_west=clark_west(a, p, origin_close, k),
             pesaran_timmermann=pesaran_timmermann(origin_close, a, p, k),
-            lag_check=lag_check(a, p),
+            correlation=correlation(origin_close, a, p, k),
         )
         for k, (a, p) in enumerate(zip(actual.T, predicted.T, strict=True), start=1)
     ]

@@ -1,4 +1,8 @@
-"""Tests of whether a forecast is better than chance, and the rule by which the package claims that it is."""
+"""Tests of whether a forecast is better than chance.
+
+Diebold-Mariano, Clark-West and the test of correlation are of log returns, because on a series that has grown tenfold
+the errors of prices would be those of its last days alone. `claims_evidence` (module `evidence`) says what follows.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,9 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
-LEVEL = 0.05
+LEVEL = 0.05  # below which a p-value is called significant
 
-# Losses that differ by less than this share of the largest differ by rounding only.
+# What differs by less than this share of the largest differs by rounding only.
 _ROUNDING = 1e-12
 
 
@@ -41,15 +45,28 @@ class TestResult:
     reason: str | None = None
 
 
+@dataclass(frozen=True)
+class Correlation:
+    """Whether predicted changes rise and fall with the actual ones.
+
+    Attributes
+    ----------
+    value : float or None
+        Pearson's correlation of ln(predicted / C_t) and ln(actual / C_t); None where one of them does not vary.
+    test : TestResult
+        Of a correlation above 0.
+    """
+
+    value: float | None
+    test: TestResult
+
+
 def diebold_mariano(
     actual: FloatArray, predicted: FloatArray, reference: FloatArray, step: int = 1
 ) -> TestResult:
-    """Test whether a forecast has a smaller expected squared error than a reference.
+    """Test whether a forecast has a smaller expected squared error of the log return than a reference.
 
-    Diebold & Mariano (1995): the mean of d = (reference error)^2 - (error)^2 over its standard error from
-    `step` - 1 autocovariances, or from the same with Bartlett weights 1 - j / step where the first variance
-    is not positive; times the factor of Harvey, Leybourne & Newbold (1997), sqrt((n + 1 - 2 k + k (k - 1) /
-    n) / n), against Student's t(n - 1).
+    Diebold & Mariano (1995), with d = ln(actual / reference)^2 - ln(actual / predicted)^2; see `_test_of_mean`.
 
     Parameters
     ----------
@@ -61,44 +78,148 @@ def diebold_mariano(
     Returns
     -------
     TestResult
-        A small p-value speaks for `predicted`. Not defined where n <= `step`, for n = 1, and where d does not
-        vary.
+        A small p-value speaks for `predicted`. Not defined where n <= `step`, for n = 1, where d does not vary, and
+        where a predicted price is not above 0.
     """
-    losses, reference_losses = (actual - predicted) ** 2, (actual - reference) ** 2
-    d = reference_losses - losses
-    n = len(d)
+    unfit = _unfit(step, actual, predicted, reference)
+    if unfit:
+        return unfit
+    losses, reference_losses = np.log(actual / predicted) ** 2, np.log(actual / reference) ** 2
+    d, size = reference_losses - losses, max(losses.max(), reference_losses.max())
+    return _test_of_mean(d, size, step, "the difference of the squared errors does not vary")
+
+
+def clark_west(actual: FloatArray, predicted: FloatArray, reference: FloatArray, step: int = 1) -> TestResult:
+    """Test whether a forecast knows something that a reference which it contains as a special case does not.
+
+    Clark & West (2007). A network that has learned nothing still predicts some noise, and with it errs more than
+    persistence, which it would be with all weights 0; so Diebold-Mariano rejects too rarely. With the errors of log
+    returns e1 = ln(actual / reference) and e2 = ln(actual / predicted) the noise is taken off again:
+    d = e1^2 - (e2^2 - ln(predicted / reference)^2), which is 2 e1 ln(predicted / reference); see `_test_of_mean`.
+
+    Parameters
+    ----------
+    actual, predicted, reference : ndarray (n,)
+        Prices of consecutive dates.
+    step : int
+        Days ahead, k.
+
+    Returns
+    -------
+    TestResult
+        A small p-value speaks for `predicted`. Not defined where `diebold_mariano` is not.
+    """
+    unfit = _unfit(step, actual, predicted, reference)
+    if unfit:
+        return unfit
+    error, added = np.log(actual / reference), np.log(predicted / reference)
+    d, size = 2 * error * added, (error**2).max()
+    return _test_of_mean(d, size, step, "what the forecast adds to the reference does not vary")
+
+
+def correlation(
+    origin_close: FloatArray, actual: FloatArray, predicted: FloatArray, step: int = 1
+) -> Correlation:
+    """Correlation of predicted and actual changes, and whether it is above 0.
+
+    The information coefficient of Grinold & Kahn (1999). An echo of the last close, and any drift, has none, however
+    well its chart fits. With the changes r = ln(actual / C_t) and f = ln(predicted / C_t) the test is of the mean of
+    d = (r - mean r) (f - mean f), see `_test_of_mean`: it stands changing volatility, and it is Clark-West against the
+    drift that the tested days turned out to have.
+
+    Parameters
+    ----------
+    origin_close : ndarray (n,)
+        Close on the day of the forecast, C_t.
+    actual, predicted : ndarray (n,)
+        Close `step` days later, and as predicted.
+    step : int
+        Days ahead, k.
+
+    Returns
+    -------
+    Correlation
+    """
+    unfit = _unfit(step, actual, predicted, origin_close)
+    if unfit:
+        return Correlation(None, unfit)
+    r, f = np.log(actual / origin_close), np.log(predicted / origin_close)
+    for name, changes in (("predicted", f), ("actual", r)):
+        if np.ptp(changes) <= _ROUNDING * max(np.abs(r).max(), np.abs(f).max()):
+            return Correlation(None, TestResult(None, None, len(r), f"the {name} changes do not vary"))
+    r, f = r - r.mean(), f - f.mean()
+    size = np.abs(r).max() * np.abs(f).max()
+    value = float(r @ f / math.sqrt((r @ r) * (f @ f)))
+    return Correlation(value, _test_of_mean(r * f, size, step, "their product does not vary"))
+
+
+def _unfit(step: int, *prices: FloatArray) -> TestResult | None:
+    """Why a test of log returns is not defined for these prices; None where it is."""
+    n = len(prices[0])
     if n <= max(step, 1):
         return TestResult(None, None, n, f"too few forecasts for step {step}: {n}")
-    if np.ptp(d) <= _ROUNDING * max(losses.max(), reference_losses.max()):
-        return TestResult(None, None, n, "the difference of the squared errors does not vary")
+    if min(one.min() for one in prices) <= 0:
+        return TestResult(None, None, n, "a predicted price is not above 0, so that it has no log return")
+    return None
+
+
+def _test_of_mean(d: FloatArray, size: float, step: int, constant: str) -> TestResult:
+    """Test whether the expectation of d, whose values overlap over `step` days, is above 0.
+
+    The mean of d over its standard error from `step` - 1 autocovariances, or from the same with Bartlett weights
+    1 - j / step where the first variance is not positive; times the factor of Harvey, Leybourne & Newbold (1997),
+    sqrt((n + 1 - 2 k + k (k - 1) / n) / n), against Student's t(n - 1). For step 1 that is the t-test of a mean.
+
+    Parameters
+    ----------
+    d : ndarray (n,)
+        Of consecutive days; n > `step`.
+    size : float
+        Of what d is the difference or product of: its rounding error is about 1e-16 of that.
+    step : int
+        Days ahead, k.
+    constant : str
+        The reason to give where d does not vary but for rounding.
+    """
+    n = len(d)
+    if np.ptp(d) <= _ROUNDING * size:
+        return TestResult(None, None, n, constant)
     centred = d - d.mean()
     autocovariances = np.array([centred[j:] @ centred[: n - j] for j in range(step)]) / n
     variance = _long_run_variance(autocovariances, np.ones(step)) / n
     if variance <= 0:
         variance = _long_run_variance(autocovariances, 1 - np.arange(step) / step) / n
-    correction = math.sqrt((n + 1 - 2 * step + step * (step - 1) / n) / n)
-    statistic = float(correction * d.mean() / math.sqrt(variance))
+    factor = math.sqrt((n + 1 - 2 * step + step * (step - 1) / n) / n)
+    statistic = float(factor * d.mean() / math.sqrt(variance))
     return TestResult(statistic, _student_t_tail(statistic, n - 1), n)
 
 
 def _student_t_tail(t: float, degrees: int) -> float:
-    """P(T > t) of Student's t with `degrees` of freedom, to about 1e-14.
+    """P(T > t) of Student's t with `degrees` of freedom, with a relative error below 1e-9 for t >= 0.
 
-    The finite series of Abramowitz & Stegun (1964), 26.7.3 and 26.7.4: with theta = arctan(t / sqrt(degrees)) and
-    c = cos(theta)^2, P(-t < T < t) is sin(theta) (1 + c 1/2 + c^2 1*3/(2*4) + ...) for an even number of degrees,
-    2 / pi (theta + sin(theta) cos(theta) (1 + c 2/3 + c^2 2*4/(3*5) + ...)) for an odd one.
+    Half of I_x(degrees / 2, 1/2) at x = degrees / (degrees + t^2), the regularised incomplete beta function, or of
+    1 - I_(1-x)(1/2, degrees / 2) where that converges faster.
     """
-    theta = math.atan(t / math.sqrt(degrees))
-    odd = degrees % 2
-    k = np.arange(1, (degrees - odd) // 2)
-    ratios = math.cos(theta) ** 2 * (2 * k - 1 + odd) / (2 * k + odd)
-    series = 1 + float(np.cumprod(ratios).sum())
-    if odd:
-        series = series if degrees > 1 else 0.0
-        between = 2 / math.pi * (theta + math.sin(theta) * math.cos(theta) * series)
+    a, x, y = degrees / 2, degrees / (degrees + t * t), t * t / (degrees + t * t)
+    factor = math.exp(math.lgamma(a + 0.5) - math.lgamma(a)) / math.sqrt(math.pi) * x**a * math.sqrt(y)
+    if x < (a + 1) / (a + 2.5):
+        tail = factor / a / _beta_fraction(a, 0.5, x) / 2
     else:
-        between = math.sin(theta) * series
-    return 0.5 * (1 - between)
+        tail = (1 - 2 * factor / _beta_fraction(0.5, a, y)) / 2
+    return tail if t >= 0 else 1 - tail
+
+
+def _beta_fraction(a: float, b: float, x: float) -> float:
+    """1 + d_1 / (1 + d_2 / (1 + ...)), by which x^a (1 - x)^b / (a B(a, b)) is divided to give I_x(a, b).
+
+    DLMF 8.17.22, https://dlmf.nist.gov/8.17; 2 sqrt(max(a, b)) and some more terms suffice.
+    """
+    value = 1.0
+    for m in range(20 + 2 * math.isqrt(int(max(a, b))), -1, -1):
+        even = (m + 1) * (b - m - 1) * x / ((a + 2 * m + 1) * (a + 2 * m + 2))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        value = 1 + odd / (1 + even / value)
+    return value
 
 
 def _long_run_variance(autocovariances: FloatArray, weights: FloatArray) -> float:
@@ -251,62 +372,3 @@ def pesaran_timmermann(
     )
     statistic = float((hits - expected) / math.sqrt(variance_hits - variance_expected))
     return TestResult(statistic, 0.5 * math.erfc(statistic / math.sqrt(2)), n)
-
-
-def claims_evidence(skill: float | None, test: TestResult) -> bool:
-    """Decide whether there is evidence that a model beats persistence: step-1 skill > 0 and p < 0.05.
-
-    Parameters
-    ----------
-    skill : float or None
-        1 - RMSE / RMSE of persistence, for step 1 on the test rows.
-    test : TestResult
-        Diebold-Mariano of the same forecasts against persistence.
-
-    Returns
-    -------
-    bool
-        False where either is not defined.
-    """
-    return skill is not None and skill > 0 and test.p_value is not None and test.p_value < LEVEL
-
-
-def verdict(rmse: float, persistence_rmse: float, test: TestResult, model: str = "the model") -> str:
-    """Say in one sentence whether a model beat persistence on the test rows, as `claims_evidence` decides.
-
-    Parameters
-    ----------
-    rmse, persistence_rmse : float
-        Step-1 errors on the test rows, in the price's currency.
-    test : TestResult
-        Diebold-Mariano of the same forecasts against persistence.
-    model : str
-        What the sentence calls the model.
-
-    Returns
-    -------
-    str
-    """
-    rival = "persistence (tomorrow = today)"
-    days = f"{test.n} test day{'' if test.n == 1 else 's'}"
-    if persistence_rmse == 0:
-        return f"{rival.capitalize()} was not beaten by {model}: no price changed on {days}."
-    skill = 1 - rmse / persistence_rmse
-    difference = f"{_percent(abs(skill))} {'lower' if skill > 0 else 'higher'}" if skill else "the same"
-    figures = f"on {days} its one-step RMSE is {difference}"
-    if skill <= 0:
-        return f"{rival.capitalize()} was not beaten by {model}: {figures}."
-    if test.p_value is None:
-        chance = f", but the Diebold-Mariano test is not defined ({test.reason})"
-    else:
-        p = f"p = {test.p_value:.3f}" if test.p_value >= 0.001 else "p < 0.001"
-        if claims_evidence(skill, test):
-            chance = f" (Diebold-Mariano {p}, below {LEVEL})"
-        else:
-            chance = f", but that may be chance (Diebold-Mariano {p}, not below {LEVEL})"
-    evidence = "evidence" if claims_evidence(skill, test) else "no evidence"
-    return f"There is {evidence} that {model} beats {rival}: {figures}{chance}."
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:,.1f} %" if share >= 0.01 else f"{100 * share:.2g} %"

@@ -69,7 +69,7 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
                     f"{model.seconds:.2f}" if is_fitted else None,
                 ]
             )
-    columns = ["Hidden", "Parameters", "RMSE", "MAE", "Skill", "Hit rate %", "DM p", "LSTM p", "Seconds"]
+    columns = ["Hidden", "Parameters", "RMSE", "MAE", "Skill", "Hit rate %", "Claim p", "LSTM p", "Seconds"]
     console.table(
         f"How far the predictions of {count(comparison.models['lstm'].ensemble[0].n, 'test row')} were off",
         ["Model", *(["Step"] if horizon > 1 else []), *columns],
@@ -79,7 +79,8 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     tested, rivals = len(comparison.evidence[0]), len(comparison.lstm_differences[0])
     legend = [
         "RMSE, MAE: in the price's currency. Skill: 1 - RMSE / RMSE of persistence (tomorrow = today).",
-        "DM p: Diebold-Mariano test of smaller errors than persistence. LSTM p: of errors that differ from the LSTM's.",
+        "Claim p: of knowing more than persistence, the larger of Clark-West and correlation; 1 where the errors are",
+        "not below those of persistence and drift. LSTM p: of errors that differ from the LSTM's, by Diebold-Mariano.",
         f"Both are adjusted by Holm for {tested} models and {rivals} pairs; the raw ones are in compare.json.",
         "Seconds: to train one network on one thread.",
     ]
@@ -296,7 +297,7 @@ def _table(comparison: Comparison) -> pd.DataFrame:
                 | {
                     "dm_p_against_persistence": together.diebold_mariano.p_value,
                     "dm_p_of_lstm_against_it": better and better.p_value,
-                    "dm_p_against_persistence_holm": comparison.evidence[step - 1].get(name),
+                    "claim_p_holm": comparison.evidence[step - 1].get(name),
                     "dm_p_differs_from_lstm": difference and difference.p_value,
                     "dm_p_differs_from_lstm_holm": difference and difference.adjusted,
                     "parameters": one.parameters,
@@ -361,7 +362,7 @@ def _describe_model(comparison: Comparison, name: str) -> dict[str, Any]:
                     for measure, of in _MEASURES.items()
                 },
                 "ensemble": together.to_dict(),
-                "beats_persistence_p_holm": comparison.evidence[step - 1].get(name),
+                "claim_p_holm": comparison.evidence[step - 1].get(name),
                 "lstm_better": (better := comparison.lstm_better(name, step)) and asdict(better),
                 "lstm_differs": _describe_difference(comparison.lstm_differences[step - 1].get(name)),
             }

@@ -5,7 +5,7 @@ import math
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +19,7 @@ from trendlstm.data.price_level import PriceLevel
 from trendlstm.data.prices import PriceSet
 from trendlstm.data.windows import Scaler
 from trendlstm.errors import OptionError, RunError
+from trendlstm.evaluation.evidence import tries_sentence
 from trendlstm.evaluation.intervals import DECAY, NOMINAL, Band
 from trendlstm.files import (
     HELD_FILE,
@@ -92,6 +93,34 @@ class RunFolder:
         return self.path
 
 
+def count_earlier_tries(runs: Path, ticker: str, result: float) -> int:
+    """Count the different results that the runs in a folder had for a ticker.
+
+    A run that was repeated with the same settings and prices has the same result, and is no other try.
+
+    Parameters
+    ----------
+    runs : Path
+        The folder with the runs' folders; what is no run, or a damaged one, is passed over.
+    ticker : str
+    result : float
+        The model's one-step RMSE on the test rows of the run that asks; runs that share it are not counted.
+
+    Returns
+    -------
+    int
+    """
+    results = set()
+    for path in runs.glob("[!.]*/run.json"):
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            if document["settings"]["data"]["ticker"] == ticker:
+                results.add(float(document["metrics"]["test"]["model"][0]["rmse"]))
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+    return len(results - {result})
+
+
 def write_run(folder: Path, result: Result) -> dict[str, Any]:
     """Write weights, tables and `run.json` of a result, as far as it went, into an existing folder.
 
@@ -113,7 +142,8 @@ def write_run(folder: Path, result: Result) -> dict[str, Any]:
         write_csv(folder / "predictions.csv", result.assessment.predictions)
     if result.forecast is not None:
         write_csv(folder / "forecast.csv", result.forecast)
-    document = jsonable({"status": result.status, **_describe(result)})
+    tries = _describe_tries(folder.absolute().parent, result)
+    document = jsonable({"status": result.status, **_describe(result), **tries})
     write_json(folder / "run.json", document)
     return document
 
@@ -149,7 +179,15 @@ def _describe(result: Result) -> dict[str, Any]:
 
 def _describe_assessment(assessment: Assessment | None) -> dict[str, Any]:
     if assessment is None:
-        return {"metrics": {}, "rmse_spread": {}, "ridge_alpha": None, "verdict": "", "forecast_bands": None}
+        return {
+            "metrics": {},
+            "rmse_spread": {},
+            "ridge_alpha": None,
+            "recursive": {},
+            "verdict": "",
+            "evidence": None,
+            "forecast_bands": None,
+        }
     alpha = assessment.ridge_alpha
     return {
         "metrics": {
@@ -158,9 +196,20 @@ def _describe_assessment(assessment: Assessment | None) -> dict[str, Any]:
         },
         "rmse_spread": assessment.spread,
         "ridge_alpha": "infinity" if math.isinf(alpha) else alpha,  # JSON has none
+        "recursive": {name: asdict(one) for name, one in assessment.recursive_metrics.items()},
         "verdict": assessment.verdict,
+        "evidence": assessment.evidence,
         "forecast_bands": bands_record(assessment.bands),
     }
+
+
+def _describe_tries(runs: Path, result: Result) -> dict[str, Any]:
+    if result.assessment is None:
+        return {"earlier_tries": None, "tries": ""}
+    model, drift = (result.assessment.metrics["test"][name][0] for name in ("model", "drift"))
+    ticker = result.config.data.ticker
+    earlier = count_earlier_tries(runs, ticker, model.rmse)
+    return {"earlier_tries": earlier, "tries": tries_sentence(model, drift, earlier, ticker)}
 
 
 def bands_record(bands: Sequence[Band]) -> dict[str, Any]:
@@ -231,6 +280,10 @@ class Run:
     forecaster : Forecaster
         For forecasts: the final fit's if there is one.
     is_final_fit : bool
+    verdict : str
+        What the run said of its test rows, and of other runs of the same ticker; empty if training ended early.
+    evidence : bool or None
+        Whether it found evidence of skill; None if training ended early.
     bands : list of Band
     no_bands : str
         Why none are known, as a clause; empty where they are, though there may be too few errors for any.
@@ -241,6 +294,8 @@ class Run:
     status: str
     forecaster: Forecaster
     is_final_fit: bool
+    verdict: str
+    evidence: bool | None
     bands: list[Band]
     no_bands: str
 
@@ -334,6 +389,7 @@ def load_run(path: str | Path) -> Run:
         document = json.loads(document_path.read_text(encoding="utf-8"))
         status, config = document["status"], TrainConfig.from_dict(document["settings"])
         bands, no_bands = _bands(document)
+        said = f"{document['verdict']} {document.get('tries', '')}".strip()
         count = len(document["fits"])
     except OSError as error:
         raise RunError(f"{document_path} cannot be read ({error.strerror}): train again.") from error
@@ -355,7 +411,9 @@ def load_run(path: str | Path) -> Run:
         if (network.config.input_size, network.config.output_size) != shape:
             raise RunError(f"{folder / name} does not fit the settings in {document_path}: train again.")
     forecaster = Forecaster(networks, scaler, config.window.lag, config.window.horizon, learned_until)
-    return Run(folder, config, status, forecaster, is_final_fit, bands, no_bands)
+    return Run(
+        folder, config, status, forecaster, is_final_fit, said, document.get("evidence"), bands, no_bands
+    )
 
 
 def _bands(document: dict[str, Any]) -> tuple[list[Band], str]:

@@ -25,14 +25,31 @@ _STANDING = {
 }
 
 
-def windows_sentence(windows: "Windows") -> str:
-    """What the samples are and how many each part has; and why there is no recursive forecast, if so."""
+def windows_sentence(windows: "Windows", adjusted: bool) -> str:
+    """What the samples are and how many each part has; and what adjusted prices know too much, if so.
+
+    Parameters
+    ----------
+    windows : Windows
+    adjusted : bool
+        Whether the prices are adjusted for splits and dividends.
+
+    Returns
+    -------
+    str
+        It also says why there is no recursive forecast, if so.
+    """
     train, validation, test = (f"{len(split.anchors):,}" for split in windows.splits)
     text = (
         f"{count(windows.lag, 'session')} of {', '.join(windows.features)} predict the next "
         f"{'close' if windows.horizon == 1 else f'{windows.horizon} closes'}: {train} windows to train, {validation} "
         f"to validate, {test} to test."
     )
+    if adjusted and windows.scaler.scaling == "none":
+        text += (
+            "\nAdjusted prices look ahead: splits and dividends that came later have lowered them. Only --scaling none "
+            "sees that level."
+        )
     if windows.features != ("Close",) or windows.horizon > 1:
         text += "\nThere is no recursive forecast: that needs --features Close and --horizon 1."
     return text
@@ -84,8 +101,10 @@ def show_metrics(console: Console, result: "Result") -> None:
                     figure(measured.skill, "+.3f"),
                     _hit_rate(measured.hit_rate),
                     p_value(measured.diebold_mariano.p_value),
+                    p_value(measured.clark_west.p_value),
                     p_value(measured.pesaran_timmermann.p_value),
-                    measured.lag_check.shift,
+                    figure(measured.correlation.value, "+.2f"),
+                    p_value(measured.correlation.test.p_value),
                 ])  # fmt: skip
     step_column = ["Step"] if horizon > 1 else []
     columns = [
@@ -98,8 +117,10 @@ def show_metrics(console: Console, result: "Result") -> None:
         "Skill",
         "Hit rate % [95 %]",
         "DM p",
+        "CW p",
         "PT p",
-        "Lag",
+        "Corr.",
+        "p",
     ]
     console.table(
         "How far the predictions were off; only test rows can support a claim",
@@ -107,12 +128,12 @@ def show_metrics(console: Console, result: "Result") -> None:
         rows,
         text=("Forecast",),
     )
-    echo = "the step" if horizon > 1 else "1"
     legend = [
         "RMSE, MAE: in the price's currency. Skill: 1 - RMSE / RMSE of persistence (tomorrow = today).",
-        "Hit rate: days whose direction was right, with Wilson's interval. DM p, PT p: p-values of the",
-        "Diebold-Mariano test (smaller errors than persistence) and the Pesaran-Timmermann test (directions).",
-        f"Lag: days by which predictions trail prices; {echo} is an echo of the last close.",
+        "Hit rate: days whose direction was right, with Wilson's interval. p-values of the tests of Diebold-Mariano",
+        "(smaller errors than persistence), Clark-West (the same, less the noise that learning adds) and",
+        "Pesaran-Timmermann (directions). Corr.: correlation of predicted and actual changes, and the p-value of one",
+        "above 0; an echo of the last close has none, though its chart fits.",
     ]
     if horizon > 1:
         legend.append(
@@ -122,6 +143,33 @@ def show_metrics(console: Console, result: "Result") -> None:
     if assessment.spread:
         legend.append("±: standard deviation over the single networks; all other figures are of their mean.")
     console.print("\n".join(legend))
+
+
+def show_recursive(console: Console, result: "Result") -> None:
+    """The errors of the recursive forecast on the test rows, beside a flat line."""
+    assert result.assessment  # of a run that finished
+    found, names = (
+        result.assessment.recursive_metrics,
+        {"recursive": "recursive forecast", "flat": "flat line"},
+    )
+    digits = decimals(result.assessment.metrics["test"]["persistence"][0].rmse, 4)
+    rows = [
+        [
+            names[line],
+            f"{one.rmse:,.{digits}f}",
+            f"{one.mae:,.{digits}f}",
+            f"{one.mape:,.2f}",
+            figure(one.skill, "+.3f"),
+        ]
+        for line, one in found.items()
+    ]
+    days = count(found["flat"].n, "test row")
+    console.table(
+        f"Fed with its own forecasts alone since {result.forecaster.learned_until}: {days}",
+        ["Forecast", "RMSE", "MAE", "MAPE %", "Skill"],
+        rows,
+    )
+    console.print("Flat line: the last training close, kept. Skill: 1 - RMSE / RMSE of the flat line.")
 
 
 def _ridge_sentence(alpha: float) -> str:
@@ -141,9 +189,17 @@ def _hit_rate(rate: "HitRate") -> str | None:
     return f"{100 * rate.rate:.1f} [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
 
 
+def standing(evidence: bool | None) -> str:
+    """What a forecast's title adds to it, given whether its run found evidence of skill; None: it was not measured."""
+    if evidence is None:
+        return "; skill not measured"
+    return "" if evidence else "; no evidence of skill: see above"
+
+
 def forecast_title(result: "Result") -> str:
-    """What made a training run's forecast, and the last prices that it knows."""
-    begin = f"Forecast of {result.config.data.ticker} by"
+    """What a training run's forecast is worth, what made it, and the last prices that it knows."""
+    evidence = result.assessment.evidence if result.assessment else None
+    begin = f"Forecast of {result.config.data.ticker}{standing(evidence)}\nBy"
     if result.final:
         until = result.final.learned_until
         return f"{begin} the final fit on all rows, until {until}, for the epochs that validation chose"

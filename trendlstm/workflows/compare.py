@@ -16,11 +16,12 @@ from trendlstm.config import Cell, CompareConfig, NetworkConfig
 from trendlstm.data.prices import PriceSet
 from trendlstm.data.windows import Windows, make_windows
 from trendlstm.evaluation.baselines import BASELINES
+from trendlstm.evaluation.evidence import claim_p_value
 from trendlstm.evaluation.metrics import StepMetrics, evaluate
 from trendlstm.evaluation.significance import (
+    LEVEL,
     Difference,
     TestResult,
-    claims_evidence,
     differences,
     holm,
     separation,
@@ -253,7 +254,8 @@ class Comparison:
     models : dict of str to Assessment
         By the model's name, in the order of `prepared.models`.
     evidence : list of dict of str to float or None
-        For each step: every model's p-value against persistence, adjusted by Holm over the models.
+        For each step: the p-value of the claim that a model knows more than persistence, of all but the baselines of
+        the claim (persistence and drift), adjusted by Holm over the models; see `evaluation.evidence.claim_p_value`.
     lstm_differences : list of dict of str to Difference
         For each step: of the LSTM's errors from every other model's but persistence's.
     memory : Memory
@@ -280,13 +282,8 @@ class Comparison:
 
     @property
     def better_than_persistence(self) -> list[str]:
-        """The models for which there is evidence that they beat persistence, by `claims_evidence`, after Holm."""
-        return [
-            name
-            for name, p_value in self.evidence[0].items()
-            for first in self.models[name].ensemble[:1]
-            if claims_evidence(first.skill, replace(first.diebold_mariano, p_value=p_value))
-        ]
+        """The models for which there is evidence that they know more than persistence, after Holm."""
+        return [name for name, p in self.evidence[0].items() if p is not None and p < LEVEL]
 
 
 def prepare(config: CompareConfig, prices: PriceSet) -> Prepared:
@@ -418,8 +415,11 @@ def assess(prepared: Prepared, initial: Gradients, fits: Fits, trained: Gradient
     fitted = [name for name in models if name != "persistence"]
     evidence = []
     for step in steps:
-        p_values = holm([models[name].ensemble[step].diebold_mariano.p_value for name in fitted])
-        evidence.append(dict(zip(fitted, p_values, strict=True)))
+        drift = models["drift"].ensemble[step]
+        claims = {
+            name: claim_p_value(models[name].ensemble[step], drift) for name in fitted if name != "drift"
+        }
+        evidence.append(dict(zip(claims, holm(list(claims.values())), strict=True)))
     rivals = {name: models[name] for name in fitted if name != "lstm"}
     lstm_differences = [_differences(prepared, models["lstm"], rivals, step) for step in steps]
     memory = _memory(prepared, trained, kinds)

@@ -19,9 +19,9 @@ from trendlstm.data.prices import PriceSet
 from trendlstm.data.windows import Windows, all_samples, make_windows
 from trendlstm.errors import DataError, TrainingError
 from trendlstm.evaluation.baselines import BASELINES, Ridge
+from trendlstm.evaluation.evidence import claims_evidence, verdict
 from trendlstm.evaluation.intervals import Band
-from trendlstm.evaluation.metrics import StepMetrics, evaluate, rmse
-from trendlstm.evaluation.significance import verdict
+from trendlstm.evaluation.metrics import PathMetrics, StepMetrics, evaluate, evaluate_path, rmse
 from trendlstm.nn.device import check_limits
 from trendlstm.nn.history import History
 from trendlstm.nn.many import fit_many
@@ -96,8 +96,13 @@ class Assessment:
         For an ensemble: spread[split] is the standard deviation (ddof 1) over its networks of the step-1 RMSE.
     ridge_alpha : float
         The penalty that validation chose for the baseline ridge; infinity is the mean of the training targets.
+    recursive_metrics : dict
+        Of the recursive forecast on the test rows: "recursive", and "flat", the last training close kept; empty if
+        there is no such forecast.
     verdict : str
-        One sentence on the test rows.
+        What the test rows say; see `evaluation.evidence`.
+    evidence : bool
+        Whether they are evidence that the model knows more than persistence.
     bands : list of Band
         See `forecast.make_bands`.
     seconds : float
@@ -108,7 +113,9 @@ class Assessment:
     metrics: dict[str, dict[str, list[StepMetrics]]]
     spread: dict[str, float]
     ridge_alpha: float
+    recursive_metrics: dict[str, PathMetrics]
     verdict: str
+    evidence: bool
     bands: list[Band]
     seconds: float
 
@@ -304,16 +311,26 @@ def assess(trained: Trained) -> Assessment:
         }
         for split in windows.splits
     }
-    first = metrics["test"]["model"][0]
+    model, drift = (metrics["test"][name][0] for name in ("model", "drift"))
+    path = recursive_path(forecaster, windows)
     return Assessment(
-        predictions=_predictions(windows, predicted, recursive_path(forecaster, windows)),
+        predictions=_predictions(windows, predicted, path),
         metrics=metrics,
         spread=_spread(forecaster, windows),
         ridge_alpha=Ridge.fit(windows).alpha,
-        verdict=verdict(first.rmse, metrics["test"]["persistence"][0].rmse, first.diebold_mariano),
+        recursive_metrics=_recursive_metrics(windows, path) if forecaster.is_recursive else {},
+        verdict=verdict(model, drift),
+        evidence=claims_evidence(model, drift),
         bands=make_bands(forecaster, windows),
         seconds=time.perf_counter() - start,
     )
+
+
+def _recursive_metrics(windows: Windows, path: np.ndarray) -> dict[str, PathMetrics]:
+    """The errors of the recursive forecast on the test rows, and of the last training close kept."""
+    start, actual = float(windows.close[windows.train_rows - 1]), windows.test.actual[:, 0]
+    lines = {"recursive": path[-len(actual) :], "flat": np.full(len(actual), start)}
+    return {name: evaluate_path(start, actual, line) for name, line in lines.items()}
 
 
 def _spread(forecaster: Forecaster, windows: Windows) -> dict[str, float]:

@@ -11,6 +11,7 @@ from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from trendlstm.evaluation.metrics import rmse
 from trendlstm.output.plots.style import (
     BLACK,
     BLUE,
@@ -63,7 +64,7 @@ def plot_losses(history: "History | Sequence[History]", path: str | Path, *, tit
 
 
 def plot_predictions(predictions: pd.DataFrame, path: str | Path, *, title: str, subtitle: str = "") -> None:
-    """Draw actual closing prices, one-step predictions per split and the recursive forecast.
+    """Draw actual closing prices, one-step predictions per split and the recursive forecast beside a flat line.
 
     The lower panel enlarges the test forecasts (the last 250 of them) and adds persistence, the previous close,
     with the root mean squared error of both over all test forecasts, in the price's currency.
@@ -193,12 +194,18 @@ def _draw_whole(axes: Axes, actual: pd.Series, first: pd.DataFrame, kind: str) -
     recursive = first["recursive"].dropna()
     if len(recursive):
         last_seen = actual.index[actual.index < recursive.index[0]][-1:]
+        flat = pd.Series(actual[last_seen].iloc[0], recursive.index)
+        test = first[first["split"] == "test"]
+        error, flat_error = (rmse(test["actual"], line[test.index]) for line in (recursive, flat))
+        digits = decimals(rmse(test["actual"], actual.shift(1)[test.index]), 4)  # as in the table
         joined = pd.concat([actual[last_seen], recursive])
-        label = f"recursive forecast: fed no price after {last_seen[0]:%Y-%m-%d}"
         # one that runs away must not press all prices into a flat line
-        if recursive.min() < low - span or recursive.max() > high + span:
-            label += " (off the chart)"
+        off = recursive.min() < low - span or recursive.max() > high + span
+        worth = "off the chart" if off else f"test RMSE {error:,.{digits}f}"
+        label = f"recursive from {last_seen[0]:%Y-%m-%d}: {worth}"
         axes.plot(joined.index, joined, color=VERMILLION, linewidth=2, linestyle=(0, (4, 1.5)), label=label)
+        label = f"flat line from that day: test RMSE {flat_error:,.{digits}f}"
+        axes.plot(flat.index, flat, color=VERMILLION, linewidth=1, linestyle=(0, (1, 1.5)), label=label)
         low = max(min(low, recursive.min() - 0.05 * span), low - span)
         high = min(max(high, recursive.max() + 0.05 * span), high + span)
     else:
