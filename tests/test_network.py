@@ -14,7 +14,7 @@ from naive import assert_close
 from safetensors.numpy import load_file
 
 import trendlstm as tl
-from trendlstm.errors import OptionError, TrendLSTMError
+from trendlstm.errors import DataError, OptionError, TrendLSTMError
 from trendlstm.kernels import buffers, cells
 
 RNNS = ["rnn", "rnn-sigmoid"]
@@ -42,19 +42,22 @@ def network_and_reference(
     return net, {name: tensor.astype(np.float64) for name, tensor in net.state_dict().items()}
 
 
-def data(rng, net, N, T, F, m):
+def data(rng, net, N, T, F, m, every_step=False):
     """Inputs, and targets that lie well away from the outputs, so that no gradient is a small difference."""
     x = rng.uniform(-1.5, 1.5, (N, T, F)).astype(net.dtype)
-    y = (rng.normal(size=(N, m)) + 5 * rng.choice([-1, 1])).astype(net.dtype)
+    shape = (N, T, m) if every_step else (N, m)
+    y = (rng.normal(size=shape) + 5 * rng.choice([-1, 1])).astype(net.dtype)
     return x, y
 
 
 def check_against_naive(net, reference, x, y, cell, rtol, **options):
-    lengths = options.get("lengths")
+    lengths, every_step = options.get("lengths"), y.ndim == 3
     x64, y64 = x.astype(np.float64), y.astype(np.float64)
-    outputs = net.predict(x, lengths=lengths)
+    outputs = net.predict(x, lengths=lengths, every_step=every_step)
+    expected = naive.predict(reference, x64, cell, every_step, **options)
     assert outputs.dtype == x.dtype
-    assert_close(outputs, naive.predict(reference, x64, cell, **options), rtol, "outputs")
+    np.testing.assert_array_equal(np.isnan(outputs), np.isnan(expected))
+    assert_close(np.nan_to_num(outputs), np.nan_to_num(expected), rtol, "outputs")
 
     loss, grads = net.loss_and_gradients(x, y, lengths=lengths)
     expected_loss, expected = naive.loss_and_gradients(reference, x64, y64, cell, **options)
@@ -82,8 +85,9 @@ def problems(draw):
         "bias": draw(st.booleans()),
         "squash_output": draw(st.booleans()) if gated else True,
     }
-    padded = draw(st.booleans()) if cell != "ann" else False
-    return shape, draw(st.sampled_from([1, 2, 7, 8, 9, 31, 33])), padded, draw(st.integers(0, 2**32 - 1))
+    padded, every_step = (draw(st.booleans()) if cell != "ann" else False for _ in range(2))
+    samples, seed = draw(st.sampled_from([1, 2, 7, 8, 9, 31, 33])), draw(st.integers(0, 2**32 - 1))
+    return shape, samples, padded, every_step, seed
 
 
 @settings(max_examples=100, deadline=None)
@@ -99,10 +103,10 @@ def test_float32_outputs_and_gradients_are_the_references(problem):
     check_problem(*problem, "float32")
 
 
-def check_problem(shape, N, padded, seed, dtype):
+def check_problem(shape, N, padded, every_step, seed, dtype):
     rng = np.random.default_rng(seed)
     net, reference = network_and_reference(rng, **shape, dtype=dtype)
-    x, y = data(rng, net, N, shape["T"], shape["F"], shape["m"])
+    x, y = data(rng, net, N, shape["T"], shape["F"], shape["m"], every_step)
     options = {} if shape["cell"] == "ann" else {"squash_output": shape["squash_output"]}
     if padded:
         options["lengths"] = rng.integers(1, shape["T"], N, endpoint=True)
@@ -222,12 +226,56 @@ def test_padding_after_a_samples_end_has_no_effect():
         assert grads[0][name].tobytes() == grads[1][name].tobytes()
 
 
-def test_outputs_do_not_depend_on_the_number_of_threads():
+@pytest.mark.parametrize("every_step", [False, True])
+def test_outputs_do_not_depend_on_the_number_of_threads(every_step):
     rng = np.random.default_rng(5)
     net, _ = network_and_reference(rng, H=24, dtype="float32")
     x, _ = data(rng, net, 803, 40, 1, 1)  # enough that threads are worth starting
-    outputs = {net.predict(x, n_threads=n).tobytes() for n in (None, 1, 2, 4, 64)}
+    outputs = {net.predict(x, n_threads=n, every_step=every_step).tobytes() for n in (None, 1, 2, 4, 64)}
     assert len(outputs) == 1
+
+
+@pytest.mark.parametrize("cell", RECURRENT)
+def test_the_outputs_of_every_step_are_those_of_windows_that_end_there(cell):
+    rng = np.random.default_rng(9)
+    net, _ = network_and_reference(rng, cell, T=6, F=2, m=3)
+    x, _ = data(rng, net, 20, 6, 2, 3)
+    outputs = net.predict(x, every_step=True)
+    assert outputs.shape == (20, 6, 3)
+    for t in range(6):
+        assert_close(outputs[:, t], net.predict(x[:, : t + 1]), 1e-12)
+    lengths = rng.integers(1, 6, 20, endpoint=True)
+    cut = net.predict(x, lengths=lengths, every_step=True)
+    ended = np.arange(6) >= lengths[:, None]
+    assert np.isnan(cut[ended]).all() and cut[~ended].tobytes() == outputs[~ended].tobytes()
+
+
+@pytest.mark.parametrize("cell", RECURRENT)
+def test_a_loss_on_every_step_ignores_what_stands_after_a_samples_end(cell):
+    rng = np.random.default_rng(10)
+    net, _ = network_and_reference(rng, cell, T=6, F=2)
+    x, y = data(rng, net, 20, 6, 2, 1, every_step=True)
+    lengths = rng.integers(1, 5, 20, endpoint=True)
+    ended = np.arange(6) >= lengths[:, None]
+    loss, grads = net.loss_and_gradients(x, y, lengths=lengths)
+    errors = (net.predict(x, lengths=lengths, every_step=True) - y)[~ended]
+    assert loss == pytest.approx(np.mean(errors**2), rel=1e-12)
+    x[ended], y[ended] = 1e30, -1e30
+    again, same = net.loss_and_gradients(x, y, lengths=lengths)
+    assert again == loss and all(same[name].tobytes() == grads[name].tobytes() for name in grads)
+
+
+def test_what_every_step_cannot_be():
+    net, ann = tl.Network(), tl.Network(cell="ann", lag=5)
+    x, y = np.zeros((3, 5, 1)), np.zeros((3, 5, 1))
+    with pytest.raises(OptionError, match=r"'ann'.*every_step"):
+        ann.predict(x, every_step=True)
+    with pytest.raises(DataError, match=r"^y must have shape \(3, 1\), but has \(3, 5, 1\)\.$"):
+        ann.loss_and_gradients(x, y)
+    with pytest.raises(
+        DataError, match=r"^y must have shape \(3, 1\), or \(3, 5, 1\) for .* has \(3, 4, 1\)"
+    ):
+        net.loss_and_gradients(x, y[:, :4])
 
 
 def test_any_memory_layout_and_dtype_of_the_callers_arrays():

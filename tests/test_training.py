@@ -16,7 +16,7 @@ from numba.core.runtime import _nrt_python as memory_statistics
 from numba.core.runtime import rtsys
 
 import trendlstm as tl
-from trendlstm.errors import OptionError, TrainingError, TrendLSTMError
+from trendlstm.errors import DataError, OptionError, TrainingError, TrendLSTMError
 
 RECURRENT = ["lstm", "lstm1997", "rnn", "rnn-sigmoid"]
 CELLS = [*RECURRENT, "ann"]
@@ -106,6 +106,33 @@ def test_adam_steps_on_sequences_of_different_lengths(cell):
         assert_close(tensor, after_epoch[-1][name], 1e-9, name)
 
 
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("cell", RECURRENT)
+def test_adam_steps_on_the_outputs_of_every_step(cell, padded):
+    """A minibatch's loss is the mean over all its steps, an epoch's over all steps of all samples."""
+    rng = np.random.default_rng(1)
+    x, y = problem()[0], rng.normal(size=(45, 6, 3))
+    options = {"lengths": rng.integers(1, 6, 45, endpoint=True)} if padded else {}
+    net = network(cell, m=3)
+    after_epoch, losses = naive.fit(reference(net), x, y, cell, epochs=4, batch_size=20, **options)
+    history = net.fit(x, y, epochs=4, batch_size=20, **options)
+    np.testing.assert_allclose(history.loss, losses, rtol=1e-9)
+    for name, tensor in net.state_dict().items():
+        assert_close(tensor, after_epoch[-1][name], 1e-9, name)
+
+
+def test_validation_on_the_outputs_of_every_step():
+    rng = np.random.default_rng(1)
+    (x, y), (xv, yv) = ((rng.normal(size=(N, 6, 2)), rng.normal(size=(N, 6, 1))) for N in (45, 19))
+    net = network()
+    after_epoch, _ = naive.fit(reference(net), x, y, epochs=3)
+    history = net.fit(x, y, epochs=3, validation=(xv, yv))
+    expected = [naive.mse(naive.predict(params, xv, every_step=True), yv) for params in after_epoch]
+    np.testing.assert_allclose(history.validation_loss, expected, rtol=1e-9)
+    with pytest.raises(DataError, match=r"^validation y .* every step"):
+        net.fit(x, y, validation=(xv, yv[:, -1]))
+
+
 def test_float32_follows_the_reference():
     x, y = problem()
     net = network(dtype="float32")
@@ -148,10 +175,12 @@ def test_clipping_above_the_norm_changes_nothing():
 # ---------------------------------------------------------------------------------------------- the same bits
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_weights_do_not_depend_on_the_number_of_threads(cell):
+@pytest.mark.parametrize(("cell", "every_step"), [*((cell, False) for cell in CELLS), ("lstm", True)])
+def test_weights_do_not_depend_on_the_number_of_threads(cell, every_step):
     """203 samples are 25.4 chunks; the last minibatch has 3 rows, far fewer chunks than threads."""
     x, y = problem(203)
+    if every_step:
+        y = np.repeat(y[:, None], 6, axis=1)
     trained, losses = set(), set()
     for n_threads in (1, 2, 4, 4, 32, None):
         net = network(cell, "float32")

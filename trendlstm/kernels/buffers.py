@@ -51,6 +51,7 @@ class Plan(NamedTuple):
     bias: int
     squash_output: int
     outputs: int
+    steps_seen: int  # hidden states that the dense layers see: of all steps, or 1, of each sample's last step
     widths: np.ndarray  # (layers + 1,) int64: hidden_size, then every dense layer's width
 
 
@@ -65,7 +66,9 @@ class Workspace(NamedTuple):
     dh_external: np.ndarray
     dh: np.ndarray
     dc: np.ndarray
-    activations: np.ndarray  # flat: the (R, width) values of the last hidden state, then of every dense layer
+    activations: (
+        np.ndarray
+    )  # flat: the (steps_seen * R, width) values of the hidden state, then of every dense layer
     deltas: np.ndarray  # flat: dL/d(activations)
 
 
@@ -83,6 +86,7 @@ def make_plan(
     outputs: int,
     bias: bool,
     squash_output: bool,
+    every_step: bool = False,
 ) -> Plan:
     """The plan of a network given by its real sizes; a feed-forward cell sees one step of steps * features inputs."""
     if cell == FEEDFORWARD:
@@ -98,6 +102,7 @@ def make_plan(
         bias=int(bias),
         squash_output=int(squash_output),
         outputs=outputs,
+        steps_seen=steps if every_step else 1,
         widths=widths,
     )
 
@@ -144,7 +149,7 @@ def make_workspace(plan: Plan, dtype: np.dtype, rows: int = CHUNK_ROWS) -> Works
     inputs = aligned_zeros((plan.steps + 1, rows, pad(input_rows(plan))), dtype)
     if plan.bias:
         inputs[:, :, input_rows(plan) - 1] = 1
-    total = rows * int(plan.widths.sum())
+    total = plan.steps_seen * rows * int(plan.widths.sum())
     return Workspace(
         inputs=inputs,
         lengths=np.full(rows, plan.steps, np.int64),

@@ -62,6 +62,12 @@ def load_chunk(plan, work, x, lengths, order, first, count):
                     work.inputs[t, r, column + f] = zero
 
 
+@inlined
+def _step_seen(plan, lengths, s, r):
+    """The step, from 0, whose hidden state is the s-th that the dense layers see of row r."""
+    return s if plan.steps_seen == plan.steps else lengths[r] - 1
+
+
 @compiled
 def forward_chunk(plan, theta, work):
     """All activations of the loaded chunk; the last of them are the outputs."""
@@ -83,59 +89,78 @@ def forward_chunk(plan, theta, work):
     else:
         rnn_forward(work.inputs, weight, work.lengths, work.gates, plan.units, plan.is_logistic)
 
-    layer_input = view(work.activations, 0, (rows, hidden_size))
-    for r in range(rows):
-        if plan.cell == FEEDFORWARD:
-            last = view(work.gates, r * hidden_size, (hidden_size,))
-        else:
-            last = work.inputs[work.lengths[r], r]
-        for j in range(hidden_size):
-            layer_input[r, j] = last[j]
+    rows_seen = plan.steps_seen * rows
+    layer_input = view(work.activations, 0, (rows_seen, hidden_size))
+    for s in range(plan.steps_seen):
+        for r in range(rows):
+            if plan.cell == FEEDFORWARD:
+                h = view(work.gates, r * hidden_size, (hidden_size,))
+            else:
+                h = work.inputs[_step_seen(plan, work.lengths, s, r) + 1, r]
+            for j in range(hidden_size):
+                layer_input[s * rows + r, j] = h[j]
 
-    at = rows * hidden_size
+    at = rows_seen * hidden_size
     layers = plan.widths.size - 1
     for layer in range(layers):
         n_in, n_out = plan.widths[layer], plan.widths[layer + 1]
-        out = view(work.activations, at, (rows, n_out))
+        out = view(work.activations, at, (rows_seen, n_out))
         dense_forward(layer_input, view(theta, start, (n_in + 1, n_out)), out, layer < layers - 1)
         layer_input = out
-        at += rows * n_out
+        at += rows_seen * n_out
         start += (n_in + 1) * n_out
 
 
 @inlined
 def outputs(plan, values, rows):
-    """The last layer's (rows, width) in a work space's activations or deltas."""
+    """The last layer's (steps seen, rows, width) in a work space's activations or deltas."""
     width = plan.widths[plan.widths.size - 1]
-    return view(values, values.size - rows * width, (rows, width))
+    steps = plan.steps_seen
+    return view(values, values.size - steps * rows * width, (steps, rows, width))
 
 
 @compiled
 def squared_error(plan, work, y, order, first, count):
-    """The chunk's sum of squared errors (float64); leaves y_hat - y as the last layer's delta, 0 in absent rows."""
+    """The chunk's sum of squared errors (float64); leaves y_hat - y as the last layer's delta.
+
+    It is 0 in absent rows and after a sample's end.
+    """
     rows = work.lengths.size
     out, delta = outputs(plan, work.activations, rows), outputs(plan, work.deltas, rows)
     total = 0.0
-    for r in range(rows):
-        for k in range(delta.shape[1]):
-            delta[r, k] = delta.dtype.type(0)
-        if r < count:
-            for k in range(plan.outputs):
-                error = out[r, k] - y[order[first + r], k]
-                delta[r, k] = error
-                total += np.float64(error) * np.float64(error)
+    for s in range(delta.shape[0]):
+        for r in range(rows):
+            for k in range(delta.shape[2]):
+                delta[s, r, k] = delta.dtype.type(0)
+            if r < count and s < work.lengths[r]:
+                for k in range(plan.outputs):
+                    error = out[s, r, k] - y[order[first + r], s * plan.outputs + k]
+                    delta[s, r, k] = error
+                    total += np.float64(error) * np.float64(error)
     return total
+
+
+@inlined
+def target_count(plan, lengths, order, first, count):
+    """How many numbers the outputs of the samples order[first : first + count] are compared with."""
+    steps = count
+    if plan.steps_seen > 1:
+        steps = 0
+        for position in range(first, first + count):
+            steps += lengths[order[position]]
+    return steps * plan.outputs
 
 
 @inlined
 def backward_chunk(plan, theta, transposed, work, gradient, scale):
     """Add scale * (gradient of half the chunk's squared error) to `gradient`, a flat buffer like theta."""
     hidden_size, rows = plan.hidden_size, work.lengths.size
-    delta = outputs(plan, work.deltas, rows)
+    rows_seen = plan.steps_seen * rows
+    last = outputs(plan, work.deltas, rows)
+    delta = view(last, 0, (last.size,))
     factor = theta.dtype.type(scale)
-    for r in range(rows):
-        for k in range(delta.shape[1]):
-            delta[r, k] *= factor
+    for k in range(delta.size):
+        delta[k] *= factor
 
     dweight, start = _recurrent_weight(plan, gradient)
     weight_transposed, to = _recurrent_transposed(plan, transposed)
@@ -148,26 +173,27 @@ def backward_chunk(plan, theta, transposed, work, gradient, scale):
         n_in, n_out = plan.widths[layer], plan.widths[layer + 1]
         start -= (n_in + 1) * n_out
         to -= n_in * n_out
-        before = at - rows * n_in
+        before = at - rows_seen * n_in
         dense_backward(
-            view(work.activations, before, (rows, n_in)),
-            view(work.activations, at, (rows, n_out)),
+            view(work.activations, before, (rows_seen, n_in)),
+            view(work.activations, at, (rows_seen, n_out)),
             view(transposed, to, (n_out, n_in)),
-            view(work.deltas, at, (rows, n_out)),
-            view(work.deltas, before, (rows, n_in)),
+            view(work.deltas, at, (rows_seen, n_out)),
+            view(work.deltas, before, (rows_seen, n_in)),
             view(gradient, start, (n_in + 1, n_out)),
             layer < layers - 1,
         )
         at = before
 
-    dh_last = view(work.deltas, 0, (rows * hidden_size,))
+    dh_seen = view(work.deltas, 0, (rows_seen, hidden_size))
     if plan.cell == FEEDFORWARD:
-        feedforward_backward(work.inputs, work.gates, dh_last, dweight)
+        feedforward_backward(work.inputs, work.gates, view(dh_seen, 0, (dh_seen.size,)), dweight)
         return
-    for r in range(rows):
-        dh = work.dh_external[work.lengths[r] - 1]
-        for j in range(r * hidden_size, (r + 1) * hidden_size):
-            dh[j] = dh_last[j]
+    for s in range(plan.steps_seen):
+        for r in range(rows):
+            dh = view(work.dh_external[_step_seen(plan, work.lengths, s, r)], r * hidden_size, (hidden_size,))
+            for j in range(hidden_size):
+                dh[j] = dh_seen[s * rows + r, j]
     if plan.has_cell_state:
         lstm_backward(
             work.inputs,
@@ -192,7 +218,8 @@ def backward_chunk(plan, theta, transposed, work, gradient, scale):
             work.dh,
             dweight,
         )
-    for r in range(rows):
-        dh = work.dh_external[work.lengths[r] - 1]
-        for j in range(r * hidden_size, (r + 1) * hidden_size):
-            dh[j] = theta.dtype.type(0)
+    for s in range(plan.steps_seen):
+        for r in range(rows):
+            dh = view(work.dh_external[_step_seen(plan, work.lengths, s, r)], r * hidden_size, (hidden_size,))
+            for j in range(hidden_size):
+                dh[j] = dh.dtype.type(0)

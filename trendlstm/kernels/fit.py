@@ -10,7 +10,15 @@ import numpy as np
 
 from .adam import adam_step
 from .buffers import BLOCK, CHUNK_ROWS
-from .chunk import backward_chunk, forward_chunk, load_chunk, outputs, squared_error, transpose_weights
+from .chunk import (
+    backward_chunk,
+    forward_chunk,
+    load_chunk,
+    outputs,
+    squared_error,
+    target_count,
+    transpose_weights,
+)
 from .compile import compiled, inlined
 from .gang import AGREED, ASKED, STOP, meet
 from .shuffle import shuffle_epoch
@@ -21,7 +29,10 @@ ALL_EPOCHS, PATIENCE, STOPPED, NOT_FINITE = range(4)
 
 
 class Data(NamedTuple):
-    """Samples: x (N, T, F), y (N, m) of the network's dtype, lengths (N,) int64."""
+    """Samples: x (N, T, F), y (N, m) of the network's dtype, lengths (N,) int64.
+
+    If the dense layers see every step, y is (N, T * m): the targets of the first step, of the second, ...
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -71,7 +82,7 @@ def _accumulate_chunks(
     """
     chunks = (count + CHUNK_ROWS - 1) // CHUNK_ROWS
     accumulators = gradients.shape[0]
-    scale = 2.0 / (count * plan.outputs)
+    scale = 2.0 / target_count(plan, data.lengths, order, first, count)
     for a in range(rank, min(accumulators, chunks), size):
         gradient = gradients[a]
         for j in range(gradient.size):
@@ -114,7 +125,7 @@ def _validation_loss(plan, state, validation, work, rank, size):
     total = 0.0
     for chunk in range(state.validation_losses.size):
         total += state.validation_losses[chunk]
-    return total / (n * plan.outputs)
+    return total / target_count(plan, validation.lengths, state.validation_order, 0, n)
 
 
 @inlined
@@ -222,7 +233,7 @@ def fit_worker(plan, state, train, validation, options, work, transposed, rank, 
         if ended != ALL_EPOCHS:
             break
 
-        epoch_loss /= n * plan.outputs
+        epoch_loss /= target_count(plan, train.lengths, state.order, 0, n)
         improved = True
         validation_loss = np.nan
         if validation.x.shape[0] > 0:
@@ -274,7 +285,7 @@ def gradient_worker(plan, theta, transposed, data, order, gradients, losses, wor
 
 @compiled
 def predict_worker(plan, theta, x, lengths, order, out, work, rank, size):
-    """Write the outputs for x (N, T, F) to out (N, m); order is 0 ... N-1."""
+    """Write the outputs for x (N, T, F) to out (N, m), or (N, T * m) of every step; order is 0 ... N-1."""
     chunk_rows = work.lengths.size
     for chunk in range(rank, (x.shape[0] + chunk_rows - 1) // chunk_rows, size):
         first = chunk * chunk_rows
@@ -282,9 +293,10 @@ def predict_worker(plan, theta, x, lengths, order, out, work, rank, size):
         load_chunk(plan, work, x, lengths, order, first, rows)
         forward_chunk(plan, theta, work)
         values = outputs(plan, work.activations, chunk_rows)
-        for r in range(rows):
-            for k in range(plan.outputs):
-                out[first + r, k] = values[r, k]
+        for s in range(plan.steps_seen):
+            for r in range(rows):
+                for k in range(plan.outputs):
+                    out[first + r, s * plan.outputs + k] = values[s, r, k]
 
 
 @compiled
@@ -310,6 +322,6 @@ def recurse_worker(plan, thetas, path, steps, relative, x, lengths, order, work)
             load_chunk(plan, work, x, lengths, order, 0, rows)
             for k in range(thetas.shape[0]):
                 forward_chunk(plan, thetas[k], work)
-                predicted = outputs(plan, work.activations, chunk_rows)
+                predicted = outputs(plan, work.activations, chunk_rows)[0]
                 for r in range(rows):
                     path[first + r, step + lag] += np.float64(predicted[r, 0]) / thetas.shape[0]

@@ -69,7 +69,7 @@ def stream_worker(plan, state, data, order, options, work, errors):
             load_chunk(plan, work, data.x, data.lengths, order, start, rows)
             forward_chunk(plan, state.theta, work)
             loss += squared_error(plan, work, data.y, order, start, rows)
-            delta = outputs(plan, work.deltas, chunk_rows)
+            delta = outputs(plan, work.deltas, chunk_rows)[0]
             for r in range(rows):
                 total, correct = 0.0, True
                 for k in range(plan.outputs):

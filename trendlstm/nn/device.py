@@ -28,11 +28,18 @@ def choose_device(device: str) -> Device:
     return "cuda"
 
 
-def check_limits(network: NetworkConfig, steps: int) -> None:
-    """Raise an OptionError that names what the kernels cannot do of a network on windows of `steps`."""
+def check_limits(network: NetworkConfig, steps: int, steps_seen: int = 1) -> None:
+    """Raise an OptionError that names what the kernels cannot do of a network on windows of `steps`.
+
+    `steps_seen` is that of `kernels.buffers.Plan`.
+    """
     if network.cell not in GPU_CELLS:
         raise OptionError(
             f"device 'cuda' trains the cells {', '.join(GPU_CELLS)} only: use device 'cpu' for cell {network.cell!r}."
+        )
+    if steps_seen > 1:
+        raise OptionError(
+            "device 'cuda' computes the last step's outputs only: use device 'cpu' for every step."
         )
     for what, value, largest in (
         ("hidden units", network.hidden_size, MAX_HIDDEN),

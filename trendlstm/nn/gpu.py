@@ -45,7 +45,7 @@ def train(jobs: Sequence[FitJob], report: Callable[[], None]) -> None:
     """
     groups: dict[tuple, list[FitJob]] = {}
     for job in jobs:
-        check_limits(job.network, job.plan.steps)
+        check_limits(job.network, job.plan.steps, job.plan.steps_seen)
         spec = make_spec(job.plan, job.theta.dtype)
         groups.setdefault((spec, tuple(job.plan.widths.tolist()), job.config.epochs), []).append(job)
     for (spec, _, _), members in groups.items():
@@ -60,7 +60,7 @@ def predict(
     network: NetworkConfig, plan: Plan, theta: np.ndarray, x: np.ndarray, lengths: np.ndarray
 ) -> np.ndarray:
     """The outputs (N, m) of the network with the weights `theta` for checked inputs x (N, T, F)."""
-    check_limits(network, plan.steps)
+    check_limits(network, plan.steps, plan.steps_seen)
     spec = make_spec(plan, theta.dtype)
     compiled = kernels.make_kernels(spec)
     blocks = min(-(-x.shape[0] // CHUNK_ROWS), 2 * _multiprocessors())

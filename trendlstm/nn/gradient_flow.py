@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trendlstm.errors import OptionError
+from trendlstm.errors import DataError, OptionError
 from trendlstm.kernels import buffers
 from trendlstm.kernels.cache import note_compiled
 from trendlstm.kernels.gradient_flow import bptt_by_lag, jacobian_norms
@@ -216,6 +216,8 @@ class _Measurement:
             self.network = Network.from_config(replace(network.config, dtype="float64"))
             self.network.load_state_dict(network.state_dict())
         self.plan, self.data = self.network.samples(x, y)
+        if self.plan.steps_seen > 1:
+            raise DataError("y must have shape (N, m): the gradient flow is that of a loss after the last step.")
         n, steps = self.data.x.shape[:2]
         count = n if jacobian_samples is None else min(jacobian_samples, n)
         self.jacobian_order = np.linspace(0, n - 1, count).round().astype(np.int64)

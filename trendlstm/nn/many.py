@@ -46,7 +46,7 @@ def fit_many(
     networks : sequence of Network
         Modified. Each may have its own shape.
     xs, ys : sequence of arrays, or one array for all
-        Inputs (N, T, F) and targets (N, m) of each network; a single array is shared.
+        Inputs (N, T, F) and targets, (N, m) or (N, T, m), of each network; a single array is shared.
     validation : pair, sequence of pairs or None, optional
         One for all or one each.
     epochs, batch_size, learning_rate, patience, clip_norm, weight_decay, shuffle, seed

@@ -127,7 +127,7 @@ class Network:
             forget_bias=forget_bias,
         )
         self.dtype = np.dtype(self.config.dtype)
-        self._last_plan: tuple[int, buffers.Plan] | None = None
+        self._last_plan: tuple[tuple[int, bool], buffers.Plan] | None = None
         self.theta = buffers.aligned_zeros(buffers.parameter_size(self.plan(lag or 1)), self.dtype)
         self.load_state_dict(initial_values(self.config))
 
@@ -231,6 +231,8 @@ class Network:
         lengths: np.ndarray | None = None,
         n_threads: int | None = None,
         device: Device = "cpu",
+        *,
+        every_step: bool = False,
     ) -> np.ndarray:
         """The network's outputs.
 
@@ -244,32 +246,37 @@ class Network:
             Default: all cores that the process may use. The result does not depend on it.
         device : {"cpu", "cuda", "auto"}
             What computes, see `fit`.
+        every_step : bool
+            Whether to return the outputs y_t of every step, the dense layers applied to every h_t, instead of the
+            last. Recurrent cells on the processor only.
 
         Returns
         -------
-        ndarray (N, m)
-            In the network's dtype.
+        ndarray (N, m), or (N, T, m) with `every_step`
+            In the network's dtype. Of every step: NaN after a sample's end.
 
         Raises
         ------
         DataError
             An array has the wrong shape or holds a value that is not finite.
         OptionError
-            The device is unknown or cannot be used.
+            The device is unknown or cannot be used, or the cell has no steps.
         """
         x, lengths = check_inputs(self.config, x, lengths)
-        plan = self.plan(x.shape[1])
+        if every_step and self.config.cell == "ann":
+            raise OptionError("cell 'ann' has one output for the whole window: leave every_step out.")
+        plan = self.plan(x.shape[1], every_step)
         if choose_device(device) == "cuda":
             from trendlstm.nn import gpu
 
             return gpu.predict(self.config, plan, self.theta, x, lengths)
-        out = np.empty((x.shape[0], plan.outputs), self.dtype)
+        out = np.empty((x.shape[0], plan.steps_seen * plan.outputs), self.dtype)
         order = np.arange(x.shape[0])
         if x.shape[0] == 1:
             predict_worker(
                 plan, self.theta, x, lengths, order, out, _one_row_workspace(plan, self.dtype), 0, 1
             )
-            return out
+            return _every_step(out, lengths, plan) if every_step else out
         chunks = -(-x.shape[0] // CHUNK_ROWS)
         size = 1 if chunks * plan.steps <= _SMALL_PREDICTION else min(thread_count(n_threads), chunks)
 
@@ -284,26 +291,26 @@ class Network:
             predict_worker(*arguments(1)[0])
         else:
             run_together(predict_worker, arguments, size, abandon=lambda: None)
-        return out
+        return _every_step(out, lengths, plan) if every_step else out
 
     def loss_and_gradients(
         self, x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None = None
     ) -> tuple[float, dict[str, np.ndarray]]:
-        """The mean squared error over all elements of y, and its gradient by back-propagation through time.
+        """The mean squared error and its gradient by back-propagation through time.
 
         Parameters
         ----------
         x : array_like (N, T, F)
             Inputs.
-        y : array_like (N, m)
-            Targets.
+        y : array_like (N, m) or (N, T, m)
+            Targets of the last step, or of every step.
         lengths : array_like (N,) of int, optional
             Steps of each sample.
 
         Returns
         -------
         loss : float
-            mean((predict(x) - y)**2)
+            mean((predict(x) - y)**2) over all elements; those of steps after a sample's end do not count.
         gradients : dict of str to ndarray
             dL/d(parameter), names and shapes of `state_dict`.
 
@@ -332,7 +339,8 @@ class Network:
             0,
             1,
         )
-        return float(losses.sum() / (n * plan.outputs)), named_values(self.config, gradients[0])
+        targets = plan.outputs * (data.lengths.sum() if plan.steps_seen > 1 else n)
+        return float(losses.sum() / targets), named_values(self.config, gradients[0])
 
     def fit(
         self,
@@ -362,8 +370,9 @@ class Network:
         ----------
         x : array_like (N, T, F)
             Inputs. Not modified.
-        y : array_like (N, m), or (N,) if m is 1
-            Targets. Not modified.
+        y : array_like (N, m), or (N,) if m is 1, or (N, T, m)
+            Targets of the last step, or of every step: then the loss is the mean over the outputs of all steps, without
+            those after a sample's end. Not modified.
         epochs : int
         batch_size : int
             Samples of a minibatch.
@@ -443,16 +452,18 @@ class Network:
         validated = Data(train.x[:0], train.y[:0], train.lengths[:0])
         if validation is not None:
             validation_plan, validated = self.samples(*validation, prefix="validation ")
+            if validation_plan.steps_seen != plan.steps_seen:
+                raise DataError("validation y must be of the last step or of every step as y is.")
             if validation_plan.steps != plan.steps:
                 raise DataError(
                     f"validation x must have {train.x.shape[1]} time steps like x, but has {validated.x.shape[1]}."
                 )
         return FitJob(self.config, config, plan, self.theta, train, validated)
 
-    def plan(self, steps: int) -> buffers.Plan:
-        """The network's shape, as the kernels see it, for windows of `steps`; a feed-forward cell's have its lag."""
-        if self._last_plan is None or self._last_plan[0] != steps:
-            self._last_plan = steps, make_plan(self.config, steps)
+    def plan(self, steps: int, every_step: bool = False) -> buffers.Plan:
+        """The network's shape, as the kernels see it; see `parameters.make_plan`. The last one is kept."""
+        if self._last_plan is None or self._last_plan[0] != (steps, every_step):
+            self._last_plan = (steps, every_step), make_plan(self.config, steps, every_step)
         return self._last_plan[1]
 
     def samples(
@@ -473,7 +484,15 @@ class Network:
             An array cannot be used.
         """
         array, targets, counts = check_samples(self.config, x, y, lengths, prefix)
-        return self.plan(array.shape[1]), Data(array, targets, counts)
+        plan = self.plan(array.shape[1], every_step=targets.ndim == 3)
+        return plan, Data(array, targets.reshape(len(targets), -1), counts)
+
+
+def _every_step(out: np.ndarray, lengths: np.ndarray, plan: buffers.Plan) -> np.ndarray:
+    """The kernels' outputs of every step (N, T * m) as (N, T, m), NaN after each sample's end."""
+    outputs = out.reshape(len(out), plan.steps, plan.outputs)
+    outputs[np.arange(plan.steps) >= lengths[:, None]] = np.nan
+    return outputs
 
 
 def _one_row_workspace(plan: buffers.Plan, dtype: np.dtype) -> buffers.Workspace:

@@ -16,8 +16,11 @@ _CELL_CODES = {
 }
 
 
-def make_plan(config: NetworkConfig, steps: int) -> buffers.Plan:
-    """A network's shape, as the kernels see it, for windows of `steps`; a feed-forward cell's have its lag."""
+def make_plan(config: NetworkConfig, steps: int, every_step: bool = False) -> buffers.Plan:
+    """A network's shape, as the kernels see it, for windows of `steps`; a feed-forward cell's have its lag.
+
+    With `every_step` the dense layers see the hidden state of every step, otherwise that of the last.
+    """
     return buffers.make_plan(
         _CELL_CODES[config.cell],
         config.lag if config.cell == "ann" and config.lag else steps,
@@ -27,6 +30,7 @@ def make_plan(config: NetworkConfig, steps: int) -> buffers.Plan:
         config.output_size,
         config.bias,
         config.squash_output,
+        every_step,
     )
 
 

@@ -19,7 +19,7 @@ def check_samples(
     config : NetworkConfig
         The network's.
     x : array_like (N, T, F)
-    y : array_like (N, m), or (N,) if m is 1
+    y : array_like (N, m), or (N,) if m is 1, or (N, T, m) for the outputs of every step
     lengths : array_like (N,) of int, optional
         Steps of each sample. Default: T for all.
     prefix : str
@@ -29,7 +29,7 @@ def check_samples(
     -------
     x : ndarray (N, T, F), for a feed-forward cell (N, 1, T * F)
         In the network's dtype and C-contiguous, as `y`; neither is a copy where none is needed.
-    y : ndarray (N, m)
+    y : ndarray (N, m) or (N, T, m)
     lengths : ndarray (N,), int64
 
     Raises
@@ -41,11 +41,13 @@ def check_samples(
     """
     x, lengths = check_inputs(config, x, lengths, prefix)
     expected = (x.shape[0], config.output_size)
+    every_step = (x.shape[0], x.shape[1], config.output_size)
     y = finite_array(f"{prefix}y", y, expected, np.dtype(config.dtype))
     if y.ndim == 1 and config.output_size == 1:
         y = y[:, None]
-    if y.shape != expected:
-        raise DataError(f"{prefix}y must have shape {expected}, but has {y.shape}.")
+    if y.shape != expected and (y.shape != every_step or config.cell == "ann"):
+        or_every_step = "" if config.cell == "ann" else f", or {every_step} for the outputs of every step"
+        raise DataError(f"{prefix}y must have shape {expected}{or_every_step}, but has {y.shape}.")
     return x, y, lengths
 
 
