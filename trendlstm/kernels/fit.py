@@ -110,7 +110,7 @@ def _add_accumulators(gradients, used, block):
 
 
 @inlined
-def _validation_loss(plan, state, validation, work, rank, size):
+def _validation_loss(plan, state, validation, targets, work, rank, size):
     """The mean squared error on the validation samples, the same on every thread."""
     n = validation.x.shape[0]
     for chunk in range(rank, state.validation_losses.size, size):
@@ -125,7 +125,7 @@ def _validation_loss(plan, state, validation, work, rank, size):
     total = 0.0
     for chunk in range(state.validation_losses.size):
         total += state.validation_losses[chunk]
-    return total / target_count(plan, validation.lengths, state.validation_order, 0, n)
+    return total / targets
 
 
 @inlined
@@ -153,6 +153,10 @@ def fit_worker(plan, state, train, validation, options, work, transposed, rank, 
     step = 0
     ended = ALL_EPOCHS
     epoch = 0
+    targets = target_count(plan, train.lengths, state.order, 0, n)
+    validation_targets = target_count(
+        plan, validation.lengths, state.validation_order, 0, validation.x.shape[0]
+    )
     transpose_weights(plan, state.theta, transposed)
     while epoch < options.epochs and ended == ALL_EPOCHS:
         if rank == 0 and options.shuffle:
@@ -233,11 +237,13 @@ def fit_worker(plan, state, train, validation, options, work, transposed, rank, 
         if ended != ALL_EPOCHS:
             break
 
-        epoch_loss /= target_count(plan, train.lengths, state.order, 0, n)
+        epoch_loss /= targets
         improved = True
         validation_loss = np.nan
         if validation.x.shape[0] > 0:
-            validation_loss = _validation_loss(plan, state, validation, work, rank, size)
+            validation_loss = _validation_loss(
+                plan, state, validation, validation_targets, work, rank, size
+            )
             if not np.isfinite(validation_loss):
                 ended = NOT_FINITE
                 break
