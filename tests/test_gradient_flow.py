@@ -310,5 +310,7 @@ def test_bad_arguments_are_named():
     with pytest.raises(DataError, match="finite"):
         tl.gradient_flow(net, np.where(x > 1, math.nan, x), y)
     ann = tl.Network(2, 3, cell="ann", lag=6, output_size=2)
+    with pytest.raises(DataError, match=r"^y must have shape \(N, m\): .* last step\.$"):
+        tl.gradient_flow(net, x, np.repeat(y[:, None], x.shape[1], axis=1))
     with pytest.raises(OptionError, match="needs a recurrent cell"):
         tl.gradient_flow(ann, x, y)

@@ -400,6 +400,14 @@ def test_a_limit_is_named(shape, limit):
         net.predict(x, device="cuda")
 
 
+def test_outputs_of_every_step_are_refused():
+    x, y = problem()
+    with pytest.raises(OptionError, match=r"last step's outputs only: use device 'cpu'"):
+        network().predict(x, device="cuda", every_step=True)
+    with pytest.raises(OptionError, match=r"last step's outputs only: use device 'cpu'"):
+        network().fit(x, np.repeat(y[:, None], x.shape[1], axis=1), device="cuda")
+
+
 def test_a_feed_forward_network_is_refused():
     x, y = problem()
     net = tl.Network(input_size=2, hidden_size=4, cell="ann", lag=3)

@@ -241,9 +241,7 @@ def fit_worker(plan, state, train, validation, options, work, transposed, rank, 
         improved = True
         validation_loss = np.nan
         if validation.x.shape[0] > 0:
-            validation_loss = _validation_loss(
-                plan, state, validation, validation_targets, work, rank, size
-            )
+            validation_loss = _validation_loss(plan, state, validation, validation_targets, work, rank, size)
             if not np.isfinite(validation_loss):
                 ended = NOT_FINITE
                 break

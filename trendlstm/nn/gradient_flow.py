@@ -217,7 +217,9 @@ class _Measurement:
             self.network.load_state_dict(network.state_dict())
         self.plan, self.data = self.network.samples(x, y)
         if self.plan.steps_seen > 1:
-            raise DataError("y must have shape (N, m): the gradient flow is that of a loss after the last step.")
+            raise DataError(
+                "y must have shape (N, m): the gradient flow is that of a loss after the last step."
+            )
         n, steps = self.data.x.shape[:2]
         count = n if jacobian_samples is None else min(jacobian_samples, n)
         self.jacobian_order = np.linspace(0, n - 1, count).round().astype(np.int64)
