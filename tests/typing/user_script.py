@@ -28,6 +28,9 @@ assert_type(histories, list[History])
 loss, gradients = net.loss_and_gradients(train.x, train.y)
 assert_type(loss, float)
 net.predict(train.x, device="auto").mean(axis=0)
+net.predict([[[1.0], [2.0]]], lengths=[1])
+net.load_state_dict({name: value.tolist() for name, value in net.state_dict().items()})
+tl.gradient_flow(net, train.x.tolist(), train.y)
 assert_type(tl.load("model.safetensors"), tl.Network)
 
 tl.load_prices("MSFT", source="yaho")  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from trendlstm.errors import DataError, OptionError
 from trendlstm.kernels import buffers
@@ -100,8 +100,8 @@ def ratio(values: FloatArray) -> float | None:
 
 def gradient_flow(
     network: Network,
-    x: np.ndarray,
-    y: np.ndarray,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     jacobian_samples: int | None = None,
     n_threads: int | None = None,
@@ -142,8 +142,8 @@ def gradient_flow(
 
 def gradient_flows(
     networks: Sequence[Network],
-    x: np.ndarray,
-    y: np.ndarray,
+    x: ArrayLike,
+    y: ArrayLike,
     jacobian_samples: Sequence[int | None],
     *,
     n_threads: int | None = None,
@@ -182,7 +182,7 @@ def compile_kernels() -> None:
     gradient_flow(Network(hidden_size=1, dense=(), dtype="float64"), np.zeros((1, 1, 1)), np.zeros((1, 1)))
 
 
-def weight_gradient_terms(network: Network, x: np.ndarray, y: np.ndarray) -> FloatArray:
+def weight_gradient_terms(network: Network, x: ArrayLike, y: ArrayLike) -> FloatArray:
     """The terms whose norms are `GradientFlow.weight_terms`.
 
     Parameters
@@ -206,7 +206,7 @@ def weight_gradient_terms(network: Network, x: np.ndarray, y: np.ndarray) -> Flo
 class _Measurement:
     """One network: its samples, the tasks that fill in the norms, and the norms."""
 
-    def __init__(self, network: Network, x: np.ndarray, y: np.ndarray, jacobian_samples: int | None) -> None:
+    def __init__(self, network: Network, x: ArrayLike, y: ArrayLike, jacobian_samples: int | None) -> None:
         if network.config.cell == "ann":
             raise OptionError("the gradient flow through time needs a recurrent cell, but the cell is 'ann'.")
         if jacobian_samples is not None and jacobian_samples < 0:

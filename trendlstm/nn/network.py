@@ -161,7 +161,7 @@ class Network:
         """
         return named_values(self.config, self.theta)
 
-    def load_state_dict(self, values: Mapping[str, np.ndarray]) -> None:
+    def load_state_dict(self, values: Mapping[str, ArrayLike]) -> None:
         """Replace every parameter; nothing changes if any name or shape is wrong.
 
         Parameters
@@ -227,8 +227,8 @@ class Network:
 
     def predict(
         self,
-        x: np.ndarray,
-        lengths: np.ndarray | None = None,
+        x: ArrayLike,
+        lengths: ArrayLike | None = None,
         n_threads: int | None = None,
         device: Device = "cpu",
         *,
@@ -294,7 +294,7 @@ class Network:
         return _every_step(out, lengths, plan) if every_step else out
 
     def loss_and_gradients(
-        self, x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None = None
+        self, x: ArrayLike, y: ArrayLike, lengths: ArrayLike | None = None
     ) -> tuple[float, dict[str, np.ndarray]]:
         """The mean squared error and its gradient by back-propagation through time.
 
