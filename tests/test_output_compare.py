@@ -206,6 +206,11 @@ def test_compare_prints_tables_and_conclusions_and_writes_its_folder(tmp_path):
                 differs = step["lstm_differs"]
                 assert differs["p_value"] == pytest.approx(2 * min(better, 1 - better))
                 assert row["dm_p_differs_from_lstm_holm"] == pytest.approx(differs["p_value_holm"])
+        for claim in ("claim_p", "claim_p_holm"):
+            if name in ("persistence", "drift"):
+                assert step[claim] is None and np.isnan(row[claim])
+            else:
+                assert row[claim] == pytest.approx(step[claim])
     assert np.isnan(table.loc["lstm", "dm_p_of_lstm_against_it"]) and np.isnan(
         table.loc["persistence", "hit_rate"]
     )

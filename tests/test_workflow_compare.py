@@ -184,23 +184,37 @@ def test_errors_of_every_model(everything):
 
 def test_the_lstm_is_tested_against_every_rival_and_all_models_against_persistence(everything):
     actual, models = everything.prepared.windows.test.actual[:, 0], everything.models
-    rivals = [name for name in models if name not in ("lstm", "persistence")]
-    (differences,), (evidence,) = everything.lstm_differences, everything.evidence
-    claiming = [name for name in models if name not in ("persistence", "drift")]
-    assert list(differences) == rivals and list(evidence) == claiming
-    raw = []
-    for name in rivals:
+    (differences,), (claims,) = everything.lstm_differences, everything.claims
+    assert list(differences) == ["rnn", "ann", "lstm1997", "drift", "ridge"]
+    for name, difference in differences.items():
         test = diebold_mariano(actual, models["lstm"].predicted[:, 0], models[name].predicted[:, 0])
-        assert differences[name].test == everything.lstm_better(name, 1) == test
-        raw.append(2 * min(test.p_value, 1 - test.p_value))
-    assert [one.p_value for one in differences.values()] == raw
-    assert [one.adjusted for one in differences.values()] == holm(raw)
+        assert difference.test == everything.lstm_better(name, 1) == test
+        assert difference.p_value == 2 * min(test.p_value, 1 - test.p_value)
+    assert [one.adjusted for one in differences.values()] == holm(
+        [one.p_value for one in differences.values()]
+    )
     assert everything.lstm_better("lstm", 1) is None
     assert everything.lstm_better("persistence", 1) == models["lstm"].ensemble[0].diebold_mariano
+    assert list(claims) == ["lstm", "rnn", "ann", "lstm1997", "ridge"]
     drift = models["drift"].ensemble[0]
-    assert list(evidence.values()) == holm(
-        [claim_p_value(models[name].ensemble[0], drift) for name in claiming]
-    )
+    assert [one.p_value for one in claims.values()] == [
+        claim_p_value(models[name].ensemble[0], drift) for name in claims
+    ]
+    assert [one.adjusted for one in claims.values()] == holm([one.p_value for one in claims.values()])
+
+
+def test_a_claim_needs_a_p_value_that_is_small_among_so_many():
+    prepared = prepare(("rnn", "ann", "lstm1997"), prices=random_walk(600, seed=1))
+    rng = np.random.default_rng(1)
+    y = prepared.windows.test.y
+    outputs = {variant.kind.key: np.zeros(y.shape) for variant in prepared.variants}
+    outputs["lstm-bias-1"] = 0.05 * y + rng.normal(0, 0.2, y.shape)
+    found = stand_in_comparison(prepared, outputs)
+    claim = found.claims[0]["lstm"]
+    assert claim.p_value == pytest.approx(0.025, abs=0.005) and claim.adjusted == 4 * claim.p_value
+    assert found.better_than_persistence == []
+    alone = stand_in_comparison(prepare((), prices=random_walk(600, seed=1)), outputs)
+    assert alone.better_than_persistence == ["lstm"]
 
 
 def test_predictions_have_a_row_for_each_origin_step_model_and_seed():

@@ -52,6 +52,7 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     rows = []
     for step in sorted({1, horizon}):
         for name, model in comparison.models.items():
+            claim = comparison.claims[step - 1].get(name)
             difference = comparison.lstm_differences[step - 1].get(name)
             is_fitted = name != "persistence"
             rows.append(
@@ -64,7 +65,7 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
                     _spread(model.spread(lambda steps: steps.mae, step), f",.{digits}f"),
                     _spread(model.spread(lambda steps: steps.skill, step) if is_fitted else None, "+.3f"),
                     _spread(model.spread(lambda steps: _percent(steps.hit_rate.rate), step), ".1f"),
-                    p_value(comparison.evidence[step - 1].get(name)),
+                    p_value(claim.adjusted if claim else None),
                     p_value(difference.adjusted if difference else None),
                     f"{model.seconds:.2f}" if is_fitted else None,
                 ]
@@ -76,7 +77,7 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
         rows,
         text=("Step",),
     )
-    tested, rivals = len(comparison.evidence[0]), len(comparison.lstm_differences[0])
+    tested, rivals = len(comparison.claims[0]), len(comparison.lstm_differences[0])
     legend = [
         "RMSE, MAE: in the price's currency. Skill: 1 - RMSE / RMSE of persistence (tomorrow = today).",
         "Claim p: of knowing more than persistence, the larger of Clark-West and correlation; 1 where the errors are",
@@ -291,13 +292,15 @@ def _table(comparison: Comparison) -> pd.DataFrame:
                 spread = one.spread(of, step)
                 row |= {measure: spread and spread.mean, f"{measure}_sd": spread and spread.sd}
             better = comparison.lstm_better(name, step)
+            claim = comparison.claims[step - 1].get(name)
             difference = comparison.lstm_differences[step - 1].get(name)
             rows.append(
                 row
                 | {
                     "dm_p_against_persistence": together.diebold_mariano.p_value,
                     "dm_p_of_lstm_against_it": better and better.p_value,
-                    "claim_p_holm": comparison.evidence[step - 1].get(name),
+                    "claim_p": claim and claim.p_value,
+                    "claim_p_holm": claim and claim.adjusted,
                     "dm_p_differs_from_lstm": difference and difference.p_value,
                     "dm_p_differs_from_lstm_holm": difference and difference.adjusted,
                     "parameters": one.parameters,
@@ -362,7 +365,8 @@ def _describe_model(comparison: Comparison, name: str) -> dict[str, Any]:
                     for measure, of in _MEASURES.items()
                 },
                 "ensemble": together.to_dict(),
-                "claim_p_holm": comparison.evidence[step - 1].get(name),
+                "claim_p": (claim := comparison.claims[step - 1].get(name)) and claim.p_value,
+                "claim_p_holm": claim and claim.adjusted,
                 "lstm_better": (better := comparison.lstm_better(name, step)) and asdict(better),
                 "lstm_differs": _describe_difference(comparison.lstm_differences[step - 1].get(name)),
             }

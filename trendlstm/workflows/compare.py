@@ -6,13 +6,13 @@ In this order: `prepare`, `measure_gradients`, `train`, `measure_gradients` agai
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trendlstm.config import Cell, CompareConfig, NetworkConfig
+from trendlstm.config import ALWAYS_COMPARED, Cell, CompareConfig, NetworkConfig
 from trendlstm.data.prices import PriceSet
 from trendlstm.data.windows import Windows, make_windows
 from trendlstm.evaluation.baselines import BASELINES
@@ -221,6 +221,13 @@ class Assessment:
         return float(np.mean([steps[0].rmse for steps in self.singles]))
 
 
+class Claim(NamedTuple):
+    """That a model knows more than persistence: the p-value of `claim_p_value`, and by Holm over the models."""
+
+    p_value: float | None
+    adjusted: float | None
+
+
 @dataclass(frozen=True)
 class Memory:
     """Which kind keeps most of the gradient after training, and what that is worth.
@@ -253,9 +260,8 @@ class Comparison:
         By the kind's key, in the order of `prepared.variants`.
     models : dict of str to Assessment
         By the model's name, in the order of `prepared.models`.
-    evidence : list of dict of str to float or None
-        For each step: the p-value of the claim that a model knows more than persistence, of all but the baselines of
-        the claim (persistence and drift), adjusted by Holm over the models; see `evaluation.evidence.claim_p_value`.
+    claims : list of dict of str to Claim
+        For each step: of every model but persistence and drift, which are what the claim is measured against.
     lstm_differences : list of dict of str to Difference
         For each step: of the LSTM's errors from every other model's but persistence's.
     memory : Memory
@@ -268,7 +274,7 @@ class Comparison:
     fits: Fits
     kinds: dict[str, Assessment]
     models: dict[str, Assessment]
-    evidence: list[dict[str, float | None]]
+    claims: list[dict[str, Claim]]
     lstm_differences: list[dict[str, Difference]]
     memory: Memory
     seconds: dict[str, float]
@@ -283,7 +289,11 @@ class Comparison:
     @property
     def better_than_persistence(self) -> list[str]:
         """The models for which there is evidence that they know more than persistence, after Holm."""
-        return [name for name, p in self.evidence[0].items() if p is not None and p < LEVEL]
+        return [
+            name
+            for name, claim in self.claims[0].items()
+            if claim.adjusted is not None and claim.adjusted < LEVEL
+        ]
 
 
 def prepare(config: CompareConfig, prices: PriceSet) -> Prepared:
@@ -412,15 +422,8 @@ def assess(prepared: Prepared, initial: Gradients, fits: Fits, trained: Gradient
         for name, variant in prepared.models.items()
     }
     steps = range(prepared.windows.horizon)
-    fitted = [name for name in models if name != "persistence"]
-    evidence = []
-    for step in steps:
-        drift = models["drift"].ensemble[step]
-        claims = {
-            name: claim_p_value(models[name].ensemble[step], drift) for name in fitted if name != "drift"
-        }
-        evidence.append(dict(zip(claims, holm(list(claims.values())), strict=True)))
-    rivals = {name: models[name] for name in fitted if name != "lstm"}
+    claims = [_claims(models, step) for step in steps]
+    rivals = {name: model for name, model in models.items() if name not in ("lstm", "persistence")}
     lstm_differences = [_differences(prepared, models["lstm"], rivals, step) for step in steps]
     memory = _memory(prepared, trained, kinds)
     seconds = {
@@ -431,7 +434,7 @@ def assess(prepared: Prepared, initial: Gradients, fits: Fits, trained: Gradient
         "assess": time.perf_counter() - start,
     }
     gradients: dict[State, Gradients] = {"initial": initial, "trained": trained}
-    return Comparison(prepared, gradients, fits, kinds, models, evidence, lstm_differences, memory, seconds)
+    return Comparison(prepared, gradients, fits, kinds, models, claims, lstm_differences, memory, seconds)
 
 
 def predictions(comparison: Comparison) -> pd.DataFrame:
@@ -501,6 +504,21 @@ def _assess_baseline(windows: Windows, name: str) -> Assessment:
     parameters = {"persistence": 0, "drift": 1, "ridge": (inputs + 1) * windows.horizon}[name]
     ensemble = evaluate(windows.test.anchors, windows.test.actual, predicted)
     return Assessment(parameters, seconds, predicted, (), ensemble, [ensemble])
+
+
+def _claims(models: dict[str, Assessment], step: int) -> dict[str, Claim]:
+    """Of every model that could know something, `step` counted from 0."""
+    drift = models["drift"].ensemble[step]
+    found = {
+        name: claim_p_value(model.ensemble[step], drift)
+        for name, model in models.items()
+        if name not in ALWAYS_COMPARED
+    }
+    adjusted = holm(list(found.values()))
+    return {
+        name: Claim(p_value, by_holm)
+        for (name, p_value), by_holm in zip(found.items(), adjusted, strict=True)
+    }
 
 
 def _differences(
