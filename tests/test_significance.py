@@ -48,14 +48,22 @@ def logarithms(*prices):
 # --- many tests -----------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.none() | st.floats(0, 1), max_size=8))
-def test_holm_equals_statsmodels_on_the_defined_p_values(p_values):
+@given(st.lists(st.none() | st.floats(0, 1), max_size=8), st.floats(0, 0.999))
+def test_holm_adjusts_to_the_level_at_which_the_step_down_procedure_rejects(p_values, level):
     adjusted = holm(p_values)
     assert [p is None for p in adjusted] == [p is None for p in p_values]
-    defined = [p for p in p_values if p is not None]
-    if defined:
-        expected = multipletests(defined, method="holm")[1]
-        assert [p for p in adjusted if p is not None] == pytest.approx(expected, rel=1e-12, abs=1e-300)
+    rejected, left = set(), sorted({p for p in p_values if p is not None})
+    remaining = sum(p is not None for p in p_values)
+    while left and remaining * left[0] <= level:  # of equal p-values all or none
+        rejected.add(left[0])
+        remaining -= p_values.count(left.pop(0))
+    for p, value in zip(p_values, adjusted, strict=True):
+        assert p is None or (value <= level) == (p in rejected)
+
+
+def test_holm_equals_statsmodels():
+    p_values = [0.011, 0.2, 0.012, 1.0, 0.0, 0.6]
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1], rel=1e-12)
 
 
 def test_differences_are_two_sided_and_adjusted_over_all_others():
