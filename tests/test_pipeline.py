@@ -106,7 +106,7 @@ def test_the_recursive_forecast_is_measured_beside_a_flat_line():
 
 def test_final_fit_trains_anew_on_all_rows_for_the_chosen_epochs():
     result = trained(seeds=2, final_fit=True, epochs=12, learning_rate=0.05, horizon=2)
-    chosen = [history.kept_epoch for history in result.histories]
+    chosen = [history.best_epoch for history in result.histories]
     assert min(chosen) < 12  # else a fixed number of epochs would pass
     prices, window = result.windows.prices, result.config.window
     scaler = Scaler.fit(prices, window.features, window.scaling)
@@ -133,7 +133,7 @@ def test_progress_of_a_final_fit_runs_over_all_networks():
     told = []
     pipeline.fit_on_all_rows(networks, told.append)
     epochs = [progress.epoch for progress in told]
-    total = sum(history.kept_epoch for history in networks.histories)
+    total = sum(history.best_epoch for history in networks.histories)
     assert epochs == sorted(epochs) and epochs[-1] == total and {one.epochs for one in told} == {total}
 
 

@@ -218,9 +218,9 @@ def test_losses_mark_the_epoch_whose_weights_were_kept(epochs):
     np.testing.assert_array_equal(labelled(axes, "training loss"), history.loss)
     np.testing.assert_array_equal(lines(axes)["validation loss"], history.validation_loss)
     (kept,) = [line for line in axes.lines if "weights kept" in str(line.get_label())]
-    assert kept.get_label() == f"weights kept: epoch {history.kept_epoch} (lowest validation loss)"
-    assert list(kept.get_xdata()) == [history.kept_epoch]
-    assert list(kept.get_ydata()) == [history.validation_loss[history.kept_epoch - 1]]
+    assert kept.get_label() == f"weights kept: epoch {history.best_epoch} (lowest validation loss)"
+    assert list(kept.get_xdata()) == [history.best_epoch]
+    assert list(kept.get_ydata()) == [history.validation_loss[history.best_epoch - 1]]
     assert_all_fits(figure)
 
 
@@ -240,7 +240,7 @@ def test_losses_of_an_ensemble_show_each_network_and_the_mean_while_all_run():
     )
     np.testing.assert_array_equal(
         labelled(axes, "weights kept"),
-        [history.validation_loss[history.kept_epoch - 1] for history in histories],
+        [history.validation_loss[history.best_epoch - 1] for history in histories],
     )
     drawn = [list(line.get_ydata()) for line in axes.lines]
     for history in histories:

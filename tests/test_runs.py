@@ -84,7 +84,7 @@ def test_every_file_says_what_the_result_holds(written):
     )
     alpha = Ridge.fit(result.windows).alpha
     assert document["ridge_alpha"] == ("infinity" if alpha == np.inf else alpha)
-    assert [fit["best_epoch"] for fit in document["fits"]] == [one.kept_epoch for one in result.histories]
+    assert [fit["best_epoch"] for fit in document["fits"]] == [one.best_epoch for one in result.histories]
     assert [fit["seed"] for fit in document["fits"]] == list(range(result.config.seeds))
     assert set(document["rmse_spread"]) == (
         {"train", "validation", "test"} if result.config.seeds > 1 else set()

@@ -236,7 +236,7 @@ def test_best_validation_weights_are_restored(m):
     assert 0 < best < 30, "the problem must overfit to test anything"
 
     history = net.fit(x, y, epochs=40, batch_size=10, learning_rate=0.02, validation=validation)
-    assert history.kept_epoch == best + 1
+    assert history.best_epoch == best + 1
     assert history.epochs_run == len(history.loss) == len(history.validation_loss) == 40
     np.testing.assert_allclose(history.loss, losses, rtol=1e-9)
     np.testing.assert_allclose(history.validation_loss, validation_losses, rtol=1e-9)
@@ -248,9 +248,9 @@ def test_validation_does_not_change_the_training():
     (x, y), validation = overfitting()
     watched, alone = network(), network()
     history = watched.fit(x, y, epochs=20, batch_size=10, learning_rate=0.02, validation=validation)
-    blind = alone.fit(x, y, epochs=history.kept_epoch, batch_size=10, learning_rate=0.02)
+    blind = alone.fit(x, y, epochs=history.best_epoch, batch_size=10, learning_rate=0.02)
     assert blind.validation_loss is None
-    assert blind.loss.tobytes() == history.loss[: history.kept_epoch].tobytes()
+    assert blind.loss.tobytes() == history.loss[: history.best_epoch].tobytes()
     assert weights(alone) == weights(watched)
 
 
@@ -260,7 +260,7 @@ def test_without_validation_the_last_weights_stay():
     history = net.fit(x, y, epochs=5)
     after_epoch, _ = naive.fit(reference(network()), x, y, epochs=5)
     assert history.epochs_run == 5
-    assert history.kept_epoch == 5
+    assert history.best_epoch == 5
     assert_close(net.state_dict()["dense.0.weight"], after_epoch[4]["dense.0.weight"], 1e-9)
 
 
@@ -272,8 +272,8 @@ def test_patience_stops_after_epochs_without_a_better_one(patience):
     history = patient.fit(x, y, epochs=1000, patience=patience, **options)
     losses = whole.fit(x, y, epochs=history.epochs_run, **options).validation_loss
     assert history.validation_loss.tobytes() == losses.tobytes()
-    assert history.kept_epoch == np.argmin(losses) + 1
-    assert history.epochs_run == history.kept_epoch + patience
+    assert history.best_epoch == np.argmin(losses) + 1
+    assert history.epochs_run == history.best_epoch + patience
     assert history.stopped == "patience"
     assert weights(patient) == weights(whole)
 
@@ -295,7 +295,7 @@ def test_ties_keep_the_earlier_weights():
     net, one_epoch = silent_network(), silent_network()
     history = net.fit(x, y, epochs=5, weight_decay=0.5, validation=(x, y + 1))
     assert len(set(history.validation_loss)) == 1
-    assert history.kept_epoch == 1
+    assert history.best_epoch == 1
     one_epoch.fit(x, y, epochs=1, weight_decay=0.5)
     assert weights(net) == weights(one_epoch) != weights(silent_network())
 
@@ -335,7 +335,7 @@ def test_fit_many_with_validation(shared, count):
         networks, alone[:count], xs, ys, pairs, histories, strict=True
     ):
         expected = other.fit(x, y, epochs=6, learning_rate=0.02, patience=2, validation=pair)
-        assert history.kept_epoch == expected.kept_epoch
+        assert history.best_epoch == expected.best_epoch
         assert history.validation_loss.tobytes() == expected.validation_loss.tobytes()
         assert weights(net) == weights(other)
 
@@ -463,7 +463,7 @@ def test_ctrl_c_keeps_the_best_weights_so_far(press_ctrl_c):
     options = {"batch_size": 10, "learning_rate": 0.02, "validation": validation}
     whole = network()
     history = whole.fit(x, y, epochs=60, **options)
-    assert history.kept_epoch < 40, "best epoch too late for what follows"
+    assert history.best_epoch < 40, "best epoch too late for what follows"
     reports = []
 
     def interrupt(report):

@@ -178,10 +178,10 @@ def test_best_weights_and_patience_are_the_cpus(patience):
     }  # fmt: skip
     ours, cpus = network(dtype="float64"), network(dtype="float64")
     expected = cpus.fit(x, y, **options)
-    assert 1 < expected.kept_epoch < expected.epochs_run, "the problem must overfit to test anything"
+    assert 1 < expected.best_epoch < expected.epochs_run, "the problem must overfit to test anything"
     history = ours.fit(x, y, device="cuda", **options)
-    assert (history.kept_epoch, history.epochs_run, history.stopped) == (
-        expected.kept_epoch, expected.epochs_run, expected.stopped,
+    assert (history.best_epoch, history.epochs_run, history.stopped) == (
+        expected.best_epoch, expected.epochs_run, expected.stopped,
     )  # fmt: skip
     np.testing.assert_allclose(history.loss, expected.loss, rtol=1e-9)
     np.testing.assert_allclose(history.validation_loss, expected.validation_loss, rtol=1e-9)
@@ -200,7 +200,7 @@ def test_ties_keep_the_earlier_weights():
         state["dense.1.bias"][:] = 0.25
         each.load_state_dict(state)
     history = net.fit(x, y, epochs=3, weight_decay=0.5, validation=(x, y + 1), device="cuda")
-    assert history.kept_epoch == 1
+    assert history.best_epoch == 1
     one_epoch.fit(x, y, epochs=1, weight_decay=0.5, device="cuda")
     assert weights(net) == weights(one_epoch)
 
@@ -225,7 +225,7 @@ def test_a_loss_that_is_not_finite_stops_as_on_the_cpu(batch_size, validated):
     assert str(raised.value) == str(expected.value)
     ours_history, cpus_history = raised.value.histories[0], expected.value.histories[0]
     assert ours_history.epochs_run == cpus_history.epochs_run > 1
-    assert ours_history.kept_epoch == cpus_history.kept_epoch
+    assert ours_history.best_epoch == cpus_history.best_epoch
     for name, tensor in ours.state_dict().items():
         assert_close(tensor, cpus.state_dict()[name], 1e-4, name)
 
@@ -242,7 +242,7 @@ def test_weights_whose_own_loss_is_not_finite_are_not_kept():
     with pytest.raises(TrainingError) as raised:
         ours.fit(x, y, device="cuda", **options)
     history = raised.value.histories[0]
-    assert (history.epochs_run, history.kept_epoch) == (1, 0)
+    assert (history.epochs_run, history.best_epoch) == (1, 0)
     assert str(raised.value) == str(expected.value)
     assert weights(ours) == before
 
@@ -290,7 +290,7 @@ def test_ctrl_c_between_launches_keeps_the_best_weights(short_launches):
     with pytest.raises(FitInterrupted) as interrupted:
         stopped.fit(x, y, epochs=50, batch_size=11, device="cuda", progress=interrupt)
     history = interrupted.value.histories[0]
-    assert (history.epochs_run, history.kept_epoch, history.stopped) == (2, 2, "interrupted")
+    assert (history.epochs_run, history.best_epoch, history.stopped) == (2, 2, "interrupted")
     whole.fit(x, y, epochs=2, batch_size=11, device="cuda")
     assert weights(stopped) == weights(whole)
 
@@ -320,7 +320,7 @@ def test_fit_many_is_each_fit_alone(short, request):
     for net, other, x, y, pair, history in zip(networks, alone, xs, ys, pairs, histories, strict=True):
         expected = other.fit(x, y, validation=pair, **options)
         assert history.loss.tobytes() == expected.loss.tobytes()
-        assert history.kept_epoch == expected.kept_epoch
+        assert history.best_epoch == expected.best_epoch
         assert weights(net) == weights(other)
 
 

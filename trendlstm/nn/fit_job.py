@@ -127,7 +127,7 @@ class FitJob:
         return History(
             loss=self.epoch_losses[0, :epochs_run].copy(),
             validation_loss=self.epoch_losses[1, :epochs_run].copy() if validated else None,
-            kept_epoch=best_epoch + 1,
+            best_epoch=best_epoch + 1,
             epochs_run=epochs_run,
             seconds=self.seconds,
             stopped=_STOPPED[ended],

@@ -17,7 +17,7 @@ class History:
         k-th epoch's is `loss[k - 1]`.
     validation_loss : ndarray (epochs_run,) or None
         Mean squared error of the validation samples after the epoch.
-    kept_epoch : int
+    best_epoch : int
         Whose weights the network now has, 1 ... epochs_run: the one of the lowest validation loss (of equal ones the
         earlier), or the last without validation. 0 if no epoch was finished: the weights are those from before.
     epochs_run : int
@@ -30,15 +30,15 @@ class History:
 
     loss: NDArray[np.float64]
     validation_loss: NDArray[np.float64] | None
-    kept_epoch: int
+    best_epoch: int
     epochs_run: int
     seconds: float
     stopped: str
 
     def __repr__(self) -> str:
         kept, stopped = "no weights kept", "" if self.stopped == "epochs" else f"; stopped: {self.stopped}"
-        if self.kept_epoch:
-            kept = f"weights of epoch {self.kept_epoch} kept, loss {self.loss[self.kept_epoch - 1]:.4g}"
+        if self.best_epoch:
+            kept = f"weights of epoch {self.best_epoch} kept, loss {self.loss[self.best_epoch - 1]:.4g}"
             if self.validation_loss is not None:
-                kept += f", validation loss {self.validation_loss[self.kept_epoch - 1]:.4g}"
+                kept += f", validation loss {self.validation_loss[self.best_epoch - 1]:.4g}"
         return f"<History: {self.epochs_run} epochs in {self.seconds:.2f} s; {kept}{stopped}>"

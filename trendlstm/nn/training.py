@@ -221,7 +221,7 @@ def _alone(jobs: Sequence[FitJob]) -> Iterator[None]:
 def _complaint(job: FitJob) -> str:
     """Why a job is broken, and what to do."""
     history = job.history()
-    kept = f"of epoch {history.kept_epoch}" if history.kept_epoch else "from before training"
+    kept = f"of epoch {history.best_epoch}" if history.best_epoch else "from before training"
     return (
         f"the loss is no longer finite in epoch {history.epochs_run + 1}: use a smaller learning rate than "
         f"{job.config.learning_rate:g} or clip the gradient's norm; the weights {kept} are kept."

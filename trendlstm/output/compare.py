@@ -329,7 +329,7 @@ def _describe(comparison: Comparison) -> dict[str, Any]:
                     comparison.memory.differences.get(variant.kind.key)
                 ),
                 "best_epochs": [
-                    history.kept_epoch for history in comparison.fits.histories[variant.kind.key]
+                    history.best_epoch for history in comparison.fits.histories[variant.kind.key]
                 ],
                 **{
                     state: {

@@ -166,7 +166,7 @@ def _describe(result: Result) -> dict[str, Any]:
             {
                 "seed": network.config.seed,
                 "epochs_run": history.epochs_run,
-                "best_epoch": history.kept_epoch,
+                "best_epoch": history.best_epoch,
                 "validation_loss": kept_loss(history),
                 "stopped": history.stopped,
             }

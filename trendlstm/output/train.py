@@ -65,7 +65,7 @@ def fits_sentences(result: "Result") -> str:
         stopped = " (stopped early)" if history.stopped == "patience" else ""
         lines.append(
             f"{name} {count(history.epochs_run, 'epoch')}{stopped}; kept the weights of epoch "
-            f"{history.kept_epoch}, which has the lowest validation loss, {kept_loss(history):.4g}."
+            f"{history.best_epoch}, which has the lowest validation loss, {kept_loss(history):.4g}."
         )
     return "\n".join([*lines, f"Training took {result.seconds['fit']:.1f} s."])
 

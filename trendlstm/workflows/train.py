@@ -283,7 +283,7 @@ def fit_networks(prepared: Prepared, progress: Callable[[FitProgress], None] | N
 
 def _kept(prepared: Prepared, histories: Sequence[History]) -> Trained | None:
     """The networks that had finished an epoch when training ended early, if any."""
-    kept = [(n, h) for n, h in zip(prepared.networks, histories) if h.kept_epoch]
+    kept = [(n, h) for n, h in zip(prepared.networks, histories) if h.best_epoch]
     if not kept:
         return None
     networks, finished = zip(*kept)
@@ -352,7 +352,7 @@ def _spread(forecaster: Forecaster, windows: Windows) -> dict[str, float]:
 def kept_loss(history: History) -> float:
     """The validation loss of the epoch whose weights were kept."""
     assert history.validation_loss is not None  # `fit_networks` always validates
-    return float(history.validation_loss[history.kept_epoch - 1])
+    return float(history.validation_loss[history.best_epoch - 1])
 
 
 def fit_on_all_rows(trained: Trained, progress: Callable[[FitProgress], None] | None = None) -> Forecaster:
@@ -370,7 +370,7 @@ def fit_on_all_rows(trained: Trained, progress: Callable[[FitProgress], None] | 
 
 
 def _final_epochs(trained: Trained) -> list[int]:
-    return [history.kept_epoch for history in trained.histories]
+    return [history.best_epoch for history in trained.histories]
 
 
 def part_of(

@@ -94,7 +94,7 @@ def _learning_figure(comparison: Comparison) -> Figure:
                 label=MODELS[name].label,
             )
             if loss == "validation_loss":
-                epochs = [history.kept_epoch for history in histories]
+                epochs = [history.best_epoch for history in histories]
                 kept = [curve[epoch - 1] for curve, epoch in zip(curves, epochs, strict=True)]
                 axes.plot(
                     epochs,

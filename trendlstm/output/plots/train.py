@@ -115,7 +115,7 @@ def _losses_figure(history: "History | Sequence[History]", title: str) -> Figure
     if ensemble:
         axes.plot([], [], color=GREY, linewidth=0.8, label="each network")
 
-    epochs = [one.kept_epoch for one in histories]
+    epochs = [one.best_epoch for one in histories]
     kept = [loss[epoch - 1] for loss, epoch in zip(curves[-1][2], epochs, strict=True)]
     which = "weights kept" if ensemble else f"weights kept: epoch {epochs[0]}"
     reason = "lowest validation loss" if validated else "the last: no validation"
