@@ -13,6 +13,7 @@ from trendlstm.nn.gradient_flow import weight_gradient_terms
 
 torch.set_num_threads(1)  # shapes this small only wait for each other's threads
 
+RNNS = ["rnn", "rnn-sigmoid"]
 RTOL = 1e-9
 
 
@@ -31,8 +32,8 @@ class Unrolled:
 
     def step(self, x, h, c, t):
         z = x @ self.weight_ih.T + h @ self.weights_hh[t].T + self.bias
-        if self.config.cell == "rnn":
-            return torch.tanh(z), c
+        if self.config.cell in RNNS:
+            return (torch.tanh(z) if self.config.cell == "rnn" else torch.sigmoid(z)), c
         i, *forget, g, o = z.chunk(4 if self.config.cell == "lstm" else 3, dim=-1)
         c = (torch.sigmoid(forget[0]) * c if forget else c) + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * (torch.tanh(c) if self.config.squash_output else c), c
@@ -53,7 +54,7 @@ def expected_flow(net, x, y):
     states = [(h, c)]
     for t in range(steps):
         h, c = unrolled.step(x[:, t], h, c, t)
-        if net.config.cell != "rnn":
+        if net.config.cell not in RNNS:
             c.retain_grad()
             # the h that later steps see, so that dL/dc has the way through h of its own step
         h.retain_grad()
@@ -89,7 +90,7 @@ def expected_flow(net, x, y):
 
 @st.composite
 def networks(draw):
-    cell = draw(st.sampled_from(["lstm", "lstm1997", "rnn"]))
+    cell = draw(st.sampled_from(["lstm", "lstm1997", *RNNS]))
     return {
         "cell": cell,
         "input_size": draw(st.sampled_from([1, 3])),
@@ -97,7 +98,7 @@ def networks(draw):
         "dense": tuple(draw(st.lists(st.sampled_from([1, 3, 8]), max_size=2))),
         "output_size": draw(st.sampled_from([1, 2])),
         "bias": draw(st.booleans()),
-        "squash_output": draw(st.booleans()) if cell != "rnn" else True,
+        "squash_output": draw(st.booleans()) if cell not in RNNS else True,
         "dtype": draw(st.sampled_from(["float32", "float64"])),
     }
 
@@ -108,7 +109,7 @@ def test_every_quantity_of_random_networks(options, N, T, seed):
     check(options, N, T, np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize("cell", ["lstm", "lstm1997", "rnn"])
+@pytest.mark.parametrize("cell", ["lstm", "lstm1997", *RNNS])
 def test_a_long_lag(cell):
     check({"cell": cell, "hidden_size": 12, "dense": (8,)}, 3, 40, np.random.default_rng(1))
 
@@ -125,7 +126,7 @@ def check(options, N, T, rng):
     flow = tl.gradient_flow(net, x, y)
     assert_close(flow.dloss_dh, dloss_dh, RTOL, "dloss_dh")
     assert_close(flow.dh_dh, dh_dh, RTOL, "dh_dh")
-    if config.cell == "rnn":
+    if config.cell in RNNS:
         assert flow.dloss_dc is None and flow.dc_dc is None
     else:
         assert_close(flow.dloss_dc, dloss_dc, RTOL, "dloss_dc")

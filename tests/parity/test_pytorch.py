@@ -7,12 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import assert_close
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import trendlstm as tl
 
 torch.set_num_threads(1)  # shapes this small only wait for each other's threads
 
+CELLS = ["lstm", "lstm1997", "rnn", "rnn-sigmoid", "ann"]
 RTOL = {"float64": 1e-9, "float32": 1e-4}
 
 
@@ -26,27 +27,31 @@ def random_network(rng, **options):
 
 
 class OwnCell(torch.nn.Module):
-    """The cells that torch.nn does not have, step by step: the LSTM of 1997 and the LSTM with h_t = o c_t."""
+    """The cells that torch.nn does not have, step by step: the LSTM of 1997, h_t = o c_t, and the sigmoid RNN."""
 
-    def __init__(self, features, hidden, forget_gate, squash_output, bias, dtype):
+    def __init__(self, cell, features, hidden, squash_output, bias, dtype):
         super().__init__()
-        gates = 4 if forget_gate else 3
+        gates = naive.GATES[cell]
         self.weight_ih = torch.nn.Parameter(torch.empty(gates * hidden, features, dtype=dtype))
         self.weight_hh = torch.nn.Parameter(torch.empty(gates * hidden, hidden, dtype=dtype))
         self.bias = torch.nn.Parameter(torch.empty(gates * hidden, dtype=dtype)) if bias else None
         self.gates, self.squash_output = gates, squash_output
 
-    def forward(self, x, lengths):
+    def forward(self, x):
+        """The hidden states of all steps (N, T, H); after a sample's end they mean nothing."""
         h = c = torch.zeros(len(x), self.weight_hh.shape[1], dtype=x.dtype)
+        states = []
         for t in range(x.shape[1]):
             z = x[:, t] @ self.weight_ih.T + h @ self.weight_hh.T + (0 if self.bias is None else self.bias)
-            i, *forget, g, o = z.chunk(self.gates, dim=1)
-            kept = torch.sigmoid(forget[0]) * c if forget else c
-            new_c = kept + torch.sigmoid(i) * torch.tanh(g)
-            new_h = torch.sigmoid(o) * (torch.tanh(new_c) if self.squash_output else new_c)
-            running = (t < lengths)[:, None]
-            h, c = torch.where(running, new_h, h), torch.where(running, new_c, c)
-        return h
+            if self.gates == 1:
+                h = torch.sigmoid(z)
+            else:
+                i, *forget, g, o = z.chunk(self.gates, dim=1)
+                kept = torch.sigmoid(forget[0]) * c if forget else c
+                c = kept + torch.sigmoid(i) * torch.tanh(g)
+                h = torch.sigmoid(o) * (torch.tanh(c) if self.squash_output else c)
+            states.append(h)
+        return torch.stack(states, dim=1)
 
 
 class Twin(torch.nn.Module):
@@ -71,7 +76,7 @@ class Twin(torch.nn.Module):
                 if bias:  # PyTorch has two biases that are only ever added: keep the second at 0
                     self.first.bias_hh_l0.requires_grad_(False).zero_()
             else:
-                self.first = OwnCell(F, H, config.cell == "lstm", config.squash_output, bias, dtype)
+                self.first = OwnCell(config.cell, F, H, config.squash_output, bias, dtype)
                 tensors = [self.first.weight_ih, self.first.weight_hh, self.first.bias]
             for name, tensor in zip(("weight_ih", "weight_hh", "bias"), tensors, strict=True):
                 self.take(f"recurrent.{name}", tensor, state)
@@ -89,17 +94,19 @@ class Twin(torch.nn.Module):
                 parameter.copy_(state[name])
             self.named[name] = parameter
 
-    def forward(self, x, lengths=None):
+    def forward(self, x, lengths=None, every_step=False):
+        """The outputs (N, m), or those of every step (N, T, m), which mean nothing after a sample's end."""
         if self.cell == "ann":
             h = torch.tanh(self.first(x.flatten(1)))
         else:
             lengths = torch.full((len(x),), x.shape[1]) if lengths is None else lengths
             if isinstance(self.first, OwnCell):
-                h = self.first(x, lengths)
+                h = self.first(x)
             else:
                 packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-                _, last = self.first(packed)
-                h = (last[0] if isinstance(last, tuple) else last)[0]
+                h, _ = pad_packed_sequence(self.first(packed)[0], batch_first=True, total_length=x.shape[1])
+            if not every_step:
+                h = h[torch.arange(len(x)), lengths - 1]
         for k, layer in enumerate(self.dense):
             h = layer(h)
             if k < len(self.dense) - 1:
@@ -107,16 +114,21 @@ class Twin(torch.nn.Module):
         return h
 
 
-def check(net, N, T, rng, padded):
+def check(net, N, T, rng, padded, every_step=False):
     F, m = net.config.input_size, net.config.output_size
     x = rng.uniform(-1.5, 1.5, (N, T, F)).astype(net.config.dtype)
-    y = (rng.normal(size=(N, m)) + 5 * rng.choice([-1, 1])).astype(net.config.dtype)
+    shape = (N, T, m) if every_step else (N, m)
+    y = (rng.normal(size=shape) + 5 * rng.choice([-1, 1])).astype(net.config.dtype)
     lengths = rng.integers(1, T, N, endpoint=True) if padded else None
     twin, rtol = Twin(net), RTOL[net.config.dtype]
 
-    outputs = twin(torch.from_numpy(x), None if lengths is None else torch.from_numpy(lengths))
-    assert_close(net.predict(x, lengths=lengths), outputs.detach().numpy(), rtol, "outputs")
-    expected = torch.nn.functional.mse_loss(outputs, torch.from_numpy(y))
+    outputs = twin(torch.from_numpy(x), None if lengths is None else torch.from_numpy(lengths), every_step)
+    predicted = net.predict(x, lengths=lengths, every_step=every_step)
+    real = ~np.isnan(predicted)
+    if every_step and padded:
+        assert np.array_equal(real[..., 0], np.arange(T) < lengths[:, None])
+    assert_close(predicted[real], outputs.detach().numpy()[real], rtol, "outputs")
+    expected = torch.nn.functional.mse_loss(outputs[torch.from_numpy(real)], torch.from_numpy(y[real]))
     expected.backward()
     loss, gradients = net.loss_and_gradients(x, y, lengths=lengths)
     assert loss == pytest.approx(expected.item(), rel=rtol)
@@ -126,7 +138,7 @@ def check(net, N, T, rng, padded):
 
 @st.composite
 def networks(draw):
-    cell = draw(st.sampled_from(["lstm", "lstm1997", "rnn", "ann"]))
+    cell = draw(st.sampled_from(CELLS))
     T = draw(st.integers(1, 12))
     options = {
         "cell": cell,
@@ -138,8 +150,9 @@ def networks(draw):
         "squash_output": draw(st.booleans()) if cell.startswith("lstm") else True,
         "lag": T if cell == "ann" else None,
     }
-    padded = draw(st.booleans()) if cell != "ann" else False
-    return options, draw(st.sampled_from([1, 2, 7, 8, 9, 31, 33])), T, padded, draw(st.integers(0, 2**32 - 1))
+    padded, every_step = (draw(st.booleans()) if cell != "ann" else False for _ in range(2))
+    samples, seed = draw(st.sampled_from([1, 2, 7, 8, 9, 31, 33])), draw(st.integers(0, 2**32 - 1))
+    return options, samples, T, padded, every_step, seed
 
 
 @settings(max_examples=200, deadline=None)
@@ -155,9 +168,9 @@ def test_float32_outputs_and_gradients(problem):
     check_problem(*problem, "float32")
 
 
-def check_problem(options, N, T, padded, seed, dtype):
+def check_problem(options, N, T, padded, every_step, seed, dtype):
     rng = np.random.default_rng(seed)
-    check(random_network(rng, dtype=dtype, **options), N, T, rng, padded)
+    check(random_network(rng, dtype=dtype, **options), N, T, rng, padded, every_step)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -171,7 +184,7 @@ def test_reference_model(T, dtype):
 
 @pytest.mark.parametrize("options", [{}, {"clip_norm": 0.1}, {"weight_decay": 0.1}], ids=str)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("cell", ["lstm", "lstm1997", "rnn", "ann"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_ten_adam_steps(cell, dtype, options):
     """Five epochs of two minibatches by torch.optim.Adam, by AdamW for the decoupled decay."""
     rng = np.random.default_rng(5)
