@@ -18,8 +18,8 @@ from trendlstm import Network, cli
 from trendlstm.errors import OptionError
 from trendlstm.experiments import ADDING_LENGTHS, CELLS, LONG_LAGS, tasks, trials
 from trendlstm.experiments.trials import Model, Trial, make_models, run_trials
-from trendlstm.kernels import buffers, stream
-from trendlstm.kernels.fit import Data
+from trendlstm.kernels import buffers, decisions, stream
+from trendlstm.kernels.buffers import Data
 from trendlstm.kernels.gang import COUNTERS
 from trendlstm.output import reproduce as report
 from trendlstm.output.console import Console
@@ -195,17 +195,16 @@ def test_a_minibatch_of_different_lengths_is_as_one_by_one(task, cell):
 def train_stream(
     network, data, blocks, *, batch_size=32, rate=1e-2, clip=1.0, run=10**6, tolerance=0.0, mean=np.inf
 ):
-    """Train on `data` cut into blocks of these sizes; the sequences' errors and the counts."""
+    """Train on `data` cut into blocks of these sizes; the sequences' errors and the progress."""
     theta, plan = network.theta, network.plan(data.x.shape[1])
     state = stream.StreamState(
         theta=theta,
-        transposed=buffers.aligned_zeros(buffers.transposed_size(plan), theta.dtype),
         **{
             name: buffers.aligned_zeros(theta.size, theta.dtype)
-            for name in ("first_moment", "second_moment", "decays", "gradient")
+            for name in ("first_moment", "second_moment", "gradient")
         },
         recent=np.zeros(run),
-        counts=np.zeros(4, np.int64),
+        progress=np.zeros(1, decisions.STREAM_PROGRESS),
         counters=np.zeros(COUNTERS, np.int64),
     )
     options = stream.StreamOptions(batch_size, rate, clip, tolerance, mean)
@@ -218,11 +217,11 @@ def train_stream(
         )
         work = buffers.make_workspace(plan, theta.dtype)
         errors = every[first : first + count]
-        stream.stream_worker(plan, state, part, np.arange(count), options, work, errors)
-        if state.counts[stream.OUTCOME] != stream.MORE:
+        stream.stream_worker(plan, part, np.arange(count), options, state, work, errors)
+        if state.progress[0].outcome != decisions.USED_UP:
             break
         first += count
-    return every, state.counts
+    return every, state.progress[0]
 
 
 def small_network(cell="lstm", **options):
@@ -243,9 +242,9 @@ def test_a_stream_in_blocks_trains_as_fit_does(cell, clip):
         learning_rate=1e-2,
         clip_norm=clip or None,
     )
-    errors, counts = train_stream(whole, data, [150], clip=clip)
+    errors, progress = train_stream(whole, data, [150], clip=clip)
     errors_of_parts, _ = train_stream(parts, data, [64, 32, 54], clip=clip)
-    assert counts.tolist() == [stream.MORE, 150, 0, 5]
+    assert progress.tolist() == (decisions.USED_UP, 150, 0, 5)
     assert np.array_equal(errors, errors_of_parts)
     for name, value in expected.state_dict().items():
         assert np.array_equal(whole.state_dict()[name], parts.state_dict()[name])
@@ -280,7 +279,7 @@ def test_the_criterion_ends_a_stream_at_the_very_sequence(targets, run, mean, ba
     data = Data(np.ones((n, 2, 2)), np.array(targets)[:, None], np.full(n, 2))
     blocks = [min(block, n - first) for first in range(0, n, block)]
     # the outputs stay 0, so that the targets are the errors; their sums are exact in any order
-    errors, counts = train_stream(
+    errors, progress = train_stream(
         network, data, blocks, batch_size=batch_size, rate=1e-300, run=run, tolerance=0.5, mean=mean
     )
     solved = [
@@ -288,17 +287,17 @@ def test_the_criterion_ends_a_stream_at_the_very_sequence(targets, run, mean, ba
         for end in range(run, n + 1)
         if max(targets[end - run : end]) < 0.5 and np.mean(targets[end - run : end]) < mean
     ]
-    assert counts[stream.SEEN] == (solved[0] if solved else n)
-    assert counts[stream.OUTCOME] == (stream.SOLVED if solved else stream.MORE)
-    np.testing.assert_allclose(errors[: counts[stream.SEEN]], targets[: counts[stream.SEEN]], atol=1e-12)
+    assert progress.seen == (solved[0] if solved else n)
+    assert progress.outcome == (decisions.SOLVED if solved else decisions.USED_UP)
+    np.testing.assert_allclose(errors[: progress.seen], targets[: progress.seen], atol=1e-12)
 
 
 def test_a_solved_stream_keeps_the_weights_that_gave_the_answers():
     data = Data(*draw(tasks.adding(100), 64))
     once, network = small_network(), small_network()
     train_stream(once, data, [32])
-    _, counts = train_stream(network, data, [64], run=40, tolerance=10.0)
-    assert counts.tolist() == [stream.SOLVED, 40, 40, 1]
+    _, progress = train_stream(network, data, [64], run=40, tolerance=10.0)
+    assert progress.tolist() == (decisions.SOLVED, 40, 40, 1)
     assert np.array_equal(network.theta, once.theta)
 
 
@@ -306,8 +305,8 @@ def test_one_output_that_is_off_makes_a_sequence_wrong():
     network = Network(2, 5, (), 2, dtype="float64")
     network.load_state_dict({name: 0 * value for name, value in network.state_dict().items()})
     data = Data(np.ones((8, 2, 2)), np.tile([[0.1, 0.1], [0.0, 0.6]], (4, 1)), np.full(8, 2))
-    errors, counts = train_stream(network, data, [8], rate=1e-300, run=2, tolerance=0.5)
-    assert counts[stream.OUTCOME] == stream.MORE and counts[stream.CORRECT] == 0
+    errors, progress = train_stream(network, data, [8], rate=1e-300, run=2, tolerance=0.5)
+    assert progress.outcome == decisions.USED_UP and progress.correct == 0
     np.testing.assert_allclose(errors, [0.1, 0.3] * 4)
 
 
@@ -402,11 +401,16 @@ def test_the_size_of_blocks_changes_nothing(monkeypatch):
 
 
 def test_a_curve_is_the_mean_of_the_sequences_before_each_point(monkeypatch):
-    monkeypatch.setattr(trials._RunningTrial, "_train", lambda self, network: np.arange(2500.0))
+    def train(trial, network):
+        trial.progress[0].outcome = decisions.USED_UP
+        return np.arange(sequences)
+
+    monkeypatch.setattr(trials._RunningTrial, "_train", train)
+    sequences = 2500.0
     (found,) = run_trials(tasks.adding(100), [Model("lstm")], trials=1)
     assert found.curve.tolist() == [499.5, 1499.5, 1999.5]
     assert found.sequences == 2500
-    monkeypatch.setattr(trials._RunningTrial, "_train", lambda self, network: np.arange(5.0))
+    sequences = 5.0
     (found,) = run_trials(tasks.adding(100), [Model("lstm")], trials=1)
     assert found.curve.tolist() == [2.0]
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..kernels.buffers import CHUNK_ROWS
+from ..kernels.decisions import ALL_EPOCHS, NOT_FINITE, PATIENCE, SOLVED, UNFINISHED, USED_UP
 from ..kernels.equations import (
     adam_change,
     adam_rate,
@@ -22,12 +23,8 @@ from ..kernels.equations import (
     shuffle_partner,
     shuffle_state,
 )
-from ..kernels.fit import ALL_EPOCHS, NOT_FINITE, PATIENCE
-from ..kernels.stream import MORE, SOLVED
 from .recurrent import Spec, make_memory_layer, make_register_layer
 from .shim import ALIGNMENT, cuda, device, kernel, unsigned
-
-RUNNING = -1  # an outcome that is none yet; the others are those of `kernels.fit` and `kernels.stream`
 
 # A network's buffers of P parameters; the gradient is 0 at the start of every minibatch.
 THETA, KEPT, PREVIOUS, FIRST, SECOND, GRADIENT = range(6)
@@ -347,7 +344,7 @@ def _make_fit(spec: Spec, layer: Any, stream: bool) -> Any:
             for layer in range(widths.size - 1):
                 at += rows * widths[layer]
             r = 0
-            while r < count and job[OUTCOME] == RUNNING:
+            while r < count and job[OUTCOME] == UNFINISHED:
                 total, correct = 0.0, True
                 for k in range(outputs):
                     error = abs(np.float64(activations[unsigned(at + r * width + k)] - y[targets[r] + k]))
@@ -370,7 +367,7 @@ def _make_fit(spec: Spec, layer: Any, stream: bool) -> Any:
     def end_block(job):
         """A stream's sequences are used up."""
         if cuda.threadIdx.x == 0:
-            job[OUTCOME] = MORE
+            job[OUTCOME] = USED_UP
         cuda.syncthreads()
 
     @device
@@ -425,10 +422,10 @@ def _make_fit(spec: Spec, layer: Any, stream: bool) -> Any:
                     numbers[BEST_LOSS] = validation_loss
                 else:
                     job[SINCE_BEST] += 1
-                    if 0 <= job[PATIENCE_EPOCHS] <= job[SINCE_BEST]:
+                    if 0 < job[PATIENCE_EPOCHS] <= job[SINCE_BEST]:
                         job[OUTCOME] = PATIENCE
                 job[EPOCH] = epoch + 1
-                if epoch + 1 == job[EPOCHS] and job[OUTCOME] == RUNNING:
+                if epoch + 1 == job[EPOCHS] and job[OUTCOME] == UNFINISHED:
                     job[OUTCOME] = ALL_EPOCHS
                 job[POSITION] = 0
                 job[VALIDATED] = 0
@@ -495,7 +492,7 @@ def _make_fit(spec: Spec, layer: Any, stream: bool) -> Any:
             squared_error(job, all_numbers[network], widths, activations, deltas, y, targets)
             if stream:
                 judge(job, all_numbers[network], widths, activations, y, targets, histories[network])
-            if job[POSITION] < job[SAMPLES] and job[OUTCOME] == RUNNING:
+            if job[POSITION] < job[SAMPLES] and job[OUTCOME] == UNFINISHED:
                 head_backward(theta, widths, activations, deltas, total)
                 backward(
                     theta, x, samples, own_lengths, job[STEPS], trace, deltas, inputs, scratch, dz_shared, total
@@ -503,13 +500,13 @@ def _make_fit(spec: Spec, layer: Any, stream: bool) -> Any:
             # asked again, for what is known beyond the layer's loops takes registers there
             network = unsigned(queue[unsigned(block[PLACE])])
             buffers, job, numbers = parameters[network], jobs[network], all_numbers[network]
-            if job[POSITION] < job[SAMPLES] and job[OUTCOME] == RUNNING:
+            if job[POSITION] < job[SAMPLES] and job[OUTCOME] == UNFINISHED:
                 _, end, count = minibatch(job)
                 if job[POSITION] + count == end:
                     end_minibatch(buffers, decays, job, numbers, norms)
             advance(job, block)
             if (
-                job[OUTCOME] == RUNNING
+                job[OUTCOME] == UNFINISHED
                 and job[POSITION] == job[SAMPLES]
                 and job[VALIDATED] == job[VALIDATION_SAMPLES]
             ):
@@ -518,7 +515,7 @@ def _make_fit(spec: Spec, layer: Any, stream: bool) -> Any:
                     end_block(job)
                 else:
                     end_epoch(buffers, job, numbers, histories[network])
-            if tid == 0 and job[OUTCOME] != RUNNING:
+            if tid == 0 and job[OUTCOME] != UNFINISHED:
                 block[PLACE] = cuda.gridDim.x + cuda.atomic.add(taken, 0, 1)
             cuda.syncthreads()
 

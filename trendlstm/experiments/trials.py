@@ -11,10 +11,11 @@ from trendlstm.config import Cell, Device, FitConfig, ForgetBias, Init, NetworkC
 from trendlstm.errors import OptionError
 from trendlstm.experiments import CELLS, MAX_SEQUENCES, TRIALS
 from trendlstm.experiments.tasks import Task, make_task
-from trendlstm.kernels import buffers, stream
+from trendlstm.kernels import buffers, decisions
+from trendlstm.kernels.buffers import Data
 from trendlstm.kernels.cache import note_compiled
-from trendlstm.kernels.fit import Data
 from trendlstm.kernels.gang import ASKED, COUNTERS, STOP
+from trendlstm.kernels.stream import StreamOptions, StreamState, stream_worker
 from trendlstm.nn.device import choose_device
 from trendlstm.nn.network import Network
 from trendlstm.nn.queue import run_queue
@@ -26,7 +27,11 @@ TRAINING = FitConfig(batch_size=32, learning_rate=1e-2, clip_norm=1.0)
 HIDDEN_SIZE = 16
 
 _BLOCK_NUMBERS = 2**20  # input numbers that are drawn at once
-_OUTCOMES = {stream.MORE: "not solved", stream.SOLVED: "solved", stream.NOT_FINITE: "diverged"}
+_OUTCOMES = {
+    decisions.USED_UP: "not solved",
+    decisions.SOLVED: "solved",
+    decisions.NOT_FINITE: "diverged",
+}
 
 
 class Model(NamedTuple):
@@ -163,7 +168,7 @@ def run_trials(
     def report() -> None:
         if progress is not None:
             done = [job.trial for job in jobs if job.trial]
-            seen = sum(max_sequences if job.trial else int(job.counts[stream.SEEN]) for job in jobs)
+            seen = sum(max_sequences if job.trial else int(job.progress[0].seen) for job in jobs)
             solved = sum(trial.outcome == "solved" for trial in done)
             progress(TrialsProgress(seen / (len(jobs) * max_sequences), len(done), solved))
 
@@ -205,14 +210,14 @@ class _RunningTrial:
             init=model.init,
         )
         self.counters = np.zeros(COUNTERS, np.int64)
-        self.counts = np.zeros(4, np.int64)
+        self.progress = np.zeros(1, decisions.STREAM_PROGRESS)
         self.trial: Trial | None = None
 
     def run(self) -> None:
         start = time.perf_counter()
         network = self.make_network()
         errors = self._train(network)
-        if self.counts[stream.OUTCOME] != stream.STOPPED:
+        if self.progress[0].outcome != decisions.UNFINISHED:
             self.finish(network, errors, time.perf_counter() - start)
 
     def stop(self) -> None:
@@ -237,7 +242,7 @@ class _RunningTrial:
         self.trial = Trial(
             model=self.model,
             seed=self.seed,
-            outcome=_OUTCOMES[int(self.counts[stream.OUTCOME])],
+            outcome=_OUTCOMES[self.progress[0].outcome],
             sequences=errors.size,
             wrong=self._count_wrong(network, test),
             curve=np.array([errors[max(0, end - CURVE_STEP) : end].mean() for end in ends]),
@@ -252,10 +257,10 @@ class _RunningTrial:
         for first in range(0, count, most):
             yield min(most, count - first)
 
-    def options(self) -> stream.StreamOptions:
+    def options(self) -> StreamOptions:
         criterion = self.task.criterion
         assert TRAINING.clip_norm is not None
-        return stream.StreamOptions(
+        return StreamOptions(
             TRAINING.batch_size,
             TRAINING.learning_rate,
             TRAINING.clip_norm,
@@ -266,24 +271,23 @@ class _RunningTrial:
     def _train(self, network: Network) -> np.ndarray:
         """Train the network; returns the mean |error| of every sequence that it saw."""
         theta, options = network.theta, self.options()
-        names = ("first_moment", "second_moment", "decays", "gradient")
-        state = stream.StreamState(
+        names = ("first_moment", "second_moment", "gradient")
+        state = StreamState(
             theta=theta,
-            transposed=buffers.aligned_zeros(buffers.transposed_size(network.plan(1)), theta.dtype),
             **{name: buffers.aligned_zeros(theta.size, theta.dtype) for name in names},
             recent=np.zeros(self.task.criterion.run),
-            counts=self.counts,
+            progress=self.progress,
             counters=self.counters,
         )
         parts = []
         for data in self.blocks():
-            before = self.counts[stream.SEEN]
+            before = self.progress[0].seen
             plan = network.plan(data.x.shape[1])
             errors = np.zeros(data.x.shape[0])
             work = buffers.make_workspace(plan, theta.dtype)
-            stream.stream_worker(plan, state, data, np.arange(errors.size), options, work, errors)
-            parts.append(errors[: self.counts[stream.SEEN] - before])
-            if self.counts[stream.OUTCOME] != stream.MORE:
+            stream_worker(plan, data, np.arange(errors.size), options, state, work, errors)
+            parts.append(errors[: self.progress[0].seen - before])
+            if self.progress[0].outcome != decisions.USED_UP:
                 break
         return np.concatenate(parts)
 
@@ -320,8 +324,9 @@ def _run_on_gpu(jobs: "Sequence[_RunningTrial]", report: Callable[[], None]) -> 
             learning = []
             for index, (outcome, judged) in streams.train(drawn, report).items() if drawn else ():
                 errors[index].append(judged)
-                group[index].counts[[stream.OUTCOME, stream.SEEN]] = outcome, sum(map(len, errors[index]))
-                if outcome == stream.MORE:
+                progress = group[index].progress[0]
+                progress.outcome, progress.seen = outcome, sum(map(len, errors[index]))
+                if outcome == decisions.USED_UP:
                     learning.append(index)
         streams.copy_back()
         seconds = time.perf_counter() - start  # of all together

@@ -1,4 +1,4 @@
-"""The arrays that the kernels work on: how parameters lie in one flat buffer, and each thread's work space.
+"""What the kernels work on: the network's plan, its flat buffer of parameters, samples, and each thread's work space.
 
 Every layer's width is padded with units whose weights are 0 to a multiple of `PADDING`, so that no kernel has a
 remainder to treat. A padded unit's output is 0, and so are all its gradients: training leaves its weights at 0.
@@ -55,21 +55,44 @@ class Plan(NamedTuple):
     widths: np.ndarray  # (layers + 1,) int64: hidden_size, then every dense layer's width
 
 
+class Data(NamedTuple):
+    """Samples: x (N, T, F), y (N, m) of the network's dtype, lengths (N,) int64.
+
+    If the dense layers see every step, y is (N, T * m): the targets of the first step, of the second, ...
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    lengths: np.ndarray
+
+
 class Workspace(NamedTuple):
-    """One thread's arrays for one chunk; shapes in `cells`."""
+    """One thread's arrays for one chunk; shapes in `cells`.
+
+    `activations` and `deltas`, dL/d(activations), are flat: the (steps_seen * R, width) values of the hidden state,
+    then of every dense layer.
+    """
 
     inputs: np.ndarray
     lengths: np.ndarray
     gates: np.ndarray
     cell: np.ndarray
     squashed: np.ndarray
+    activations: np.ndarray
+    # of the backward pass, and empty without it
     dh_external: np.ndarray
     dh: np.ndarray
     dc: np.ndarray
-    activations: (
-        np.ndarray
-    )  # flat: the (steps_seen * R, width) values of the hidden state, then of every dense layer
-    deltas: np.ndarray  # flat: dL/d(activations)
+    deltas: np.ndarray
+    transposed: np.ndarray  # flat: W_h^T of every gate, then each dense W^T
+
+
+class Thread(NamedTuple):
+    """One of the threads that run a job together: `rank` = 0 ... `size` - 1."""
+
+    rank: int
+    size: int
+    work: Workspace
 
 
 def pad(width: int) -> int:
@@ -120,8 +143,8 @@ def parameter_views(plan: Plan, flat: np.ndarray) -> list[np.ndarray]:
     return _split(flat, shapes)
 
 
-def transposed_size(plan: Plan) -> int:
-    """Elements of the transposed weights that the backward pass reads: W_h^T of every gate, then each dense W^T."""
+def _transposed_size(plan: Plan) -> int:
+    """Elements of the transposed weights that the backward pass reads."""
     widths = plan.widths
     recurrent = 0 if plan.cell == FEEDFORWARD else plan.n_gates * plan.hidden_size**2
     return int(recurrent + np.sum(widths[1:] * widths[:-1]))
@@ -142,10 +165,11 @@ def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype | type) -> np.nd
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
-def make_workspace(plan: Plan, dtype: np.dtype, rows: int = CHUNK_ROWS) -> Workspace:
+def make_workspace(plan: Plan, dtype: np.dtype, rows: int = CHUNK_ROWS, backward: bool = True) -> Workspace:
     """Allocate a thread's arrays for chunks of `rows`, with the columns of ones and the zero initial state."""
     flat = rows * plan.hidden_size
     state = flat if plan.has_cell_state else 0
+    back = int(backward)
     inputs = aligned_zeros((plan.steps + 1, rows, pad(input_rows(plan))), dtype)
     if plan.bias:
         inputs[:, :, input_rows(plan) - 1] = 1
@@ -156,11 +180,12 @@ def make_workspace(plan: Plan, dtype: np.dtype, rows: int = CHUNK_ROWS) -> Works
         gates=aligned_zeros((plan.n_gates, plan.steps, flat), dtype),
         cell=aligned_zeros((plan.steps + 1, state), dtype),
         squashed=aligned_zeros((plan.steps, state), dtype),
-        dh_external=aligned_zeros((plan.steps, flat), dtype),
-        dh=aligned_zeros(flat, dtype),
-        dc=aligned_zeros(state, dtype),
         activations=aligned_zeros(total, dtype),
-        deltas=aligned_zeros(total, dtype),
+        dh_external=aligned_zeros((back * plan.steps, flat), dtype),
+        dh=aligned_zeros(back * flat, dtype),
+        dc=aligned_zeros(back * state, dtype),
+        deltas=aligned_zeros(back * total, dtype),
+        transposed=aligned_zeros(back * _transposed_size(plan), dtype),
     )
 
 

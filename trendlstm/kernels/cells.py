@@ -70,6 +70,17 @@ def lstm_forward(inputs, weight, lengths, gates, cell, squashed, has_forget_gate
 
 
 @inlined
+def cell_state_backward(dc, dh, o, s, squash_output):
+    """What dL/dh_t adds to dL/dc_t: dc += dh o (1 - s^2) with s = tanh(c_t), or dh o without output squashing."""
+    if squash_output:
+        for j in range(dc.size):
+            dc[j] += tanh_backward(dh[j] * o[j], s[j])
+    else:
+        for j in range(dc.size):
+            dc[j] += dh[j] * o[j]
+
+
+@inlined
 def lstm_backward(
     inputs,
     weight_transposed,
@@ -100,12 +111,7 @@ def lstm_backward(
         c_before, s, external = cell[t], squashed[t], dh_external[t]
         for j in range(dh.size):
             dh[j] += external[j]
-        if squash_output:
-            for j in range(dc.size):
-                dc[j] += tanh_backward(dh[j] * o[j], s[j])
-        else:
-            for j in range(dc.size):
-                dc[j] += dh[j] * o[j]
+        cell_state_backward(dc, dh, o, s, squash_output)
         for j in range(o.size):
             o[j] = sigmoid_backward(dh[j] * s[j], o[j])
         for j in range(i.size):

@@ -21,7 +21,7 @@ def _recurrent_weight(plan, flat):
 
 
 @inlined
-def _recurrent_transposed(plan, transposed):
+def recurrent_transposed(plan, transposed):
     """The W_h^T, (gates, H, H) or none of them, and where the transposed dense weights start."""
     gates = 0 if plan.cell == FEEDFORWARD else plan.n_gates
     shape = (gates, plan.hidden_size, plan.hidden_size)
@@ -29,16 +29,16 @@ def _recurrent_transposed(plan, transposed):
 
 
 @compiled
-def transpose_weights(plan, theta, transposed):
+def transpose_weights(plan, theta, work):
     """Write the transposed weights that the backward pass reads: W_h^T of every gate, then each dense W^T."""
     weight, start = _recurrent_weight(plan, theta)
-    weight_transposed, to = _recurrent_transposed(plan, transposed)
+    weight_transposed, to = recurrent_transposed(plan, work.transposed)
     hidden_size = plan.hidden_size
     for gate in range(weight_transposed.shape[0]):
         transpose(weight_transposed[gate], view(weight[gate], 0, (hidden_size, hidden_size)))
     for layer in range(plan.widths.size - 1):
         n_in, n_out = plan.widths[layer], plan.widths[layer + 1]
-        transpose(view(transposed, to, (n_out, n_in)), view(theta, start, (n_in, n_out)))
+        transpose(view(work.transposed, to, (n_out, n_in)), view(theta, start, (n_in, n_out)))
         start += (n_in + 1) * n_out
         to += n_in * n_out
 
@@ -151,19 +151,19 @@ def target_count(plan, lengths, order, first, count):
     return steps * plan.outputs
 
 
-@inlined
-def backward_chunk(plan, theta, transposed, work, gradient, scale):
+@compiled
+def backward_chunk(plan, work, gradient, scale):
     """Add scale * (gradient of half the chunk's squared error) to `gradient`, a flat buffer like theta."""
     hidden_size, rows = plan.hidden_size, work.lengths.size
     rows_seen = plan.steps_seen * rows
     last = outputs(plan, work.deltas, rows)
     delta = view(last, 0, (last.size,))
-    factor = theta.dtype.type(scale)
+    factor = gradient.dtype.type(scale)
     for k in range(delta.size):
         delta[k] *= factor
 
     dweight, start = _recurrent_weight(plan, gradient)
-    weight_transposed, to = _recurrent_transposed(plan, transposed)
+    weight_transposed, to = recurrent_transposed(plan, work.transposed)
     layers = plan.widths.size - 1
     for layer in range(layers):
         start += (plan.widths[layer] + 1) * plan.widths[layer + 1]
@@ -177,7 +177,7 @@ def backward_chunk(plan, theta, transposed, work, gradient, scale):
         dense_backward(
             view(work.activations, before, (rows_seen, n_in)),
             view(work.activations, at, (rows_seen, n_out)),
-            view(transposed, to, (n_out, n_in)),
+            view(work.transposed, to, (n_out, n_in)),
             view(work.deltas, at, (rows_seen, n_out)),
             view(work.deltas, before, (rows_seen, n_in)),
             view(gradient, start, (n_in + 1, n_out)),

@@ -29,9 +29,8 @@ def _expm1_32(x):
     x = np.float32(-87) if x < np.float32(-87) else x  # written so that NaN stays NaN
     x = np.float32(87) if x > np.float32(87) else x
     n = round_to_even(x * np.float32(_LOG2_E))
-    r = x - n * np.float32(
-        0.693359375
-    )  # ln 2 in two parts: the first has few bits, so that n times it is exact
+    # ln 2 in two parts: the first has few bits, so that n times it is exact
+    r = x - n * np.float32(0.693359375)
     r = r - n * np.float32(-2.12194440e-4)
     p = np.float32(1 / 5040)
     p = p * r + np.float32(1 / 720)
@@ -132,6 +131,16 @@ def cell_state(f, c_before, i, g):
 def cell_state_1997(c_before, i, g):
     """c_t = c_{t-1} + i g: without a forget gate."""
     return c_before + i * g
+
+
+# ------------------------------------------------------------------------------------------- gradient clipping
+
+
+@inlined
+def clip_factor(squared_norm, clip_norm):
+    """What a gradient d is multiplied by so that its norm is at most C: min(1, C / |d|), in float64."""
+    norm = math.sqrt(squared_norm)
+    return clip_norm / norm if norm > clip_norm else 1.0
 
 
 # -------------------------------------------------------------------------------------------------------- Adam

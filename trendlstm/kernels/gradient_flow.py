@@ -5,12 +5,20 @@ in arrays shaped as in `cells`. All arithmetic is float64.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from .buffers import CHUNK_ROWS
-from .cells import hidden_gradient
-from .chunk import backward_chunk, forward_chunk, load_chunk, squared_error
+from .cells import cell_state_backward, hidden_gradient
+from .chunk import (
+    backward_chunk,
+    forward_chunk,
+    load_chunk,
+    recurrent_transposed,
+    squared_error,
+    transpose_weights,
+)
 from .compile import compiled, inlined
 from .equations import sigmoid_backward, tanh_backward
 from .matrix import multiply, multiply_add, transposed_multiply_add
@@ -19,62 +27,110 @@ from .simd import view
 _TINY = float(np.finfo(np.float64).tiny)  # norms below it count as 0: their reciprocal is infinite
 
 
-@compiled
-def bptt_by_lag(
-    plan, theta, transposed, weight_transposed, data, order, first, count, work, kept, gradient, norms_h, norms_c, terms
-):  # fmt: skip
-    """The gradient of each sample's own mean squared error, lag by lag, for `count` samples from `first` on.
+class Batch(NamedTuple):
+    """The samples order[start:stop]."""
 
-    Writes |dL/dh_{T-k}| to norms_h (N, T) and, if the cell has a state c, |dL/dc_{T-k}| to norms_c (N, T), all ways
-    from the state to the loss included. Adds the terms of dL/dW_hh = sum over t of h_{t-1}^T dL/dz_t to `terms`
-    (T, gates, H, H), summed over samples. `weight_transposed` (gates, H, H) holds the W_hh^T of `transposed`; `kept`
-    (shaped as work.gates) and `gradient` (as theta) are work space.
+    order: np.ndarray
+    start: int
+    stop: int
+
+
+class LossGradients(NamedTuple):
+    """What `bptt_by_lag` writes, by lag."""
+
+    norms_h: np.ndarray  # (N, T) |dL/dh_{T-k}|
+    norms_c: (
+        np.ndarray
+    )  # (N, T) |dL/dc_{T-k}|, all ways from the state to the loss included; if the cell has a state c
+    terms: (
+        np.ndarray
+    )  # (T, gates, H, H) the terms of dL/dW_hh = sum over t of h_{t-1}^T dL/dz_t, added up over samples
+
+
+class JacobianNorms(NamedTuple):
+    """What `jacobian_norms` writes, by lag: spectral norms of blocks of d(h, c)_T / d(h, c)_{T-k}."""
+
+    hh: np.ndarray  # (N, T)
+    cc: np.ndarray  # (N, T), if the cell has a state c
+
+
+@compiled
+def bptt_by_lag(plan, theta, data, batch, work, gradients):
+    """The gradient of each sample's own mean squared error, lag by lag.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of a recurrent cell.
+    theta : ndarray (P,) of float64
+        The flat parameters.
+    data : Data
+        All samples have T steps.
+    batch : Batch
+    work : Workspace
+    gradients : LossGradients
+        The rows of `batch` are written; `terms` is added to.
     """
     hidden_size, steps = plan.hidden_size, plan.steps
     dh, dc = work.dh, work.dc
-    for start in range(first, first + count, CHUNK_ROWS):
-        rows = min(CHUNK_ROWS, first + count - start)
-        load_chunk(plan, work, data.x, data.lengths, order, start, rows)
+    gates, dweights = np.empty(work.gates.shape), np.zeros(theta.size)
+    transpose_weights(plan, theta, work)
+    weight_transposed, _ = recurrent_transposed(plan, work.transposed)
+    for start in range(batch.start, batch.stop, CHUNK_ROWS):
+        rows = min(CHUNK_ROWS, batch.stop - start)
+        load_chunk(plan, work, data.x, data.lengths, batch.order, start, rows)
         forward_chunk(plan, theta, work)
-        squared_error(plan, work, data.y, order, start, rows)
-        kept[:] = work.gates  # backward_chunk puts dL/dz in their place
-        backward_chunk(plan, theta, transposed, work, gradient, 2.0 / plan.outputs)
+        squared_error(plan, work, data.y, batch.order, start, rows)
+        gates[:] = work.gates  # backward_chunk puts dL/dz in their place
+        backward_chunk(plan, work, dweights, 2.0 / plan.outputs)
         for j in range(dh.size):
             dh[j] = work.deltas[j]
         dc[:] = 0.0
         for k in range(steps):
             t = steps - 1 - k
             if plan.has_cell_state:
-                o, s = kept[plan.n_gates - 1, t], work.squashed[t]
-                for j in range(dc.size):
-                    dc[j] += dh[j] * o[j] * (1.0 - plan.squash_output * s[j] * s[j])
+                o = gates[plan.n_gates - 1, t]
+                cell_state_backward(dc, dh, o, work.squashed[t], plan.squash_output)
             for r in range(rows):
-                norms_h[start + r, k] = _norm(view(dh, r * hidden_size, (hidden_size,)))
+                gradients.norms_h[start + r, k] = _norm(view(dh, r * hidden_size, (hidden_size,)))
                 if plan.has_cell_state:
-                    norms_c[start + r, k] = _norm(view(dc, r * hidden_size, (hidden_size,)))
+                    gradients.norms_c[start + r, k] = _norm(view(dc, r * hidden_size, (hidden_size,)))
             for gate in range(plan.n_gates):
                 dz = view(work.gates[gate, t], 0, (CHUNK_ROWS, hidden_size))
-                transposed_multiply_add(terms[k, gate], work.inputs[t], dz)
+                transposed_multiply_add(gradients.terms[k, gate], work.inputs[t], dz)
             if plan.has_forget_gate:
-                f = kept[1, t]
+                f = gates[1, t]
                 for j in range(dc.size):
                     dc[j] *= f[j]
             hidden_gradient(view(dh, 0, (CHUNK_ROWS, hidden_size)), work.gates, t, weight_transposed)
 
 
 @compiled
-def jacobian_norms(plan, theta, weight_transposed, data, order, first, count, work, norms_hh, norms_cc):
+def jacobian_norms(plan, theta, data, batch, work, norms):
     """The spectral norms of the blocks (h, h) and (c, c) of d(h, c)_T / d(h, c)_{T-k}, h and c taken as independent.
 
-    For `count` samples (CHUNK_ROWS at most) from `first` on, to norms_hh and, if the cell has a state c, norms_cc
-    (N, T). The rows of the product, [P_h, P_c], are carried back like gradients, those of h_T first, then those of
-    c_T. With s = tanh(c_t)::
+    The rows of the product, [P_h, P_c], are carried back like gradients, those of h_T first, then those of c_T. With
+    s = tanh(c_t)::
 
         D = P_c + P_h diag(o (1 - s^2))       P_c <- D diag(f)
         P_h <- P_h diag(s o (1 - o)) W_o^T
                + D [diag(g i (1 - i)) W_i^T + diag(c_{t-1} f (1 - f)) W_f^T + diag(i (1 - g^2)) W_g^T]
 
     and in the RNN P_h <- P_h diag(1 - h^2) W^T, with the sigmoid P_h diag(h (1 - h)) W^T.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of a recurrent cell.
+    theta : ndarray (P,) of float64
+        The flat parameters.
+    data : Data
+        All samples have T steps.
+    batch : Batch
+        Of CHUNK_ROWS samples at most.
+    work : Workspace
+    norms : JacobianNorms
+        The rows of `batch` are written.
     """
     hidden_size, steps = plan.hidden_size, plan.steps
     square = (hidden_size, hidden_size)
@@ -82,18 +138,22 @@ def jacobian_norms(plan, theta, weight_transposed, data, order, first, count, wo
     p_h, p_c = np.empty((height, hidden_size)), np.empty((height, hidden_size))
     d, next_h = np.empty((height, hidden_size)), np.empty((height, hidden_size))
     through_h, through_c, powers = np.empty(square), np.empty(square), np.empty((2, *square))
-    load_chunk(plan, work, data.x, data.lengths, order, first, count)
+    transpose_weights(plan, theta, work)
+    weight_transposed, _ = recurrent_transposed(plan, work.transposed)
+    rows = batch.stop - batch.start
+    load_chunk(plan, work, data.x, data.lengths, batch.order, batch.start, rows)
     forward_chunk(plan, theta, work)
-    for r in range(count):
+    for r in range(rows):
+        sample = batch.start + r
         p_h[:] = 0.0
         p_c[:] = 0.0
         for j in range(plan.units):
             p_h[j, j] = 1.0
             if plan.has_cell_state:
                 p_c[hidden_size + j, j] = 1.0
-        norms_hh[first + r, 0] = 1.0
+        norms.hh[sample, 0] = 1.0
         if plan.has_cell_state:
-            norms_cc[first + r, 0] = 1.0
+            norms.cc[sample, 0] = 1.0
         for k in range(1, steps):
             t = steps - k
             if plan.has_cell_state:
@@ -101,7 +161,7 @@ def jacobian_norms(plan, theta, weight_transposed, data, order, first, count, wo
                 _through_cell_state(plan, work, t, r, p_h, p_c, d)
                 multiply(next_h, d, through_c)
                 multiply_add(next_h, p_h, through_h)
-                norms_cc[first + r, k] = spectral_norm(view(p_c, hidden_size * hidden_size, square), powers)
+                norms.cc[sample, k] = spectral_norm(view(p_c, hidden_size * hidden_size, square), powers)
             else:
                 h = view(work.gates[0, t], r * hidden_size, (hidden_size,))
                 for j in range(hidden_size):
@@ -109,7 +169,7 @@ def jacobian_norms(plan, theta, weight_transposed, data, order, first, count, wo
                     _scale_row(through_h, weight_transposed[0], j, slope)
                 multiply(next_h, p_h, through_h)
             p_h, next_h = next_h, p_h
-            norms_hh[first + r, k] = spectral_norm(view(p_h, 0, square), powers)
+            norms.hh[sample, k] = spectral_norm(view(p_h, 0, square), powers)
 
 
 @compiled
@@ -122,14 +182,14 @@ def _lstm_jacobian(plan, work, weight_transposed, t, r, through_h, through_c):
     o = view(work.gates[n_gates - 1, t], first, (hidden_size,))
     s = view(work.squashed[t], first, (hidden_size,))
     for j in range(hidden_size):
-        _scale_row(through_h, weight_transposed[n_gates - 1], j, s[j] * o[j] * (1.0 - o[j]))
-        _scale_row(through_c, weight_transposed[0], j, g[j] * i[j] * (1.0 - i[j]))
-        _add_scaled_row(through_c, weight_transposed[n_gates - 2], j, i[j] * (1.0 - g[j] * g[j]))
+        _scale_row(through_h, weight_transposed[n_gates - 1], j, sigmoid_backward(s[j], o[j]))
+        _scale_row(through_c, weight_transposed[0], j, sigmoid_backward(g[j], i[j]))
+        _add_scaled_row(through_c, weight_transposed[n_gates - 2], j, tanh_backward(i[j], g[j]))
     if plan.has_forget_gate:
         f = view(work.gates[1, t], first, (hidden_size,))
         c_before = view(work.cell[t], first, (hidden_size,))
         for j in range(hidden_size):
-            _add_scaled_row(through_c, weight_transposed[1], j, c_before[j] * f[j] * (1.0 - f[j]))
+            _add_scaled_row(through_c, weight_transposed[1], j, sigmoid_backward(c_before[j], f[j]))
 
 
 @compiled
@@ -141,11 +201,12 @@ def _through_cell_state(plan, work, t, r, p_h, p_c, d):
     s = view(work.squashed[t], first, (hidden_size,))
     f = view(
         work.gates[1, t], first, (hidden_size,)
-    )  # in a cell of three gates this is another one, not used
+    )  # the candidate if there is no forget gate, and not used
     for row in range(d.shape[0]):
-        h_row, c_row, d_row = p_h[row], p_c[row], d[row]
+        c_row, d_row = p_c[row], d[row]
         for j in range(hidden_size):
-            d_row[j] = c_row[j] + h_row[j] * o[j] * (1.0 - plan.squash_output * s[j] * s[j])
+            d_row[j] = c_row[j]
+        cell_state_backward(d_row, p_h[row], o, s, plan.squash_output)
         if plan.has_forget_gate:
             for j in range(hidden_size):
                 c_row[j] = d_row[j] * f[j]
@@ -210,7 +271,7 @@ def spectral_norm(a, powers):
 
 @compiled
 def _norm(vector):
-    """The Euclidean norm; scaled, for the square of 1e-170 would be 0."""
+    """The Euclidean norm; scaled, because the square of 1e-170 would be 0."""
     scale = 0.0
     for j in range(vector.size):
         scale = max(scale, abs(vector[j]))

@@ -7,20 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .adam import adam_step
+from .adam import adam_step, clip, squared_norm
 from .chunk import backward_chunk, forward_chunk, load_chunk, outputs, squared_error, transpose_weights
-from .compile import compiled
-from .gang import STOP
+from .compile import compiled, inlined
+from .decisions import NOT_FINITE, UNFINISHED, USED_UP, judge_sequence
+from .gang import GO_ON, STOP
 from .simd import atomic_load
-
-# Why a call ended; `StreamState.counts[OUTCOME]`.
-MORE, SOLVED, STOPPED, NOT_FINITE = range(4)
-# Indices into `StreamState.counts`: sequences seen, of which the last so many were correct; Adam's steps.
-OUTCOME, SEEN, CORRECT, STEPS = range(4)
 
 
 class StreamOptions(NamedTuple):
-    """The settings of a training, and when it has succeeded: see `stream_worker`."""
+    """The settings of a training, and when it has succeeded: see `decisions.judge_sequence`; clip_norm 0 means off."""
 
     batch_size: int
     learning_rate: float
@@ -33,80 +29,85 @@ class StreamState(NamedTuple):
     """What goes on from block to block of sequences. P parameters."""
 
     theta: np.ndarray  # (P,)
-    transposed: np.ndarray
     first_moment: np.ndarray  # (P,)
     second_moment: np.ndarray  # (P,)
-    decays: np.ndarray  # (P,) not used, for there is no weight decay
     gradient: np.ndarray  # (P,)
     recent: np.ndarray  # (run,) float64: mean |error| of the last sequences, as a ring
-    counts: np.ndarray  # (4,) int64
+    progress: np.ndarray  # (1,) record, see `decisions`
     counters: np.ndarray  # int64, see `gang`
 
 
 @compiled
-def stream_worker(plan, state, data, order, options, work, errors):
-    """Train on the sequences of `data` in their order, 0, 1, ... = `order`, and judge each before the step it leads to.
+def stream_worker(plan, data, order, options, state, work, errors):
+    """Train on some sequences, and judge each before the step that it leads to.
 
-    `errors` (N,) receives every sequence's mean |error| over the outputs. The training has succeeded when each of the
-    last `run` sequences had all |errors| < tolerance, and the mean of their errors is < options.mean; then it ends
-    with the weights that gave these answers.
+    Ends early if the training has succeeded, with the weights that gave the answers, if the STOP counter says so, or
+    when a loss is not finite.
+
+    Parameters
+    ----------
+    plan : Plan
+    data : Data
+        The sequences.
+    order : ndarray (N,) of int64
+        0 ... N-1, the order in which they are seen.
+    options : StreamOptions
+    state : StreamState
+        Modified.
+    work : Workspace
+    errors : ndarray (N,) of float64
+        Receives the mean |error| over the outputs of every sequence that was judged.
     """
-    run, chunk_rows = state.recent.size, work.lengths.size
-    counts = state.counts
-    n = data.x.shape[0]
-    real = state.theta.dtype.type
-    transpose_weights(plan, state.theta, state.transposed)
-    for first in range(0, n, options.batch_size):
-        if atomic_load(state.counters, STOP) != 0:
-            counts[OUTCOME] = STOPPED
+    progress = state.progress[0]
+    progress.outcome = UNFINISHED
+    transpose_weights(plan, state.theta, work)
+    for first in range(0, order.size, options.batch_size):
+        if atomic_load(state.counters, STOP) != GO_ON:
             return
-        count = min(options.batch_size, n - first)
-        for j in range(state.gradient.size):
-            state.gradient[j] = real(0)
-        loss = 0.0
-        for start in range(first, first + count, chunk_rows):
-            rows = min(chunk_rows, first + count - start)
-            load_chunk(plan, work, data.x, data.lengths, order, start, rows)
-            forward_chunk(plan, state.theta, work)
-            loss += squared_error(plan, work, data.y, order, start, rows)
-            delta = outputs(plan, work.deltas, chunk_rows)[0]
-            for r in range(rows):
-                total, correct = 0.0, True
-                for k in range(plan.outputs):
-                    error = abs(np.float64(delta[r, k]))
-                    total += error
-                    correct = correct and error < options.tolerance
-                errors[start + r] = total / plan.outputs
-                state.recent[counts[SEEN] % run] = errors[start + r]
-                counts[SEEN] += 1
-                counts[CORRECT] = counts[CORRECT] + 1 if correct else 0
-                if counts[CORRECT] >= run and np.mean(state.recent) < options.mean:
-                    counts[OUTCOME] = SOLVED
-                    return
-            backward_chunk(
-                plan, state.theta, state.transposed, work, state.gradient, 2.0 / (count * plan.outputs)
-            )
-        if not np.isfinite(loss):
-            counts[OUTCOME] = NOT_FINITE
+        count = min(options.batch_size, order.size - first)
+        error = _minibatch(plan, data, order, first, count, options, state, work, errors)
+        if progress.outcome != UNFINISHED:
+            return
+        if not np.isfinite(error):
+            progress.outcome = NOT_FINITE
             return
         if options.clip_norm > 0.0:
-            norm = 0.0
-            for j in range(state.gradient.size):
-                norm += np.float64(state.gradient[j]) * np.float64(state.gradient[j])
-            norm = np.sqrt(norm)
-            if norm > options.clip_norm:
-                factor = real(options.clip_norm / norm)
-                for j in range(state.gradient.size):
-                    state.gradient[j] *= factor
-        counts[STEPS] += 1
+            clip(state.gradient, squared_norm(state.gradient), options.clip_norm)
+        progress.step += 1
         adam_step(
             state.theta,
             state.gradient,
             state.first_moment,
             state.second_moment,
-            state.decays,
-            counts[STEPS],
+            progress.step,
             options.learning_rate,
-            0.0,
         )
-        transpose_weights(plan, state.theta, state.transposed)
+        transpose_weights(plan, state.theta, work)
+    progress.outcome = USED_UP
+
+
+@inlined
+def _minibatch(plan, data, order, first, count, options, state, work, errors):
+    """The sum of squared errors of a minibatch, whose gradient becomes state.gradient; ends early with success."""
+    progress, chunk_rows = state.progress[0], work.lengths.size
+    for j in range(state.gradient.size):
+        state.gradient[j] = state.gradient.dtype.type(0)
+    total = 0.0
+    for start in range(first, first + count, chunk_rows):
+        rows = min(chunk_rows, first + count - start)
+        load_chunk(plan, work, data.x, data.lengths, order, start, rows)
+        forward_chunk(plan, state.theta, work)
+        total += squared_error(plan, work, data.y, order, start, rows)
+        delta = outputs(plan, work.deltas, chunk_rows)[0]
+        for r in range(rows):
+            error, is_correct = 0.0, True
+            for k in range(plan.outputs):
+                distance = abs(np.float64(delta[r, k]))
+                error += distance
+                is_correct = is_correct and distance < options.tolerance
+            errors[start + r] = error / plan.outputs
+            judge_sequence(progress, options, state.recent, errors[start + r], is_correct)
+            if progress.outcome != UNFINISHED:
+                return total
+        backward_chunk(plan, work, state.gradient, 2.0 / (count * plan.outputs))
+    return total

@@ -6,18 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trendlstm.config import FitConfig, NetworkConfig
-from trendlstm.kernels import buffers
-from trendlstm.kernels import fit as kernel
-from trendlstm.kernels.buffers import Plan
-from trendlstm.kernels.fit import Data, FitOptions
+from trendlstm.kernels import buffers, decisions
+from trendlstm.kernels.buffers import Data, Plan
+from trendlstm.kernels.fit import FitOptions
 from trendlstm.kernels.gang import ABANDONED, ASKED, COUNTERS, STOP
 from trendlstm.nn.history import History
 
 _STOPPED = {
-    kernel.ALL_EPOCHS: "epochs",
-    kernel.PATIENCE: "patience",
-    kernel.STOPPED: "interrupted",
-    kernel.NOT_FINITE: "not finite",
+    decisions.ALL_EPOCHS: "epochs",
+    decisions.PATIENCE: "patience",
+    decisions.UNFINISHED: "interrupted",
+    decisions.NOT_FINITE: "not finite",
 }
 
 
@@ -43,8 +42,8 @@ class FitJob:
         The weights to keep, if the fit ended now. Of the best epoch, or the last without validation.
     epoch_losses : ndarray (2, epochs), float64
         Training and validation loss; NaN where there is none (yet).
-    outcome : ndarray (3,), int64
-        Why the fit ended, epochs run, and the best epoch, see `kernels.fit`.
+    progress : ndarray (threads,) of records
+        How far the fit has come and why it ended, see `kernels.decisions`; all threads' are equal.
     counters : ndarray, int64
         How its threads meet and are stopped, see `kernels.gang`.
     seconds : float
@@ -61,7 +60,6 @@ class FitJob:
     def __post_init__(self) -> None:
         self.kept = self.theta.copy()
         self.epoch_losses = np.full((2, self.config.epochs), np.nan)
-        self.outcome = np.empty(3, np.int64)
         self.counters = np.empty(COUNTERS, np.int64)
         self.seconds = 0.0
         self.begin()
@@ -81,7 +79,7 @@ class FitJob:
             learning_rate=float(config.learning_rate),
             clip_norm=float(config.clip_norm or 0.0),
             weight_decay=float(config.weight_decay),
-            patience=config.patience or -1,
+            patience=config.patience or 0,
             shuffle=config.shuffle,
             seed=self.network.seed if config.seed is None else config.seed,
         )
@@ -95,9 +93,9 @@ class FitJob:
             weight[:-1] = 1
         return decays
 
-    def begin(self) -> None:
-        """Forget how far it has come, as its threads do when they were not enough."""
-        self.outcome[:] = kernel.STOPPED, 0, -1
+    def begin(self, threads: int = 1) -> None:
+        """Forget how far it has come, before so many threads train it together."""
+        self.progress = decisions.start_fits(threads)
         self.counters[:] = 0
 
     def stop(self) -> None:
@@ -114,21 +112,21 @@ class FitJob:
 
     def is_broken(self) -> bool:
         """Whether a loss or weight was not finite."""
-        return bool(self.outcome[0] == kernel.NOT_FINITE)
+        return bool(self.progress[0].outcome == decisions.NOT_FINITE)
 
     def epochs_run(self) -> int:
         """How many epochs are finished."""
-        return int(self.outcome[1])
+        return int(self.progress[0].epoch)
 
     def history(self) -> History:
         """How it has gone so far."""
-        ended, epochs_run, best_epoch = self.outcome.tolist()
+        progress, epochs_run = self.progress[0], self.epochs_run()
         validated = self.validation.x.shape[0] > 0
         return History(
             loss=self.epoch_losses[0, :epochs_run].copy(),
             validation_loss=self.epoch_losses[1, :epochs_run].copy() if validated else None,
-            best_epoch=best_epoch + 1,
+            best_epoch=int(progress.best_epoch),
             epochs_run=epochs_run,
             seconds=self.seconds,
-            stopped=_STOPPED[ended],
+            stopped=_STOPPED[progress.outcome],
         )

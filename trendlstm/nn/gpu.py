@@ -11,8 +11,8 @@ from trendlstm.cuda import kernels
 from trendlstm.cuda.recurrent import Spec
 from trendlstm.cuda.shim import SIMULATED, configure, cuda
 from trendlstm.kernels import buffers
-from trendlstm.kernels.buffers import CHUNK_ROWS, Plan
-from trendlstm.kernels.fit import Data
+from trendlstm.kernels.buffers import CHUNK_ROWS, Data, Plan
+from trendlstm.kernels.decisions import UNFINISHED
 from trendlstm.kernels.stream import StreamOptions
 from trendlstm.nn.device import check_limits
 from trendlstm.nn.fit_job import FitJob
@@ -124,7 +124,7 @@ class Series:
         running = [
             network
             for network, job in enumerate(self.jobs)
-            if self.table[network, kernels.OUTCOME] == kernels.RUNNING and not job.is_stopped()
+            if self.table[network, kernels.OUTCOME] == UNFINISHED and not job.is_stopped()
         ]
         if not running:
             return False
@@ -137,11 +137,10 @@ class Series:
         self.table = self.device_table.copy_to_host()
         histories = self.histories.copy_to_host()
         for job, row, history in zip(self.jobs, self.table, histories, strict=True):
-            outcome = int(row[kernels.OUTCOME])
-            job.outcome[1:] = row[kernels.EPOCH], row[kernels.BEST_EPOCH]
+            progress = job.progress[0]
+            progress.outcome = row[kernels.OUTCOME]
+            progress.epoch, progress.best_epoch = row[kernels.EPOCH], row[kernels.BEST_EPOCH] + 1
             job.epoch_losses[:] = history
-            if outcome != kernels.RUNNING:
-                job.outcome[0] = outcome
 
     def copy_back(self) -> None:
         """Give the jobs the weights that are kept, and what belongs to them, which Ctrl-C may have kept unread."""
@@ -192,7 +191,7 @@ class Streams:
         for row, network in zip(table, blocks, strict=True):
             self.table[network, : kernels.OUTPUTS + 1] = row[: kernels.OUTPUTS + 1]
             self.table[network, kernels.POSITION] = 0
-            self.table[network, kernels.OUTCOME] = kernels.RUNNING
+            self.table[network, kernels.OUTCOME] = UNFINISHED
         size, dtype = self.thetas[0].size, self.thetas[0].dtype
         spec = make_spec(plans[0], dtype)
         launcher = _Launcher(spec, kernels.make_kernels(spec).stream, plans, dtype)
@@ -205,9 +204,7 @@ class Streams:
         while running:
             launcher.launch(arguments, running, self.table)
             self.table = device_table.copy_to_host()
-            running = [
-                network for network in blocks if self.table[network, kernels.OUTCOME] == kernels.RUNNING
-            ]
+            running = [network for network in blocks if self.table[network, kernels.OUTCOME] == UNFINISHED]
             report()
         self.numbers, histories = device_numbers.copy_to_host(), device_histories.copy_to_host()
         self.recent = histories[:, 1, : self.recent.shape[1]]
@@ -293,7 +290,7 @@ def _lay_out(parts: Sequence[tuple[Plan, Data, Data | None]]) -> tuple[np.ndarra
     x, y, lengths = _Arena(dtype), _Arena(dtype), _Arena(np.int64)
     table = np.zeros((len(parts), kernels.JOB_SIZE), np.int64)
     table[:, [kernels.BEST_EPOCH, kernels.PREVIOUS_EPOCH]] = -1
-    table[:, kernels.OUTCOME] = kernels.RUNNING
+    table[:, kernels.OUTCOME] = UNFINISHED
     training = [kernels.SAMPLES, kernels.X, kernels.Y, kernels.LENGTHS]
     validating = [
         kernels.VALIDATION_SAMPLES, kernels.VALIDATION_X, kernels.VALIDATION_Y, kernels.VALIDATION_LENGTHS

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from trendlstm.errors import DataError, OptionError
 from trendlstm.kernels import buffers
 from trendlstm.kernels.cache import note_compiled
-from trendlstm.kernels.gradient_flow import bptt_by_lag, jacobian_norms
+from trendlstm.kernels.gradient_flow import Batch, JacobianNorms, LossGradients, bptt_by_lag, jacobian_norms
 from trendlstm.nn.network import Network
 from trendlstm.nn.queue import run_queue
 from trendlstm.nn.threads import thread_count
@@ -224,14 +224,8 @@ class _Measurement:
         count = n if jacobian_samples is None else min(jacobian_samples, n)
         self.jacobian_order = np.linspace(0, n - 1, count).round().astype(np.int64)
         self.norms_h, self.norms_c = np.zeros((n, steps)), np.zeros((n, steps))
-        self.norms_hh, self.norms_cc = np.zeros((count, steps)), np.zeros((count, steps))
+        self.jacobian_norms = JacobianNorms(np.zeros((count, steps)), np.zeros((count, steps)))
         self.cost = n + _JACOBIAN_COST * count
-        gates, hidden = self.plan.n_gates, self.plan.hidden_size
-        recurrent, *dense = buffers.parameter_views(self.plan, self.network.theta)
-        parts = [recurrent[:, :hidden].swapaxes(1, 2), *(layer[:-1].T for layer in dense)]
-        self.transposed = buffers.aligned_zeros(buffers.transposed_size(self.plan), np.float64)
-        self.transposed[:] = np.concatenate([part.ravel() for part in parts])
-        self.weight_transposed = self.transposed[: gates * hidden**2].reshape(gates, hidden, hidden)
 
     def loss_task(self) -> Iterator[int]:
         """Fill norms_h and norms_c and set `term_norms`; yields the number of samples done now and then."""
@@ -249,15 +243,11 @@ class _Measurement:
     def losses(self, terms: FloatArray) -> Iterator[int]:
         plan, theta, n = self.plan, self.network.theta, self.data.x.shape[0]
         work = buffers.make_workspace(plan, np.dtype(np.float64))
-        kept, gradient = np.empty_like(work.gates), buffers.aligned_zeros(theta.size, np.float64)
-        order = np.arange(n)
+        order, gradients = np.arange(n), LossGradients(self.norms_h, self.norms_c, terms)
         for first in range(0, n, _BLOCK):
-            count = min(_BLOCK, n - first)
-            bptt_by_lag(
-                plan, theta, self.transposed, self.weight_transposed, self.data, order, first, count, work, kept,
-                gradient, self.norms_h, self.norms_c, terms,
-            )  # fmt: skip
-            yield count
+            batch = Batch(order, first, min(first + _BLOCK, n))
+            bptt_by_lag(plan, theta, self.data, batch, work, gradients)
+            yield batch.stop - first
 
     def mean_terms(self, terms: FloatArray) -> FloatArray:
         """The mean over samples, without padding, as (T, gates * H, H)."""
@@ -266,19 +256,17 @@ class _Measurement:
         return real.reshape(self.plan.steps, -1, hidden) / self.data.x.shape[0]
 
     def jacobian_tasks(self) -> list[Iterator[int]]:
-        """One task for every chunk of samples; together they fill norms_hh and norms_cc."""
+        """One task for every chunk of samples; together they fill `jacobian_norms`."""
         return [
             self._jacobian_task(first) for first in range(0, len(self.jacobian_order), buffers.CHUNK_ROWS)
         ]
 
     def _jacobian_task(self, first: int) -> Iterator[int]:
-        count = min(buffers.CHUNK_ROWS, len(self.jacobian_order) - first)
+        stop = min(first + buffers.CHUNK_ROWS, len(self.jacobian_order))
+        batch = Batch(self.jacobian_order, first, stop)
         work = buffers.make_workspace(self.plan, np.dtype(np.float64))
-        jacobian_norms(
-            self.plan, self.network.theta, self.weight_transposed, self.data, self.jacobian_order, first, count,
-            work, self.norms_hh, self.norms_cc,
-        )  # fmt: skip
-        yield _JACOBIAN_COST * count
+        jacobian_norms(self.plan, self.network.theta, self.data, batch, work, self.jacobian_norms)
+        yield _JACOBIAN_COST * (stop - first)
 
     def result(self) -> GradientFlow:
         has_cell_state, has_jacobians = self.plan.has_cell_state, len(self.jacobian_order) > 0
@@ -286,8 +274,8 @@ class _Measurement:
             dloss_dh=self.norms_h.mean(axis=0),
             dloss_dc=self.norms_c.mean(axis=0) if has_cell_state else None,
             weight_terms=self.term_norms,
-            dh_dh=self.norms_hh.mean(axis=0) if has_jacobians else None,
-            dc_dc=self.norms_cc.mean(axis=0) if has_jacobians and has_cell_state else None,
+            dh_dh=self.jacobian_norms.hh.mean(axis=0) if has_jacobians else None,
+            dc_dc=self.jacobian_norms.cc.mean(axis=0) if has_jacobians and has_cell_state else None,
         )
 
 

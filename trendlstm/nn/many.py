@@ -11,7 +11,7 @@ from trendlstm.errors import OptionError
 from trendlstm.kernels import buffers
 from trendlstm.kernels.buffers import CHUNK_ROWS
 from trendlstm.kernels.cache import note_compiled
-from trendlstm.kernels.fit import recurse_worker
+from trendlstm.kernels.predict import Inputs, recurse_worker
 from trendlstm.nn.history import History
 from trendlstm.nn.network import Network
 from trendlstm.nn.progress import Report, reporter
@@ -128,9 +128,9 @@ def recurse(networks: Sequence[Network], history: np.ndarray, steps: int, relati
     thetas = buffers.aligned_zeros((len(networks), network.theta.size), dtype)
     thetas[:] = [each.theta for each in networks]
     x = np.empty((rows, plan.steps, plan.features), dtype)
-    lengths, order = np.full(rows, plan.steps), np.arange(rows)
-    work = buffers.make_workspace(plan, dtype, rows)
-    recurse_worker(plan, thetas, path, steps, relative, x, lengths, order, work)
+    inputs = Inputs(x, np.full(rows, plan.steps), np.arange(rows))
+    work = buffers.make_workspace(plan, dtype, rows, backward=False)
+    recurse_worker(plan, thetas, path, steps, relative, inputs, work)
     return path[:, lag:]
 
 

@@ -14,9 +14,9 @@ from trendlstm.config import Cell, Device, DType, FitConfig, ForgetBias, Init, N
 from trendlstm.errors import DataError, OptionError, RunError
 from trendlstm.files import replace_file
 from trendlstm.kernels import buffers
-from trendlstm.kernels.buffers import CHUNK_ROWS
-from trendlstm.kernels.fit import Data, gradient_worker, predict_worker
-from trendlstm.kernels.gang import COUNTERS
+from trendlstm.kernels.buffers import CHUNK_ROWS, Data, Thread
+from trendlstm.kernels.gradient import gradient_worker
+from trendlstm.kernels.predict import Inputs, predict_worker
 from trendlstm.nn.device import choose_device
 from trendlstm.nn.fit_job import FitJob
 from trendlstm.nn.history import History
@@ -271,20 +271,18 @@ class Network:
 
             return gpu.predict(self.config, plan, self.theta, x, lengths)
         out = np.empty((x.shape[0], plan.steps_seen * plan.outputs), self.dtype)
-        order = np.arange(x.shape[0])
+        inputs = Inputs(x, lengths, np.arange(x.shape[0]))
         if x.shape[0] == 1:
-            predict_worker(
-                plan, self.theta, x, lengths, order, out, _one_row_workspace(plan, self.dtype), 0, 1
-            )
+            thread = Thread(0, 1, _one_row_workspace(plan, self.dtype))
+            predict_worker(plan, self.theta, inputs, out, thread)
             return _every_step(out, lengths, plan) if every_step else out
         chunks = -(-x.shape[0] // CHUNK_ROWS)
         size = 1 if chunks * plan.steps <= _SMALL_PREDICTION else min(thread_count(n_threads), chunks)
 
         def arguments(size: int) -> list[tuple]:
-            works = [buffers.make_workspace(plan, self.dtype) for _ in range(size)]
+            works = [buffers.make_workspace(plan, self.dtype, backward=False) for _ in range(size)]
             return [
-                (plan, self.theta, x, lengths, order, out, work, rank, size)
-                for rank, work in enumerate(works)
+                (plan, self.theta, inputs, out, Thread(rank, size, work)) for rank, work in enumerate(works)
             ]
 
         if size == 1:
@@ -324,23 +322,11 @@ class Network:
         chunks = -(-n // CHUNK_ROWS)
         accumulators = min(buffers.ACCUMULATORS, chunks)
         gradients = buffers.aligned_zeros((accumulators, self.theta.size), self.dtype)
-        losses = np.zeros(accumulators)
-        transposed = buffers.aligned_zeros(buffers.transposed_size(plan), self.dtype)
-        gradient_worker(
-            plan,
-            self.theta,
-            transposed,
-            data,
-            np.arange(n),
-            gradients,
-            losses,
-            buffers.make_workspace(plan, self.dtype),
-            np.zeros(COUNTERS, np.int64),
-            0,
-            1,
-        )
+        squared_errors = np.zeros(accumulators)
+        thread = Thread(0, 1, buffers.make_workspace(plan, self.dtype))
+        gradient_worker(plan, self.theta, data, np.arange(n), gradients, squared_errors, thread)
         targets = plan.outputs * (data.lengths.sum() if plan.steps_seen > 1 else n)
-        return float(losses.sum() / targets), named_values(self.config, gradients[0])
+        return float(squared_errors.sum() / targets), named_values(self.config, gradients[0])
 
     def fit(
         self,
@@ -499,7 +485,7 @@ def _one_row_workspace(plan: buffers.Plan, dtype: np.dtype) -> buffers.Workspace
     """A work space for one window: this thread's last one if it fits, for making one takes longer than using it."""
     if getattr(_last_workspace, "plan", None) is plan:
         return _last_workspace.value
-    work = buffers.make_workspace(plan, dtype, rows=1)
+    work = buffers.make_workspace(plan, dtype, rows=1, backward=False)
     if sum(array.nbytes for array in work) <= _LARGEST_KEPT_BYTES:
         _last_workspace.plan, _last_workspace.value = plan, work
     return work

@@ -11,8 +11,8 @@ import numpy as np
 from trendlstm.config import Device
 from trendlstm.errors import FitInterrupted, OptionError, TrainingError
 from trendlstm.kernels import buffers
-from trendlstm.kernels import fit as kernel
-from trendlstm.kernels.buffers import Plan, Workspace
+from trendlstm.kernels.buffers import Plan, Thread, Workspace
+from trendlstm.kernels.fit import FitState, fit_worker
 from trendlstm.nn.device import choose_device
 from trendlstm.nn.fit_job import FitJob
 from trendlstm.nn.history import History
@@ -89,7 +89,8 @@ def train(
 def train_here(job: FitJob, memory: "Memory | None" = None) -> None:
     """Train a job on this thread alone, which hears of Ctrl-C only when that has ended."""
     start = time.perf_counter()
-    kernel.fit_worker(*_arguments(job, memory or Memory()), 0, 1)
+    memory = memory or Memory()
+    fit_worker(*_arguments(job, _state(job, memory), memory, 0, 1))
     job.seconds = time.perf_counter() - start
 
 
@@ -98,12 +99,12 @@ def _train_together(job: FitJob, threads: int, tell: Callable[[], None]) -> None
     start = time.perf_counter()
 
     def arguments(size: int) -> list[tuple]:
-        job.begin()
+        job.begin(size)
         state = _state(job, Memory())
-        return [(*_arguments(job, Memory(), state), rank, size) for rank in range(size)]
+        return [_arguments(job, state, Memory(), rank, size) for rank in range(size)]
 
     try:
-        run_together(kernel.fit_worker, arguments, min(threads, job.chunks), tell, job.stop, job.abandon)
+        run_together(fit_worker, arguments, min(threads, job.chunks), tell, job.stop, job.abandon)
     finally:
         job.seconds = time.perf_counter() - start
 
@@ -161,22 +162,19 @@ def _is_same_plan(one: Plan, other: Plan) -> bool:
     return one[:-1] == other[:-1] and np.array_equal(one.widths, other.widths)
 
 
-def _arguments(job: FitJob, memory: Memory, state: kernel.FitState | None = None) -> tuple:
-    """Those of `fit_worker` but rank and size, with a work space of the thread's own."""
-    dtype = job.theta.dtype
-    transposed = memory.zeros("transposed", (buffers.transposed_size(job.plan),), dtype)
-    work = memory.workspace(job.plan, dtype)
-    state = state or _state(job, memory)
-    return job.plan, state, job.train, job.validation, job.options, work, transposed
+def _arguments(job: FitJob, state: FitState, memory: Memory, rank: int, size: int) -> tuple:
+    """One thread's arguments of `fit_worker`, with a work space of its own."""
+    thread = Thread(rank, size, memory.workspace(job.plan, job.theta.dtype))
+    return job.plan, job.train, job.validation, job.options, state, thread
 
 
-def _state(job: FitJob, memory: Memory) -> kernel.FitState:
+def _state(job: FitJob, memory: Memory) -> FitState:
     """What the threads of a job share."""
     size, dtype = job.theta.size, job.theta.dtype
     accumulators = min(buffers.ACCUMULATORS, job.chunks)
     theta = memory.zeros("theta", (size,), dtype)
     theta[:] = job.theta
-    return kernel.FitState(
+    return FitState(
         theta=theta,
         kept=job.kept,
         previous=job.kept.copy(),
@@ -184,13 +182,15 @@ def _state(job: FitJob, memory: Memory) -> kernel.FitState:
         second_moment=memory.zeros("second_moment", (size,), dtype),
         decays=job.decays(),
         gradients=memory.zeros("gradients", (accumulators, size), dtype),
-        losses=np.zeros(accumulators),
-        norms=np.zeros(size // buffers.BLOCK),
+        squared_errors=np.zeros(accumulators),
+        squared_norms=np.zeros(size // buffers.BLOCK),
+        finite=np.zeros(size // buffers.BLOCK, np.bool_),
         order=np.arange(job.train.x.shape[0]),
         validation_order=np.arange(job.validation.x.shape[0]),
-        validation_losses=np.zeros(-(-job.validation.x.shape[0] // buffers.CHUNK_ROWS)),
-        history=job.epoch_losses,
-        outcome=job.outcome,
+        validation_errors=np.zeros(-(-job.validation.x.shape[0] // buffers.CHUNK_ROWS)),
+        loss=job.epoch_losses[0],
+        validation_loss=job.epoch_losses[1],
+        progress=job.progress,
         counters=job.counters,
     )
 

@@ -1,0 +1,93 @@
+"""What a training decides: which epoch's weights it keeps, and when it ends. Compiled for the CPU and for the GPU.
+
+A training's `progress` is one record; `options` are its settings, a NamedTuple on the CPU and a record on the GPU.
+"""
+
+import numpy as np
+
+from .compile import inlined
+
+# Why a training ended, `progress.outcome`. UNFINISHED also if it was stopped; USED_UP: a stream needs more sequences.
+UNFINISHED, ALL_EPOCHS, PATIENCE, NOT_FINITE, SOLVED, USED_UP = range(6)
+
+
+def record(**fields: type) -> np.dtype:
+    """The dtype of records whose fields are attributes, in Python as in compiled code."""
+    # aligned: the GPU reads a number that might not be byte by byte
+    return np.dtype((np.record, np.dtype(list(fields.items()), align=True)))
+
+
+FIT_FIELDS = {
+    "outcome": np.int64,
+    "epoch": np.int64,  # epochs finished
+    "best_epoch": np.int64,  # whose weights are kept, from 1; 0: the initial ones
+    "best_before": np.int64,  # what `best_epoch` was before
+    "since_best": np.int64,  # epochs
+    "step": np.int64,  # of Adam
+    "best_loss": np.float64,  # validation loss of `best_epoch`
+}
+STREAM_FIELDS = {
+    "outcome": np.int64,
+    "seen": np.int64,  # sequences
+    "correct": np.int64,  # of these the last so many
+    "step": np.int64,  # of Adam
+}
+FIT_PROGRESS = record(**FIT_FIELDS)
+STREAM_PROGRESS = record(**STREAM_FIELDS)
+
+
+def start_fits(count: int, dtype: np.dtype = FIT_PROGRESS) -> np.ndarray:
+    """The records (count,) of fits that have not begun."""
+    progress = np.zeros(count, dtype)
+    progress["best_loss"] = np.inf
+    return progress
+
+
+@inlined
+def kept_weights_failed(first, is_validated):
+    """Whether a loss that is not finite is that of the kept weights; `first` is the minibatch's place in its epoch.
+
+    Without validation the last epoch's weights are kept, and the next epoch's first minibatch is their first test.
+    """
+    return first == 0 and not is_validated
+
+
+@inlined
+def is_best(progress, validation_loss, is_validated):
+    """Whether an epoch's weights are kept: with validation, if their loss is lower than that of all epochs before."""
+    return not is_validated or validation_loss < progress.best_loss
+
+
+@inlined
+def end_epoch(progress, options, validation_loss, best):
+    """Count an epoch, `best` as `is_best` says, and end the fit after the last one or when patience is exhausted."""
+    progress.epoch += 1
+    if best:
+        progress.best_before = progress.best_epoch
+        progress.best_epoch = progress.epoch
+        progress.best_loss = validation_loss
+        progress.since_best = 0
+    else:
+        progress.since_best += 1
+    if 0 < options.patience <= progress.since_best:
+        progress.outcome = PATIENCE
+    elif progress.epoch == options.epochs:
+        progress.outcome = ALL_EPOCHS
+
+
+@inlined
+def judge_sequence(progress, options, recent, error, is_correct):
+    """Count one sequence of a stream, and end the training if it has succeeded.
+
+    `error` is its mean |error|, `recent` (run,) the ring of the last ones. It has succeeded when `run` sequences in a
+    row were correct and the mean of their errors is below options.mean.
+    """
+    recent[progress.seen % recent.size] = error
+    progress.seen += 1
+    progress.correct = progress.correct + 1 if is_correct else 0
+    if progress.correct >= recent.size:
+        total = 0.0
+        for place in range(recent.size):
+            total += recent[place]
+        if total / recent.size < options.mean:
+            progress.outcome = SOLVED

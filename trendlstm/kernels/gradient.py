@@ -1,0 +1,83 @@
+"""The gradient of a minibatch, its chunks shared out among threads.
+
+Work is divided by fixed rules that do not depend on the number of threads, and every sum is formed in a fixed order, so
+the result is the same bits for any number of threads.
+"""
+
+from .buffers import BLOCK, CHUNK_ROWS
+from .chunk import (
+    backward_chunk,
+    forward_chunk,
+    load_chunk,
+    squared_error,
+    target_count,
+    transpose_weights,
+)
+from .compile import compiled, inlined
+from .simd import view
+
+
+@inlined
+def accumulators_used(gradients, count):
+    """How many of the accumulators a minibatch of `count` samples fills, from the first on."""
+    return min(gradients.shape[0], (count + CHUNK_ROWS - 1) // CHUNK_ROWS)
+
+
+@inlined
+def accumulate_chunks(plan, theta, data, order, first, count, gradients, squared_errors, thread):
+    """Do one thread's share of a minibatch: accumulator a takes chunks a, a + A, a + 2A, ... in this order.
+
+    The minibatch is the samples order[first : first + count]; the gradient is that of its mean squared error.
+    """
+    work, accumulators = thread.work, gradients.shape[0]
+    chunks = (count + CHUNK_ROWS - 1) // CHUNK_ROWS
+    scale = 2.0 / target_count(plan, data.lengths, order, first, count)
+    for a in range(thread.rank, accumulators_used(gradients, count), thread.size):
+        gradient = gradients[a]
+        for j in range(gradient.size):
+            gradient[j] = gradient.dtype.type(0)
+        total = 0.0
+        for chunk in range(a, chunks, accumulators):
+            start = first + chunk * CHUNK_ROWS
+            rows = min(CHUNK_ROWS, first + count - start)
+            load_chunk(plan, work, data.x, data.lengths, order, start, rows)
+            forward_chunk(plan, theta, work)
+            total += squared_error(plan, work, data.y, order, start, rows)
+            backward_chunk(plan, work, gradient, scale)
+        squared_errors[a] = total
+
+
+@inlined
+def add_accumulators(gradients, used, block):
+    """The minibatch's gradient of one block, added up in the order of the accumulators; returns a view of it."""
+    total = view(gradients[0], block * BLOCK, (BLOCK,))
+    for a in range(1, used):
+        part = view(gradients[a], block * BLOCK, (BLOCK,))
+        for j in range(BLOCK):
+            total[j] += part[j]
+    return total
+
+
+@compiled
+def gradient_worker(plan, theta, data, order, gradients, squared_errors, thread):
+    """The loss and the gradient of some samples, on one thread.
+
+    Parameters
+    ----------
+    plan : Plan
+    theta : ndarray (P,)
+        The flat parameters.
+    data : Data
+    order : ndarray (N,) of int64
+        The samples, in the order in which they are added.
+    gradients : ndarray (A, P)
+        The accumulators. The first receives the gradient of the mean squared error.
+    squared_errors : ndarray (A,) of float64
+        Receives the sum of squared errors of each accumulator's samples.
+    thread : Thread
+        Of size 1.
+    """
+    transpose_weights(plan, theta, thread.work)
+    accumulate_chunks(plan, theta, data, order, 0, order.size, gradients, squared_errors, thread)
+    for block in range(theta.size // BLOCK):
+        add_accumulators(gradients, gradients.shape[0], block)

@@ -1,0 +1,90 @@
+"""Predictions, and their recursion: predictions fed back as if they had been observed."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .chunk import forward_chunk, load_chunk, outputs
+from .compile import compiled
+from .simd import view
+
+
+class Inputs(NamedTuple):
+    """Samples without targets: x (N, T, F) of the network's dtype, lengths (N,) int64, order (N,) = 0 ... N-1."""
+
+    x: np.ndarray
+    lengths: np.ndarray
+    order: np.ndarray
+
+
+@compiled
+def predict_worker(plan, theta, inputs, out, thread):
+    """Make one thread's share of the predictions.
+
+    Parameters
+    ----------
+    plan : Plan
+    theta : ndarray (P,)
+        The flat parameters.
+    inputs : Inputs
+    out : ndarray (N, m)
+        Receives the outputs; (N, T * m) if the dense layers see every step.
+    thread : Thread
+        Its work space decides how many samples go through the network together.
+    """
+    work = thread.work
+    chunk_rows = work.lengths.size
+    for chunk in range(thread.rank, (out.shape[0] + chunk_rows - 1) // chunk_rows, thread.size):
+        first = chunk * chunk_rows
+        rows = min(chunk_rows, out.shape[0] - first)
+        load_chunk(plan, work, inputs.x, inputs.lengths, inputs.order, first, rows)
+        forward_chunk(plan, theta, work)
+        values = outputs(plan, work.activations, chunk_rows)
+        for s in range(plan.steps_seen):
+            for r in range(rows):
+                for k in range(plan.outputs):
+                    out[first + r, s * plan.outputs + k] = values[s, r, k]
+
+
+@compiled
+def recurse_worker(plan, thetas, path, steps, relative, inputs, work):
+    """Continue every row of `path` by predictions that are fed back, on one thread.
+
+    A window is the T values before the next one, less its last if `relative`; the prediction, the mean over networks,
+    then counts from there too.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of all networks, which have one feature and one output.
+    thetas : ndarray (K, P)
+        The networks' flat parameters.
+    path : ndarray (n, T + steps) of float64
+        The first T values of each row are known, the others are written.
+    steps : int
+    relative : bool
+    inputs : Inputs
+        Space for one chunk's windows; its lengths are T.
+    work : Workspace
+        Of as many rows as `inputs`.
+    """
+    chunk_rows = work.lengths.size
+    lag = path.shape[1] - steps
+    real = inputs.x.dtype.type
+    for first in range(0, path.shape[0], chunk_rows):
+        rows = min(chunk_rows, path.shape[0] - first)
+        for step in range(steps):
+            for r in range(rows):
+                values = path[first + r]
+                anchor = values[step + lag - 1] if relative else 0.0
+                window = view(inputs.x[r], 0, (lag,))
+                for t in range(lag):
+                    window[t] = real(values[step + t] - anchor)
+                values[step + lag] = anchor
+            # np.int64: Numba would compile `load_chunk` once more for a literal
+            load_chunk(plan, work, inputs.x, inputs.lengths, inputs.order, np.int64(0), rows)
+            for k in range(thetas.shape[0]):
+                forward_chunk(plan, thetas[k], work)
+                predicted = outputs(plan, work.activations, chunk_rows)[0]
+                for r in range(rows):
+                    path[first + r, step + lag] += np.float64(predicted[r, 0]) / thetas.shape[0]
