@@ -43,9 +43,9 @@ class Interrupts:
     def __enter__(self) -> None:
         self._is_running = True
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self._has_ended = True
-        if self._is_waiting and kind is None:
+        if self._is_waiting:
             raise KeyboardInterrupt
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
