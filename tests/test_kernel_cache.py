@@ -13,10 +13,12 @@ from pathlib import Path
 import llvmlite
 import numba
 import pytest
+from click.testing import CliRunner
 from numba.core import config
 from numba.core.compiler import CompileResult
 
 import trendlstm
+from trendlstm.cli import main
 from trendlstm.kernels import cache
 from trendlstm.kernels.cache import has_compiled, kernel_folder, note_compiled
 from trendlstm.kernels.compile import compiled
@@ -215,12 +217,16 @@ def test_the_folder_depends_on_sources_and_processor_but_not_on_the_place(clone)
     assert len(set(folders.values())) == len(folders)
 
 
-def test_another_installation_of_the_same_package_compiles_nothing(clone, monkeypatch):
+def shared_kernels(monkeypatch):
+    """Where other tests have the kernels, too; compiled and loaded into this process."""
     with monkeypatch.context() as outside:
         outside.delenv("TRENDLSTM_CACHE_DIR")
-        compile_kernels("float32")  # where other tests have them, too
-        shared = kernel_folder()
-    shutil.copytree(shared, kernel_folder())
+        compile_kernels("float32")
+        return kernel_folder()
+
+
+def test_another_installation_of_the_same_package_compiles_nothing(clone, monkeypatch):
+    shutil.copytree(shared_kernels(monkeypatch), kernel_folder())
     process = start(
         """
         import json
@@ -234,6 +240,16 @@ def test_another_installation_of_the_same_package_compiles_nothing(clone, monkey
         clone,
     )
     assert json.loads(answer(process)) == [str(clone / "kernels" / "cache.py"), True, 0]
+
+
+def test_warmup_fails_where_it_cannot_keep_what_it_compiles(tmp_path, monkeypatch):
+    shared_kernels(monkeypatch)
+    cache._compiled.clear()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TRENDLSTM_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    result = CliRunner().invoke(main, ["warmup"])
+    assert result.exit_code == 1
+    assert f"cannot be kept in {tmp_path / 'file' / 'cache'}/kernels/" in result.stderr.splitlines()[-1]
 
 
 def test_importing_writes_nothing(tmp_path):

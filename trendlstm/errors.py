@@ -53,7 +53,7 @@ class FitInterrupted(KeyboardInterrupt):
 
 
 class CacheError(TrendLSTMError, RuntimeError):
-    """A cache folder is not used, because others may have put something into it."""
+    """A cache folder cannot be used: others may have put something into it, or it cannot be written."""
 
 
 class RunError(TrendLSTMError, RuntimeError):

@@ -12,6 +12,7 @@ from trendlstm.config import (
     NetworkConfig,
     WindowConfig,
 )
+from trendlstm.errors import CacheError
 
 
 @click.command(epilog=examples("trendlstm summary --cell rnn --hidden 32"))
@@ -42,8 +43,12 @@ def warmup(dtype: DType, quiet: bool) -> None:
     """Compile the kernels now, so that the first training starts at once."""
     console = make_console(as_json=False, quiet=quiet)
     compile_kernels(console, dtype)
-    from trendlstm.kernels.cache import kernel_folder
+    from trendlstm.kernels.cache import is_kept, kernel_folder
 
+    if not is_kept(dtype):
+        raise CacheError(
+            f"the kernels cannot be kept in {kernel_folder()}: set TRENDLSTM_CACHE_DIR to a folder that can be written."
+        )
     console.notice(f"The {dtype} kernels are in {kernel_folder()}.")
 
 

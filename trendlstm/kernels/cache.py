@@ -110,7 +110,10 @@ class KernelCache(NullCache):
             path = kernel_folder(make=True) / self._file_name(sig)
             replace_file(path, lambda file: file.write(hashlib.sha256(packed).digest() + packed))
         except OSError as error:
-            _say_once(f"Compiled kernels cannot be kept, so that every process compiles them anew ({error}).")
+            _say_once(
+                f"Compiled kernels cannot be kept ({error.strerror}: {error.filename}), so every process compiles them "
+                "anew."
+            )
 
     def _file_name(self, signature: Any) -> str:
         types = hashlib.sha256(str(signature).encode()).hexdigest()[:16]
@@ -133,8 +136,11 @@ def has_compiled(what: str) -> bool:
     what : str
         As `note_compiled` has called it.
     """
-    if what in _compiled:
-        return True
+    return what in _compiled or is_kept(what)
+
+
+def is_kept(what: str) -> bool:
+    """As `has_compiled`, but for the next process."""
     try:
         return (kernel_folder() / f"compiled-{what}").exists()
     except OSError:
