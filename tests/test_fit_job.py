@@ -63,6 +63,15 @@ def test_to_train_a_job_is_to_train_its_network():
     assert weights(net) == weights(fitted)
 
 
+def test_a_job_can_be_trained_again_alone_or_among_others():
+    net, fitted = network(), network()
+    job, others = net.fit_job(X, Y, FitConfig(epochs=3)), [network().fit_job(X, Y, FitConfig(epochs=2))]
+    for jobs in ([job], [job, *others], [*others, job]):
+        train(jobs)
+        fitted.fit(X, Y, epochs=3)
+        assert weights(net) == weights(fitted)
+
+
 def test_a_job_starts_from_the_weights_that_its_network_has_when_it_is_trained():
     net, fitted = network(), network()
     job = net.fit_job(X, Y, FitConfig(epochs=1, learning_rate=1e39))

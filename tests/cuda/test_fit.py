@@ -48,7 +48,7 @@ def one_step(net, x, y, lengths=None):
     series = driver.Series(driver.make_spec(job.plan, net.dtype), [job])
     series.run(lambda: None)
     moment = series.parameters.copy_to_host()[0, kernels.FIRST]
-    return job.epoch_losses[0, 0], {
+    return job.loss[0], {
         name: value / (1 - BETA1) for name, value in named_values(net.config, moment).items()
     }
 
@@ -275,7 +275,9 @@ def test_launches_of_any_length_give_the_same_bits(nanoseconds, dtype, monkeypat
         job = net.fit_job(x, y, options, validation=problem(9, seed=1))
         series = driver.Series(driver.make_spec(job.plan, net.dtype), [job])
         series.run(lambda: None)
-        results.add((job.kept.tobytes(), job.epoch_losses.tobytes(), job.progress.tobytes()))
+        results.add(
+            (job.kept.tobytes(), job.loss.tobytes(), job.validation_loss.tobytes(), job.progress.tobytes())
+        )
     assert len(results) == 1
 
 

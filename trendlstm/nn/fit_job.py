@@ -40,8 +40,8 @@ class FitJob:
         Not modified; no samples for no validation.
     kept : ndarray (P,)
         The weights to keep, if the fit ended now. Of the best epoch, or the last without validation.
-    epoch_losses : ndarray (2, epochs), float64
-        Training and validation loss; NaN where there is none (yet).
+    loss, validation_loss : ndarray (epochs,), float64
+        Of each epoch; NaN where there is none (yet).
     progress : ndarray (threads,) of records
         How far the fit has come and why it ended, see `kernels.decisions`; all threads' are equal.
     counters : ndarray, int64
@@ -58,10 +58,9 @@ class FitJob:
     validation: Data
 
     def __post_init__(self) -> None:
-        self.kept = self.theta.copy()
-        self.epoch_losses = np.full((2, self.config.epochs), np.nan)
+        self.kept = np.empty_like(self.theta)
+        self.loss, self.validation_loss = np.empty((2, self.config.epochs))
         self.counters = np.empty(COUNTERS, np.int64)
-        self.seconds = 0.0
         self.begin()
 
     @property
@@ -94,9 +93,12 @@ class FitJob:
         return decays
 
     def begin(self, threads: int = 1) -> None:
-        """Forget how far it has come, before so many threads train it together."""
+        """Start anew from `theta`, before so many threads train it together."""
+        self.kept[:] = self.theta
+        self.loss[:] = self.validation_loss[:] = np.nan
         self.progress = decisions.start_fits(threads)
         self.counters[:] = 0
+        self.seconds = 0.0
 
     def stop(self) -> None:
         """Ask the threads that train it to end after this minibatch."""
@@ -123,8 +125,8 @@ class FitJob:
         progress, epochs_run = self.progress[0], self.epochs_run()
         validated = self.validation.x.shape[0] > 0
         return History(
-            loss=self.epoch_losses[0, :epochs_run].copy(),
-            validation_loss=self.epoch_losses[1, :epochs_run].copy() if validated else None,
+            loss=self.loss[:epochs_run].copy(),
+            validation_loss=self.validation_loss[:epochs_run].copy() if validated else None,
             best_epoch=int(progress.best_epoch),
             epochs_run=epochs_run,
             seconds=self.seconds,

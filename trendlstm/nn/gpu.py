@@ -100,7 +100,7 @@ class Series:
         numbers[:, kernels.BEST_LOSS] = np.inf
         thetas, plans = [job.theta for job in jobs], [job.plan for job in jobs]
         self.parameters = _parameters(thetas)
-        self.histories = cuda.to_device(np.stack([job.epoch_losses for job in jobs]))
+        self.histories = cuda.to_device(np.array([(job.loss, job.validation_loss) for job in jobs]))
         self.launcher = _Launcher(spec, kernels.make_kernels(spec).fit, plans, thetas[0].dtype)
         self.device_table = cuda.to_device(self.table)
         constants = (cuda.to_device(jobs[0].decays()), cuda.to_device(plans[0].widths))
@@ -140,7 +140,7 @@ class Series:
             progress = job.progress[0]
             progress.outcome = row[kernels.OUTCOME]
             progress.epoch, progress.best_epoch = row[kernels.EPOCH], row[kernels.BEST_EPOCH] + 1
-            job.epoch_losses[:] = history
+            job.loss[:], job.validation_loss[:] = history
 
     def copy_back(self) -> None:
         """Give the jobs the weights that are kept, and what belongs to them, which Ctrl-C may have kept unread."""
@@ -334,7 +334,7 @@ def _free_bytes() -> float:
 def _networks_at_once(job: FitJob) -> int:
     data = sum(array.nbytes for part in (job.train, job.validation) for array in part)
     own = (
-        job.kept.nbytes * kernels.BUFFERS + job.epoch_losses.nbytes + 16 * job.train.x.shape[0]
+        job.kept.nbytes * kernels.BUFFERS + 2 * job.loss.nbytes + 16 * job.train.x.shape[0]
     )  # the order and its draws
     return max(1, int(_free_bytes() / (own + data)))
 

@@ -63,7 +63,7 @@ def train(
 
     with _alone(jobs):
         for job in jobs:
-            job.kept[:] = job.theta  # only now is it certain that nobody else is training them
+            job.begin()  # only now is it certain that nobody else is training its weights
         try:
             if choose_device(device) == "cuda":
                 from trendlstm.nn import gpu
@@ -188,8 +188,8 @@ def _state(job: FitJob, memory: Memory) -> FitState:
         order=np.arange(job.train.x.shape[0]),
         validation_order=np.arange(job.validation.x.shape[0]),
         validation_errors=np.zeros(-(-job.validation.x.shape[0] // buffers.CHUNK_ROWS)),
-        loss=job.epoch_losses[0],
-        validation_loss=job.epoch_losses[1],
+        loss=job.loss,
+        validation_loss=job.validation_loss,
         progress=job.progress,
         counters=job.counters,
     )
@@ -232,5 +232,6 @@ def _progress(jobs: Sequence[FitJob]) -> FitProgress:
     """How far all are together, with the losses of the one that is furthest and still runs."""
     done = [job.epochs_run() for job in jobs]
     last = max(range(len(jobs)), key=lambda index: (0 < done[index] < jobs[index].config.epochs, done[index]))
-    losses = jobs[last].epoch_losses[:, done[last] - 1] if done[last] else (np.nan, np.nan)
-    return FitProgress(sum(done), sum(job.config.epochs for job in jobs), float(losses[0]), float(losses[1]))
+    job, epoch = jobs[last], done[last]
+    losses = (job.loss[epoch - 1], job.validation_loss[epoch - 1]) if epoch else (np.nan, np.nan)
+    return FitProgress(sum(done), sum(job.config.epochs for job in jobs), *map(float, losses))
