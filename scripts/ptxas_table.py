@@ -1,6 +1,7 @@
-"""Compile every kernel of the GPU without one, and print what it takes: registers, stack, spills, shared memory.
+"""Compile every kernel of the GPU without one, and put what it takes into docs/gpu.md: registers, spills, and so on.
 
-Needs the extra `cuda`, which brings NVIDIA's compiler. Prints a Markdown table.
+Needs the extra `cuda`, which brings NVIDIA's compiler. The table stands between the two `<!-- ptxas -->` marks;
+tests/ptx compares it with what the compiler says.
 """
 
 import re
@@ -8,6 +9,8 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +22,9 @@ from trendlstm.cuda.recurrent import Spec
 from trendlstm.cuda.shim import launch_bounds
 from trendlstm.kernels.buffers import LSTM, LSTM1997, RNN
 from trendlstm.version import install_command
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "gpu.md"
+MARK = "<!-- ptxas -->"
 
 ARCHITECTURES = ((7, 5), (8, 0), (9, 0))
 CELLS = {"lstm": LSTM, "lstm1997": LSTM1997, "rnn": RNN}
@@ -62,6 +68,7 @@ def _signature(name: str, spec: Spec) -> types.Type:
     return types.void(*data, *state, whole[::1], whole, whole[::1], real[:, ::1], whole)
 
 
+@cache
 def measure(name: str, spec: Spec, architecture: tuple[int, int]) -> Usage:
     """Compile one of the kernels "fit", "stream" and "predict" for a compute capability."""
     function = getattr(make_kernels(spec), name).py_func
@@ -89,18 +96,40 @@ def measure(name: str, spec: Spec, architecture: tuple[int, int]) -> Usage:
     return Usage(registers, stack, stores, loads, shared)
 
 
-def main() -> None:
-    """Print the table, a line as soon as it is known."""
-    print("| kernel | cell | H | F | dtype | threads | sm | registers | stack | spills | shared memory |")
-    print("|---|---|--:|--:|---|--:|--:|--:|--:|--:|--:|")
+def compilers() -> str:
+    """The versions that the table depends on, as it names them."""
+    told = subprocess.run([find_ptxas(), "--version"], check=True, capture_output=True, text=True).stdout
+    return f"numba-cuda {version('numba-cuda')}, ptxas {re.findall(r'V([0-9.]+)', told)[-1]}."
+
+
+def lines() -> Iterator[str]:
+    """The part of the document between the marks, line by line as it becomes known."""
+    yield f"`python scripts/ptxas_table.py` with {compilers()}"
+    yield ""
+    yield "| kernel | cell | H | F | dtype | threads | sm | registers | stack | spills | shared memory |"
+    yield "|---|---|--:|--:|---|--:|--:|--:|--:|--:|--:|"
     for name, cell, spec, architecture in _kernels():
         usage = measure(name, spec, architecture)
-        print(
+        yield (
             f"| {name} | {cell} | {spec.hidden_size} | {spec.features} | float{8 * spec.itemsize} | {spec.threads} "
             f"| {architecture[0]}{architecture[1]} | {usage.registers} | {usage.stack} "
-            f"| {usage.spill_stores + usage.spill_loads} | {usage.shared:,} |",
-            flush=True,
+            f"| {usage.spill_stores + usage.spill_loads} | {usage.shared:,} |"
         )
+
+
+def documented() -> list[str]:
+    """The same lines as they stand in the document."""
+    return DOCUMENT.read_text(encoding="utf-8").split(MARK)[1].strip().splitlines()
+
+
+def main() -> None:
+    """Print the lines and write them into the document."""
+    made = []
+    for line in lines():
+        print(line, flush=True)
+        made.append(line)
+    before, _, after = DOCUMENT.read_text(encoding="utf-8").split(MARK)
+    DOCUMENT.write_text("\n".join([before + MARK, *made, MARK + after]), encoding="utf-8")
 
 
 def _kernels() -> Iterator[tuple[str, str, Spec, tuple[int, int]]]:

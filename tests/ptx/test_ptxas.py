@@ -46,3 +46,11 @@ def test_other_kernels_in_registers(name, spec):
 @pytest.mark.parametrize("spec", [Spec(LSTM, 16, 256, 1, 1, 4), Spec(LSTM, 16, 256, 1, 0, 8)], ids=str)
 def test_the_largest_kernels_can_be_launched(spec):
     check("fit", spec, (7, 5))
+
+
+def test_the_documented_table_is_what_the_compiler_says():
+    """Last because most of its kernels are compiled by then."""
+    documented = ptxas_table.documented()
+    if ptxas_table.compilers() not in documented[0]:
+        pytest.skip(f"docs/gpu.md has the figures of other versions than {ptxas_table.compilers()}")
+    assert list(ptxas_table.lines()) == documented, "run python scripts/ptxas_table.py"
