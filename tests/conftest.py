@@ -1,5 +1,6 @@
 """Settings of every test process."""
 
+import logging
 import os
 
 import pytest
@@ -12,3 +13,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 def own_cache(monkeypatch, tmp_path):
     """An empty cache folder for this test alone."""
     monkeypatch.setenv("TRENDLSTM_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def logger():
+    """The package's logger; what a command has attached to it is taken off again."""
+    logger = logging.getLogger("trendlstm")
+    handlers, level = logger.handlers[:], logger.level
+    yield logger
+    logger.handlers[:] = handlers
+    logger.setLevel(level)

@@ -12,7 +12,7 @@ import pytest
 import trendlstm as tl
 from trendlstm.nn.threads import run_together
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 X = np.random.default_rng(0).normal(size=(70, 5, 1))
 Y = X[:, -1]
 

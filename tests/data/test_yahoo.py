@@ -376,7 +376,7 @@ def test_damaged_cache_is_set_aside_said_and_fetched_anew(server, caplog):
 def test_four_processes_fetch_one_ticker_at_once(server, tmp_path):
     code = textwrap.dedent(f"""
         import sys
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        sys.path.insert(0, {str(Path(__file__).parents[1])!r})
         import pandas as pd
         from yahoo_server import redirect_yfinance
         redirect_yfinance({server.url!r})
@@ -387,7 +387,7 @@ def test_four_processes_fetch_one_ticker_at_once(server, tmp_path):
         for _ in range(3):
             print(sources.load_prices("MSFT", years=2, source="yahoo").attrs["provenance"]["sha256"])
     """)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", code],

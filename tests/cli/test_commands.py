@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import os
 import re
 import shlex
@@ -10,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import textwrap
-import threading
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -18,7 +16,7 @@ import click
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+from command_line import run
 from walks import random_walk, trained
 from yahoo_server import redirect_yfinance, serve
 
@@ -29,34 +27,14 @@ from trendlstm.data import cache as price_cache
 from trendlstm.data import calendar as calendars
 from trendlstm.data import sources, yahoo
 from trendlstm.data.windows import Scaler, make_windows
-from trendlstm.output import doctor
 from trendlstm.output import train as report
 from trendlstm.output.console import Console
-from trendlstm.version import install_command
 from trendlstm.workflows import train as pipeline
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SMALL = "--hidden 3 --dense none --lag 4 --epochs 3 --threads 2"
 SAMPLE = f"MSFT --source sample --years 1 {SMALL}"
 DASH = "–"
-
-
-@pytest.fixture(autouse=True)
-def logger():
-    logger = logging.getLogger("trendlstm")
-    handlers, level = logger.handlers[:], logger.level
-    yield logger
-    logger.handlers[:] = handlers
-    logger.setLevel(level)
-
-
-def run(command, expect=0):
-    """Run a command line in this process; its exit code is `expect`."""
-    result = CliRunner().invoke(cli.main, shlex.split(command), prog_name="trendlstm")
-    if not isinstance(result.exception, SystemExit | None):
-        raise result.exception
-    assert result.exit_code == expect, result.output
-    return result
 
 
 def error_of(command, expect):
@@ -1109,61 +1087,6 @@ def test_train_on_fetched_prices_says_where_they_came_from(server, tmp_path):
     assert (
         json.loads(again.stdout)["provenance"]["source"] == "cache" and "from the price cache" in again.stderr
     )
-
-
-def test_doctor(monkeypatch, cache):
-    def answer(ticker, start, end):
-        return pd.DataFrame(index=pd.DatetimeIndex(["2025-06-12", "2025-06-13"])), "NMS"
-
-    monkeypatch.setattr(yahoo, "ask_once", answer)
-    told = json.loads(run("doctor --json").stdout)
-    assert told["Yahoo"] == "answers: 2 sessions of MSFT, the newest of 2025-06-13"
-    assert {"trendlstm", "Python", "numba", "numpy", "vectors", "threads", "GPU"} <= set(told)
-    bits, lanes, doubles = map(
-        int, re.match(r"(\d+) bits: (\d+) lanes of float32, (\d+) of", told["vectors"]).groups()
-    )
-    assert bits == 32 * lanes == 64 * doubles >= 128
-    assert str(cache) in told["price cache"] and "0 tickers" in told["price cache"]
-    assert run("doctor").stdout.startswith("What ")
-
-
-def test_doctor_says_honestly_that_yahoo_does_not_answer(monkeypatch, cache):
-    def refuse(*_):
-        raise yahoo.FaultError("DNSError: could not resolve host")
-
-    monkeypatch.setattr(yahoo, "ask_once", refuse)
-    assert doctor.examine()["Yahoo"] == "no prices: DNSError: could not resolve host"
-    end = threading.Event()
-    monkeypatch.setattr(yahoo, "ask_once", lambda *_: end.wait())
-    monkeypatch.setattr(doctor, "YAHOO_SECONDS", 0.01)
-    assert doctor.examine()["Yahoo"] == "no answer within 0.01 s"
-    end.set()
-
-
-def test_doctor_names_the_gpu_or_says_what_is_missing(monkeypatch):
-    monkeypatch.setattr("trendlstm.nn.device.find_spec", lambda name: None)
-    assert doctor._gpu() == (
-        f"none is used: device 'cuda' needs the GPU's compiler: {install_command('cuda')}."
-    )
-    monkeypatch.setattr("trendlstm.nn.device.device_name", lambda: "H100")
-    monkeypatch.setattr(doctor, "version", lambda name: "1.0")
-    assert doctor._gpu() == "H100, with numba-cuda 1.0; used where --device cuda asks for it"
-
-
-def test_doctor_says_which_settings_are_no_good(monkeypatch, tmp_path):
-    monkeypatch.setattr(doctor, "_yahoo", lambda: "")
-    monkeypatch.setenv("TRENDLSTM_NUM_THREADS", "3")
-    monkeypatch.setenv("TRENDLSTM_CACHE_DIR", str(tmp_path / "cache"))
-    found = doctor.examine()
-    assert found["threads"].endswith("TRENDLSTM_NUM_THREADS asks for 3")
-    assert not any("cannot be written" in found[name] for name in ("price cache", "kernel cache"))
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("TRENDLSTM_NUM_THREADS", "abc")
-    monkeypatch.setenv("TRENDLSTM_CACHE_DIR", str(tmp_path / "file" / "cache"))
-    found = doctor.examine()
-    assert "invalid: TRENDLSTM_NUM_THREADS" in found["threads"] and "asks for" not in found["threads"]
-    assert found["price cache"].endswith("it cannot be written, so nothing is kept")
-    assert found["kernel cache"].endswith("it cannot be written, so every process compiles anew")
 
 
 class Terminal(io.StringIO):

@@ -19,7 +19,7 @@ from trendlstm.data.prices import SourcePrices, rows_sha256
 from trendlstm.data.sources import find_prices, load_prices, sample_tickers
 from trendlstm.errors import OptionError, SourceError
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

@@ -1,7 +1,6 @@
 """The command line's output: what goes where, and that no figure is ever lost."""
 
 import json
-import logging
 import os
 import re
 import subprocess
@@ -19,21 +18,13 @@ from trendlstm.files import jsonable
 from trendlstm.output import console
 from trendlstm.output.console import Console
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch):
     for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def logger():
-    logger = logging.getLogger("trendlstm")
-    before = logger.handlers[:]
-    yield logger
-    logger.handlers[:] = before
 
 
 def everything(console: Console) -> None:

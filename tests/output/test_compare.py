@@ -1,17 +1,14 @@
 """`trendlstm compare`: words that follow from the figures, tables and files."""
 
 import json
-import logging
-import shlex
 
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+from command_line import run
 from comparisons import KINDS, compared, prepare, stand_in_comparison
 from walks import random_walk
 
-from trendlstm import cli
 from trendlstm.output import compare as output
 from trendlstm.output.console import Console
 from trendlstm.workflows import compare as workflow
@@ -141,23 +138,6 @@ def test_conclusions_do_not_depend_on_the_order_of_seeds(prepared):
 
 
 # ------------------------------------------------------------------------------------------------ command line
-
-
-@pytest.fixture(autouse=True)
-def logger():
-    logger = logging.getLogger("trendlstm")
-    handlers, level = logger.handlers[:], logger.level
-    yield logger
-    logger.handlers[:] = handlers
-    logger.setLevel(level)
-
-
-def run(command, expect=0):
-    result = CliRunner().invoke(cli.main, shlex.split(command), prog_name="trendlstm")
-    if not isinstance(result.exception, SystemExit | None):
-        raise result.exception
-    assert result.exit_code == expect, result.output
-    return result
 
 
 RUN = "compare --source sample --years 1 --lag 4 --hidden 3 --dense none --epochs 2 --threads 2 --seeds 2"
