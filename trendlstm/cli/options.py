@@ -229,7 +229,9 @@ layer_options = combined(
         default=listed(NetworkConfig.dense),
         help="Sizes of the ReLU layers after the cell, comma-separated, or none.",
     ),
-    option("--dtype", type=click.Choice(DTYPES), default=NetworkConfig.dtype, help="Of all arithmetic."),
+    option(
+        "--dtype", type=click.Choice(DTYPES), default=NetworkConfig.dtype, help="Precision of all arithmetic."
+    ),
     option("--bias/--no-bias", default=NetworkConfig.bias, help="Whether the cell has a bias."),
     option(
         "--squash/--no-squash",

@@ -392,7 +392,7 @@ def make_windows(
     for name, (start, stop) in bounds.items():
         if origins[name].size == 0:
             raise OptionError(
-                f"lag {lag} and horizon {horizon} leave no {name} sample, for that part has {stop - start} "
+                f"lag {lag} and horizon {horizon} leave no {name} sample, because that part has {stop - start} "
                 f"of {rows} rows: use a smaller lag or horizon, another split, or more years of prices."
             )
 

@@ -1,4 +1,4 @@
-"""What computes: the processor or an NVIDIA GPU, whose compiler is imported only when it is asked for."""
+"""Where networks are computed: processor or NVIDIA GPU, whose compiler is imported only when it is asked for."""
 
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -12,7 +12,7 @@ MAX_HIDDEN, MAX_STEPS, MAX_FEATURES = 256, 1200, 16  # steps: 1,000, and the add
 
 
 def choose_device(device: str) -> Device:
-    """What computes: "cpu" or "cuda".
+    """Where networks are computed: "cpu" or "cuda".
 
     Raises
     ------

@@ -283,7 +283,7 @@ def _norms(terms: FloatArray) -> FloatArray:
     """The Frobenius norm of every term."""
     scale = np.abs(terms).max(axis=(1, 2), keepdims=True)
     scale[scale == 0] = 1.0
-    # scaled, for the square of 1e-170 is 0
+    # scaled, because the square of 1e-170 is 0
     return scale[:, 0, 0] * np.linalg.norm(terms / scale, axis=(1, 2))
 
 

@@ -245,7 +245,7 @@ class Network:
         n_threads : int, optional
             Default: all cores that the process may use. The result does not depend on it.
         device : {"cpu", "cuda", "auto"}
-            What computes, see `fit`.
+            Where it is computed, see `fit`.
         every_step : bool
             Whether to return the outputs y_t of every step, the dense layers applied to every h_t, instead of the
             last. Recurrent cells on the processor only.
@@ -380,8 +380,9 @@ class Network:
         n_threads : int, optional
             Default: all cores that the process may use.
         device : {"cpu", "cuda", "auto"}
-            What computes: the processor, an NVIDIA GPU (with the extra `cuda`), or whichever is known to be faster. The
-            GPU sees the same minibatches, but adds in another order: its weights agree to rounding, not in every bit.
+            Where it is computed: on the processor, an NVIDIA GPU (with the extra `cuda`), or whichever is known to be
+            faster. The GPU sees the same minibatches, but adds in another order: its weights agree to rounding, not in
+            every bit.
         progress : bool or callable, optional
             True shows a bar on a terminal (on standard error) or in a notebook. A function is called on this thread
             with a `FitProgress`, about 20 times a second and at the end; if it raises, training ends.

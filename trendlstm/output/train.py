@@ -84,28 +84,30 @@ def show_metrics(console: Console, result: "Result") -> None:
     digits = decimals(assessment.metrics["test"]["persistence"][0].rmse, 4)
     rows = []
     for split, models in assessment.metrics.items():
-        names = [*_STANDING[split], *[""] * 2 * len(models)]
+        names = iter(_STANDING[split])  # what the rows are stands beside the first of them, a line each
         for step in sorted({1, horizon}):
             for model, steps in models.items():
                 measured = steps[step - 1]
                 error = f"{measured.rmse:,.{digits}f}"
                 if model == "model" and step == 1 and assessment.spread:
                     error += f" ± {assessment.spread[split]:,.{digits}f}"
-                rows.append([
-                    names.pop(0),
-                    *([step] if horizon > 1 else []),
-                    result.config.network.cell if model == "model" else model,
-                    error,
-                    f"{measured.mae:,.{digits}f}",
-                    f"{measured.mape:,.2f}",
-                    figure(measured.skill, "+.3f"),
-                    _hit_rate(measured.hit_rate),
-                    p_value(measured.diebold_mariano.p_value),
-                    p_value(measured.clark_west.p_value),
-                    p_value(measured.pesaran_timmermann.p_value),
-                    figure(measured.correlation.value, "+.2f"),
-                    p_value(measured.correlation.test.p_value),
-                ])  # fmt: skip
+                rows.append(
+                    [
+                        next(names, ""),
+                        *([step] if horizon > 1 else []),
+                        result.config.network.cell if model == "model" else model,
+                        error,
+                        f"{measured.mae:,.{digits}f}",
+                        f"{measured.mape:,.2f}",
+                        figure(measured.skill, "+.3f"),
+                        _hit_rate(measured.hit_rate),
+                        p_value(measured.diebold_mariano.p_value),
+                        p_value(measured.clark_west.p_value),
+                        p_value(measured.pesaran_timmermann.p_value),
+                        figure(measured.correlation.value, "+.2f"),
+                        p_value(measured.correlation.test.p_value),
+                    ]
+                )
     step_column = ["Step"] if horizon > 1 else []
     columns = [
         "Rows",
