@@ -106,16 +106,17 @@ def test_adam_steps_on_sequences_of_different_lengths(cell):
         assert_close(tensor, after_epoch[-1][name], 1e-9, name)
 
 
+@pytest.mark.parametrize("n_threads", [1, 4])
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("cell", RECURRENT)
-def test_adam_steps_on_the_outputs_of_every_step(cell, padded):
+def test_adam_steps_on_the_outputs_of_every_step(cell, padded, n_threads):
     """A minibatch's loss is the mean over all its steps, an epoch's over all steps of all samples."""
     rng = np.random.default_rng(1)
     x, y = problem()[0], rng.normal(size=(45, 6, 3))
     options = {"lengths": rng.integers(1, 6, 45, endpoint=True)} if padded else {}
     net = network(cell, m=3)
     after_epoch, losses = naive.fit(reference(net), x, y, cell, epochs=4, batch_size=20, **options)
-    history = net.fit(x, y, epochs=4, batch_size=20, **options)
+    history = net.fit(x, y, epochs=4, batch_size=20, n_threads=n_threads, **options)
     np.testing.assert_allclose(history.loss, losses, rtol=1e-9)
     for name, tensor in net.state_dict().items():
         assert_close(tensor, after_epoch[-1][name], 1e-9, name)

@@ -141,7 +141,13 @@ def squared_error(plan, work, y, order, first, count):
 
 
 @inlined
-def target_count(plan, lengths, order, first, count):
+def all_targets(plan, data):
+    """How many numbers the outputs of all samples are compared with."""
+    return (data.lengths.sum() if plan.steps_seen > 1 else data.lengths.size) * plan.outputs
+
+
+@inlined
+def minibatch_targets(plan, lengths, order, first, count):
     """How many numbers the outputs of the samples order[first : first + count] are compared with."""
     steps = count
     if plan.steps_seen > 1:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .adam import adam_step, clip, decay_weights, squared_norm
 from .buffers import BLOCK, CHUNK_ROWS
-from .chunk import forward_chunk, load_chunk, squared_error, target_count, transpose_weights
+from .chunk import all_targets, forward_chunk, load_chunk, squared_error, transpose_weights
 from .compile import compiled, inlined
 from .decisions import NOT_FINITE, UNFINISHED, end_epoch, is_best, kept_weights_failed
 from .gang import AGREED, ASKED, STOP, meet
@@ -72,7 +72,7 @@ def fit_worker(plan, train, validation, options, state, thread):
     """
     progress = state.progress[thread.rank]
     samples, is_validated = train.x.shape[0], validation.x.shape[0] > 0
-    targets = target_count(plan, train.lengths, state.order, 0, samples)
+    targets, validation_targets = all_targets(plan, train), all_targets(plan, validation)
     transpose_weights(plan, state.theta, thread.work)
     while progress.outcome == UNFINISHED:
         if thread.rank == 0 and options.shuffle:
@@ -95,7 +95,7 @@ def fit_worker(plan, train, validation, options, state, thread):
             _update(plan, options, used, state, thread)
             if thread.rank == 0 and atomic_load(state.counters, STOP) == ASKED:
                 atomic_store(state.counters, STOP, AGREED)
-        _end_of_epoch(plan, validation, options, total / targets, state, thread)
+        _end_of_epoch(plan, validation, validation_targets, options, total / targets, state, thread)
 
 
 @inlined
@@ -171,11 +171,13 @@ def _update(plan, options, used, state, thread):
 
 
 @inlined
-def _end_of_epoch(plan, validation, options, loss, state, thread):
+def _end_of_epoch(plan, validation, validation_targets, options, loss, state, thread):
     """Validate the weights, keep them if they are the best, and end the fit if it is time."""
     progress = state.progress[thread.rank]
     is_validated = validation.x.shape[0] > 0
-    validation_loss = _validation_loss(plan, validation, state, thread) if is_validated else np.nan
+    validation_loss = np.nan
+    if is_validated:
+        validation_loss = _validation_error(plan, validation, state, thread) / validation_targets
     # an epoch's last step may overflow
     if (is_validated and not np.isfinite(validation_loss)) or not _all_finite(state, thread):
         progress.outcome = NOT_FINITE
@@ -191,8 +193,8 @@ def _end_of_epoch(plan, validation, options, loss, state, thread):
 
 
 @inlined
-def _validation_loss(plan, validation, state, thread):
-    """The mean squared error on the validation samples, the same on every thread."""
+def _validation_error(plan, validation, state, thread):
+    """The sum of squared errors of the validation samples, the same on every thread."""
     work, samples = thread.work, validation.x.shape[0]
     for chunk in range(thread.rank, state.validation_errors.size, thread.size):
         first = chunk * CHUNK_ROWS
@@ -206,7 +208,7 @@ def _validation_loss(plan, validation, state, thread):
     total = 0.0
     for chunk in range(state.validation_errors.size):
         total += state.validation_errors[chunk]
-    return total / target_count(plan, validation.lengths, state.validation_order, 0, samples)
+    return total
 
 
 @inlined

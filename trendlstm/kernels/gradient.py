@@ -9,8 +9,8 @@ from .chunk import (
     backward_chunk,
     forward_chunk,
     load_chunk,
+    minibatch_targets,
     squared_error,
-    target_count,
     transpose_weights,
 )
 from .compile import compiled, inlined
@@ -31,7 +31,7 @@ def accumulate_chunks(plan, theta, data, order, first, count, gradients, squared
     """
     work, accumulators = thread.work, gradients.shape[0]
     chunks = (count + CHUNK_ROWS - 1) // CHUNK_ROWS
-    scale = 2.0 / target_count(plan, data.lengths, order, first, count)
+    scale = 2.0 / minibatch_targets(plan, data.lengths, order, first, count)
     for a in range(thread.rank, accumulators_used(gradients, count), thread.size):
         gradient = gradients[a]
         for j in range(gradient.size):
