@@ -71,6 +71,17 @@ def test_a_run_read_back_forecasts_what_it_forecast(result, prices, tmp_path):
         _ = run.predictions
 
 
+def test_an_input_that_the_prices_lack_is_named(result, prices, tmp_path):
+    run = tl.load_run(tl.save_run(result, tmp_path / "run"))
+    with pytest.raises(DataError, match="inputs are Close, Momentum, but these prices have no Momentum"):
+        run.forecast(prices[["Close"]])
+
+
+def test_settings_of_another_kind_are_refused_in_words(prices):
+    with pytest.raises(OptionError, match=r"config must be a TrainConfig, .*, but is a FitConfig"):
+        tl.train(prices, tl.FitConfig(epochs=1))
+
+
 def test_load_says_which_function_reads_a_run(result, tmp_path):
     path = tl.save_run(result, tmp_path / "run")
     with pytest.raises(RunError, match=r"is a folder: .*trendlstm\.load_run"):

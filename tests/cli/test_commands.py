@@ -555,6 +555,16 @@ def test_a_file_is_used_whole_unless_years_or_a_start_are_given(tmp_path):
         shutil.rmtree(tmp_path / "run")
 
 
+def test_a_forecast_reads_the_runs_ticker_from_the_runs_own_file(tmp_path):
+    """Of a file with several tickers."""
+    tables = [random_walk(160, seed).assign(Ticker=ticker) for seed, ticker in enumerate(("AAA", "BBB"))]
+    pd.concat(tables).to_csv(tmp_path / "two.csv")
+    folder = tmp_path / "run"
+    run(f"train BBB --csv {tmp_path / 'two.csv'} {SMALL} --no-plot --out {folder}")
+    shown = run(f"forecast {folder} --csv {tmp_path / 'two.csv'} --days 2").stdout
+    assert shown.startswith("BBB: 160 sessions") and "Forecast of BBB;" in shown
+
+
 def test_days_beyond_a_direct_models_horizon_are_a_usage_error(runs):
     message = error_of(f"forecast {runs['direct'][0]} --days 6", 2)
     assert message.startswith("6 days are beyond this model's horizon of 5")

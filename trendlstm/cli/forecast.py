@@ -61,7 +61,9 @@ def forecast(
     given = {name: value for name, value in options.items() if value is not None}
     if csv is not None:
         everything = {"years": None, "start": None, "decimal": None, "date_format": None}
-        data = replace(data, ticker=ticker_label(None, csv), csv=csv, source=source or "auto", **everything)
+        # the run's own file may have several tickers, of which the run's is meant
+        ticker = data.ticker if csv == data.csv else ticker_label(None, csv)
+        data = replace(data, ticker=ticker, csv=csv, source=source or "auto", **everything)
     elif source is not None:
         data = replace(data, csv=None, source=source, decimal=None, date_format=None)
     data = replace(data, end=None, **given)

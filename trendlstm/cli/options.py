@@ -199,7 +199,7 @@ window_options = combined(
         "--features",
         type=_FEATURE_LIST,
         default=listed(WindowConfig.features),
-        help=f"Inputs, comma-separated: {', '.join(FEATURES)}, or other columns of the file.",
+        help=f"Inputs, comma-separated, of {', '.join(FEATURES)}.",
     ),
     option(
         "--scaling",

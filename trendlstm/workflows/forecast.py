@@ -176,8 +176,14 @@ def forecast_table(
     Raises
     ------
     DataError
-        Fewer prices than the forecaster looks back, or a recursive forecast ran away.
+        Fewer prices than the forecaster looks back, an input that they lack, or a recursive forecast ran away.
     """
+    absent = [name for name in forecaster.scaler.features if name not in prices.columns]
+    if absent:
+        raise DataError(
+            f"The model's inputs are {', '.join(forecaster.scaler.features)}, but these prices have no "
+            f"{', '.join(absent)}: give a table that has, in Python with trendlstm.load_run(...).forecast(prices)."
+        )
     if len(prices) < forecaster.lag:
         raise DataError(
             f"The model looks back {forecaster.lag} sessions, but there are only {len(prices)} prices: "

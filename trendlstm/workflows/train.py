@@ -17,7 +17,7 @@ from trendlstm.config import NetworkConfig, TrainConfig
 from trendlstm.data.frames import price_set
 from trendlstm.data.prices import PriceSet
 from trendlstm.data.windows import Windows, all_samples, make_windows
-from trendlstm.errors import DataError, TrainingError
+from trendlstm.errors import DataError, OptionError, TrainingError
 from trendlstm.evaluation.baselines import BASELINES, Ridge
 from trendlstm.evaluation.evidence import claims_evidence, verdict
 from trendlstm.evaluation.intervals import Band
@@ -185,7 +185,12 @@ def train(
     TrainingError, KeyboardInterrupt
         Training ended before any network had finished an epoch.
     """
-    config = config or TrainConfig()
+    config = TrainConfig() if config is None else config
+    if not isinstance(config, TrainConfig):
+        raise OptionError(
+            f"config must be a TrainConfig, such as TrainConfig(fit=FitConfig(epochs=20)), but is a "
+            f"{type(config).__name__}."
+        )
     return run(prepare(config, price_set(prices, config.data)), stages)
 
 
