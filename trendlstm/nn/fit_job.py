@@ -114,21 +114,21 @@ class FitJob:
 
     def is_broken(self) -> bool:
         """Whether a loss or weight was not finite."""
-        return bool(self.progress[0].outcome == decisions.NOT_FINITE)
+        return bool(self.progress["outcome"][0] == decisions.NOT_FINITE)
 
     def epochs_run(self) -> int:
         """How many epochs are finished."""
-        return int(self.progress[0].epoch)
+        return int(self.progress["epoch"][0])
 
     def history(self) -> History:
         """How it has gone so far."""
-        progress, epochs_run = self.progress[0], self.epochs_run()
+        epochs_run = self.epochs_run()
         validated = self.validation.x.shape[0] > 0
         return History(
             loss=self.loss[:epochs_run].copy(),
             validation_loss=self.validation_loss[:epochs_run].copy() if validated else None,
-            best_epoch=int(progress.best_epoch),
+            best_epoch=int(self.progress["best_epoch"][0]),
             epochs_run=epochs_run,
             seconds=self.seconds,
-            stopped=_STOPPED[progress.outcome],
+            stopped=_STOPPED[int(self.progress["outcome"][0])],
         )
