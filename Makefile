@@ -20,7 +20,7 @@ test: $(VENV)/test ## Run the tests: 2 to 4 minutes.
 test-avx2: export NUMBA_CPU_NAME = haswell
 test-avx2: export NUMBA_CPU_FEATURES = +64bit,+avx,+avx2,+bmi,+bmi2,+cmov,+cx16,+cx8,+f16c,+fma,+fxsr,+lzcnt,+mmx,+movbe,+popcnt,+sse,+sse2,+sse3,+sse4.1,+sse4.2,+ssse3,+xsave
 test-avx2: $(VENV)/test ## Test the kernels compiled for processors without AVX-512.
-	$(BIN)/python -m pytest tests/kernels tests/nn/test_network.py tests/nn/test_training.py tests/nn/test_gradient_flow.py
+	$(BIN)/python -m pytest tests/kernels/test_activations.py tests/nn/test_network.py tests/nn/test_training.py tests/nn/test_gradient_flow.py
 
 # Against PyTorch and Keras, which must be there.
 test-parity: $(VENV)/test $(VENV)/peers ## Compare with PyTorch and Keras, which it installs.
