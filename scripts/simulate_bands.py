@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from trendlstm.config import DataConfig, TrainConfig
-from trendlstm.data.sources import load_prices, sample_tickers
+from trendlstm.data.sources import find_prices, sample_tickers
 from trendlstm.evaluation.intervals import (
     DECAY,
     NOMINAL,
@@ -17,7 +17,7 @@ from trendlstm.evaluation.intervals import (
     conformal_rank,
     recent_volatility,
 )
-from trendlstm.workflows.train import assess, prepare, train
+from trendlstm.workflows.train import assess, fit_networks, prepare
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from simulated_returns import PROCESSES, SIGMA
@@ -127,16 +127,15 @@ def show_sample() -> None:
     shares = []
     for ticker in sample_tickers():
         config = TrainConfig(data=DataConfig(ticker, years=100, source="sample"))
-        result = prepare(config, load_prices(ticker, years=100, source="sample"))
-        train(result)
-        assess(result)
-        bands = [result.bands[step - 1] for step in STEPS]
+        trained = fit_networks(prepare(config, find_prices(config.data)))
+        found = assess(trained).bands
+        bands = [found[step - 1] for step in STEPS]
         shares.append([band.coverage for band in bands])
         cells = [
             f"step {band.step}: {100 * band.coverage:.1f} [{100 * band.low:.0f}, {100 * band.high:.0f}]"
             for band in bands
         ]
-        print(f"  {ticker:5} {len(result.windows.close):,} rows  ", "   ".join(cells), flush=True)
+        print(f"  {ticker:5} {len(trained.prepared.windows.close):,} rows  ", "   ".join(cells), flush=True)
     means = [
         f"step {step}: {100 * mean:.1f}" for step, mean in zip(STEPS, np.mean(shares, axis=0), strict=True)
     ]
