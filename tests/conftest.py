@@ -4,9 +4,14 @@ import logging
 import os
 
 import pytest
+from hypothesis import settings
 
 # NumPy's matrix products in the reference are small: threads only make them slower, and other tests with them.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# No example is wrong because a busy machine is slow.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture
