@@ -88,7 +88,7 @@ def test_one_line_a_network_on_a_log_axis_before_and_after(
             expected = gradients.profile("lstm-chrono", "dloss_dc").relative
             np.testing.assert_array_equal(found["LSTM, chrono cell"], expected)
     captions = " ".join(" ".join(text.get_text() for text in figure.texts).split())
-    assert "the textbook's pair" in captions
+    assert "the lecture notes' demonstration" in captions
     assert picture == "terms.png" or "decided by the long-lag tasks (trendlstm reproduce)" in captions
 
 

@@ -207,7 +207,7 @@ def _gradients_figure(comparison: Comparison) -> Figure:
     figure.axes[0].set_ylabel("share of the gradient that is left, log scale", fontsize=12)
     draw_caption(
         figure,
-        "Thick: the textbook's pair, an RNN (uniform weights) against the LSTM with chrono "
+        "Thick: the lecture notes' demonstration, the textbook RNN (uniform weights) against the LSTM with chrono "
         "biases and its cell (dashed: |dL/dc|). Thin: the other networks of the table. Initial weights matter as well "
         "as the cell: an RNN with orthogonal weights can forget less than an LSTM. What a network can remember is "
         f"decided by the long-lag tasks (trendlstm reproduce). {_over_seeds(comparison)}",
@@ -244,7 +244,7 @@ def _terms_figure(comparison: Comparison) -> Figure:
     draw_caption(
         figure,
         "Where a line has fallen to 1e-6, a step that far back moves the weights by a millionth of what the last step "
-        "does: the network hardly learns from it. Thick: the textbook's pair. All terms together are the "
+        "does: the network hardly learns from it. Thick: the lecture notes' demonstration. All terms together are the "
         f"gradient that training uses; the term of the oldest step, k = {oldest}, is 0, because no "
         f"state came before it. {_over_seeds(comparison)}",
     )
