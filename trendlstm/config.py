@@ -37,6 +37,7 @@ DEFAULT_YEARS = 4  # of prices, unless a start is given or a file
 MAX_YEARS = 100
 DECIMALS = (".", ",")
 ALWAYS_COMPARED: tuple[Baseline, ...] = ("persistence", "drift")
+BACKTEST_COSTS_BPS = (0.0, 5.0, 10.0)  # always shown side by side
 LEAST_LAG = 3  # of a comparison, and of chrono biases: with fewer steps there is nothing to forget
 FEATURES = ("Open", "High", "Low", "Close", "Volume")  # of every source; tables may have columns of their own
 
@@ -407,3 +408,132 @@ class CompareConfig:
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON-able values: those of `train`, all that the LSTM is compared with, what is matched."""
         return {**self.train.to_dict(), "baselines": list(self.compared[1:]), "match": self.match}
+
+
+@dataclass(frozen=True)
+class BacktestConfig:
+    """Every setting of a walk-forward backtest.
+
+    Attributes
+    ----------
+    data : DataConfig
+        Which prices of every ticker; its own `ticker` is not used.
+    window : WindowConfig
+        `split` says how the rows that a fold learns from are shared out: its first two shares, by their ratio.
+    network, fit : NetworkConfig, FitConfig
+        Of every model but for the cell. input_size, output_size and lag are those of the windows. Validation chooses
+        the epoch.
+    models : tuple of str
+        Cells of `CELLS`.
+    seeds : int
+        Networks in an ensemble; the k-th has the network's seed + k.
+    test_years : float
+        The last years, which are forecast.
+    refit : int
+        Sessions after which all is fitted anew.
+    stride : int
+        Sessions from one forecast to the next.
+    gap : int or None
+        Newest origins that a fold does not learn from. Default and least: horizon - 1, the origins whose targets are
+        not all known at the cutoff.
+    train_years : float or None
+        How far back a fold learns; None for all rows before it.
+    final_fit : bool
+        Whether forecasts come from networks trained on the validation rows too, for the chosen number of epochs.
+    warm_start : bool
+        Whether a fold begins with the weights of the one before.
+    costs_bps : float
+        Costs of trading, in 1/10,000 of the turnover.
+    trials_before : int
+        Strategies that were tried before on these prices, for the deflated Sharpe ratio.
+    """
+
+    data: DataConfig = DataConfig()
+    window: WindowConfig = WindowConfig()
+    network: NetworkConfig = NetworkConfig()
+    fit: FitConfig = FitConfig(epochs=30, patience=5)
+    models: tuple[Cell, ...] = ("lstm",)
+    seeds: int = 1
+    test_years: float = 1.0
+    refit: int = 1
+    stride: int = 1
+    gap: int | None = None
+    train_years: float | None = None
+    final_fit: bool = False
+    warm_start: bool = False
+    costs_bps: float = 5.0
+    trials_before: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "refit", "stride"):
+            _require(_is_count(getattr(self, name)), name, getattr(self, name), "a whole number from 1 up")
+        for name in ("test_years", "train_years"):
+            value = getattr(self, name)
+            optional = name == "train_years" and value is None
+            _require(
+                optional or (_is_number(value) and 0 < value <= MAX_YEARS),
+                name,
+                value,
+                f"a number above 0 and at most {MAX_YEARS}",
+            )
+        for name in ("final_fit", "warm_start"):
+            _require(isinstance(getattr(self, name), bool), name, getattr(self, name), "True or False")
+        _require(
+            _is_number(self.costs_bps) and 0 <= self.costs_bps < 1e4,
+            "costs_bps",
+            self.costs_bps,
+            "a number from 0 up and below 10000",
+        )
+        _require(
+            _is_count(self.trials_before, 0), "trials_before", self.trials_before, "a whole number from 0 up"
+        )
+        models = self.models
+        known = isinstance(models, tuple) and models and set(models) <= set(CELLS)
+        _require(
+            bool(known) and len(set(models)) == len(models),
+            "models",
+            models,
+            f"one or more different ones of {', '.join(CELLS)}, in a tuple",
+        )
+        if self.refit < self.stride:
+            raise OptionError(
+                f"with a forecast every {self.stride} sessions (stride) nothing is gained by a refit every "
+                f"{self.refit}: use a refit of {self.stride} or more."
+            )
+        least = self.window.horizon - 1
+        if self.gap is None:
+            object.__setattr__(self, "gap", least)
+        _require(
+            _is_count(self.gap, least),
+            "gap",
+            self.gap,
+            f"a whole number from {least} up (horizon - 1), because the targets of later origins are not known yet",
+        )
+
+    def network_of(self, model: Cell, member: int) -> NetworkConfig:
+        """The network of a model's ensemble with the number `member`, from 0 up."""
+        window = self.window
+        settings: dict[str, Any] = dict(
+            input_size=len(window.features), output_size=window.horizon, lag=window.lag, cell=model
+        )
+        if model != "lstm":
+            settings["forget_bias"] = NetworkConfig.forget_bias  # there is no such gate
+        return dataclasses.replace(self.network, seed=self.network.seed + member, **settings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings as JSON-able values, nested like the attributes."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        parts = {name: values.pop(name).to_dict() for name in ("data", "window", "network", "fit")}
+        return {**parts, **values, "models": list(self.models)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "BacktestConfig":
+        """The settings that `to_dict` gave."""
+        kinds: dict[str, type[_Settings]] = {
+            "data": DataConfig,
+            "window": WindowConfig,
+            "network": NetworkConfig,
+            "fit": FitConfig,
+        }
+        parts = {name: kind.from_dict(values[name]) for name, kind in kinds.items()}
+        return cls(**{**values, **parts, "models": tuple(values["models"])})

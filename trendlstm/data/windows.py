@@ -377,7 +377,7 @@ def make_windows(
     )
     lag, horizon, features = config.lag, config.horizon, config.features
     prices = price_table(prices)
-    _check_prices(prices, features)
+    check_prices(prices, features)
 
     rows = len(prices)
     train_share, validation_share, _ = config.split
@@ -396,26 +396,75 @@ def make_windows(
                 f"of {rows} rows: use a smaller lag or horizon, another split, or more years of prices."
             )
 
-    scaler = Scaler.fit(prices.iloc[:train_end], features, scaling)
-    samples = _samples(prices, scaler, lag, horizon)
+    return _cut(prices, config, train_end, validation_end - train_end, origins)
 
-    def make_split(name: str) -> Split:
-        # The origin of sample i is row lag - 1 + i.
-        first, last = origins[name][0] - (lag - 1), origins[name][-1] - (lag - 1) + 1
-        x, y, anchors, actual = (np.ascontiguousarray(part[first:last]) for part in samples)
-        return Split(name, x, y, origins[name], anchors, actual)
 
+def fold_windows(
+    prices: pd.DataFrame, config: WindowConfig, train_rows: int, validation_rows: int, origins: Sequence[int]
+) -> Windows:
+    """The samples of one fold of a backtest: to learn from, to validate, and those whose outcome is not known yet.
+
+    Parameters
+    ----------
+    prices : DataFrame
+        As `check_prices` has accepted them; the rows that the fold may see, up to its last origin.
+    config : WindowConfig
+        Its `split` is not used.
+    train_rows, validation_rows : int
+        The rows to learn from are the first of `prices`, those to validate come next. What follows up to the first
+        origin is a gap.
+    origins : sequence of int
+        Ascending rows of the days on which forecasts are made, from train_rows + validation_rows - 1 up.
+
+    Returns
+    -------
+    Windows
+        `test.y` and `test.actual` are NaN.
+
+    Raises
+    ------
+    OptionError
+        A part has too few rows for a sample.
+    DataError
+        See `Scaler.fit`.
+    """
+    lag, horizon = config.lag, config.horizon
+    rows = {
+        "train": np.arange(lag - 1, train_rows - horizon),
+        "validation": np.arange(max(train_rows, lag) - 1, train_rows + validation_rows - horizon),
+        "test": np.asarray(origins),
+    }
+    for name, count in (("train", train_rows), ("validation", validation_rows)):
+        if rows[name].size == 0:
+            raise OptionError(
+                f"lag {lag} and horizon {horizon} leave no {name} sample on {prices.index[-1]:%Y-%m-%d}, because that "
+                f"part has {count} rows: use a smaller lag or horizon, fewer test years, or more years of prices."
+            )
+    return _cut(prices, config, train_rows, validation_rows, rows)
+
+
+def _cut(
+    prices: pd.DataFrame,
+    config: WindowConfig,
+    train_rows: int,
+    validation_rows: int,
+    origins: Mapping[str, NDArray[np.intp]],
+) -> Windows:
+    """Windows with the scaler of the training rows and the samples of the given origins, by split."""
+    scaler = Scaler.fit(prices.iloc[:train_rows], config.features, config.scaling)
     return Windows(
         prices=prices,
-        lag=lag,
-        horizon=horizon,
-        features=features,
+        lag=config.lag,
+        horizon=config.horizon,
+        features=config.features,
         scaler=scaler,
-        train_rows=train_end,
-        validation_rows=validation_end - train_end,
-        train=make_split("train"),
-        validation=make_split("validation"),
-        test=make_split("test"),
+        train_rows=train_rows,
+        validation_rows=validation_rows,
+        **{
+            name: Split(name, x, y, rows, anchors, actual)
+            for name, rows in origins.items()
+            for x, y, anchors, actual in [_samples(prices, scaler, rows, config.lag, config.horizon)]
+        },
     )
 
 
@@ -438,19 +487,20 @@ def all_samples(
         One sample for every origin with a whole window before and all targets after it.
     """
     scaler = Scaler.fit(prices, features, scaling)
-    x, y, _, _ = _samples(prices, scaler, lag, horizon)
+    x, y, _, _ = _samples(prices, scaler, np.arange(lag - 1, len(prices) - horizon), lag, horizon)
     return scaler, x, y
 
 
 def _samples(
-    prices: pd.DataFrame, scaler: Scaler, lag: int, horizon: int
+    prices: pd.DataFrame, scaler: Scaler, origins: NDArray[np.intp], lag: int, horizon: int
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Scaled inputs and targets, anchors and later closes of the origins lag - 1 ... n_rows - 1 - horizon."""
+    """Scaled inputs and targets, anchors and later closes of some origins; NaN after the last row."""
     close = prices["Close"].to_numpy(np.float64)
     values = prices[list(scaler.features)].to_numpy(np.float64)
-    raw = sliding_window_view(values, lag, axis=0).transpose(0, 2, 1)[:-horizon]
-    anchors = close[lag - 1 : -horizon]
-    actual = sliding_window_view(close[lag:], horizon)
+    raw = sliding_window_view(values, lag, axis=0).transpose(0, 2, 1)[origins - (lag - 1)]
+    anchors = close[origins]
+    later = np.concatenate([close, np.full(horizon, np.nan)])
+    actual = sliding_window_view(later[1:], horizon)[origins]
     return scaler.inputs(raw, anchors), scaler.targets(actual, anchors), anchors, actual
 
 
@@ -459,7 +509,8 @@ def _tuple(values: Any) -> Any:
     return tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else values
 
 
-def _check_prices(prices: pd.DataFrame, features: tuple[str, ...]) -> None:
+def check_prices(prices: pd.DataFrame, features: Sequence[str]) -> None:
+    """Raise OptionError or DataError, as `make_windows` does, for prices that no windows can be cut from."""
     for feature in features:
         if feature not in prices.columns:
             present = ", ".join(map(str, prices.select_dtypes("number").columns))

@@ -94,6 +94,21 @@ def train_here(job: FitJob, memory: "Memory | None" = None) -> None:
     job.seconds = time.perf_counter() - start
 
 
+def fit_here(job: FitJob, memory: "Memory | None" = None) -> History:
+    """Train a job of weights that nobody else trains, on this thread alone; `theta` then holds those that are kept.
+
+    Raises
+    ------
+    TrainingError
+        A loss or weight became infinite or NaN.
+    """
+    train_here(job, memory)
+    job.theta[:] = job.kept
+    if job.is_broken():
+        raise TrainingError(_complaint(job), [job.history()])
+    return job.history()
+
+
 def _train_together(job: FitJob, threads: int, tell: Callable[[], None]) -> None:
     """Train a job on threads that share its minibatches."""
     start = time.perf_counter()
