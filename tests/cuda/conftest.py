@@ -1,7 +1,5 @@
 """The same tests run in numba-cuda's simulator and, without NUMBA_ENABLE_CUDASIM, on a GPU: they fail without one."""
 
-import sys
-
 import pytest
 
 from trendlstm.errors import OptionError
@@ -13,8 +11,16 @@ def pytest_sessionstart(session):
         device_name()
     except OptionError as error:
         pytest.exit(f"these tests need a GPU, or NUMBA_ENABLE_CUDASIM=1: {error}", returncode=1)
-    # the simulator's threads wait for each other at every barrier: change between them soon
-    sys.setswitchinterval(1e-4)
+
+
+@pytest.fixture(autouse=True)
+def threads_in_turn():
+    from trendlstm.cuda.shim import SIMULATED
+
+    if SIMULATED:
+        from simulator import take_turns
+
+        take_turns()
 
 
 def pytest_report_header():

@@ -281,6 +281,25 @@ def test_launches_of_any_length_give_the_same_bits(nanoseconds, dtype, monkeypat
     assert len(results) == 1
 
 
+@pytest.mark.skipif(not SIMULATED, reason="a GPU's threads run in no order that a test could choose")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_order_in_which_threads_run_changes_no_bit(cell, dtype):
+    """Otherwise one reads what another writes with no barrier in between: a race."""
+    from simulator import take_turns
+
+    x, y = problem(9)
+    options = {"epochs": 2, "batch_size": 8, "clip_norm": 0.1, "weight_decay": 0.1}
+    shuffled = np.random.default_rng(0).permutation
+    results = set()
+    for order in (list, reversed, lambda threads: [threads[place] for place in shuffled(len(threads))]):
+        take_turns(order)
+        net = network(cell, dtype)
+        net.fit(x, y, validation=problem(9, seed=1), device="cuda", **options)
+        results.add(weights(net) + net.predict(x, device="cuda").tobytes())
+    assert len(results) == 1
+
+
 def test_ctrl_c_between_launches_keeps_the_best_weights(short_launches):
     x, y = problem()
     stopped, whole = network(), network()
