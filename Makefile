@@ -22,8 +22,8 @@ test-avx2: export NUMBA_CPU_FEATURES = +64bit,+avx,+avx2,+bmi,+bmi2,+cmov,+cx16,
 test-avx2: $(VENV)/test ## Test the kernels compiled for processors without AVX-512.
 	$(BIN)/python -m pytest tests/kernels/test_activations.py tests/nn/test_network.py tests/nn/test_training.py tests/nn/test_gradient_flow.py
 
-# Against PyTorch and Keras, which must be there.
-test-parity: $(VENV)/test $(VENV)/peers ## Compare with PyTorch and Keras, which it installs.
+# Against PyTorch, Keras and empyrical, which must be there.
+test-parity: $(VENV)/test $(VENV)/peers ## Compare with PyTorch, Keras and empyrical, which it installs.
 	$(BIN)/python -m pytest tests/parity --override-ini addopts=--import-mode=importlib
 
 # Without a GPU: its kernels' logic in numba-cuda's simulator, then what NVIDIA's compiler makes of them.

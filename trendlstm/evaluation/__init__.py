@@ -1,4 +1,4 @@
-"""Measures, tests of significance, bands and baselines for predicted prices: functions of arrays."""
+"""Measures, tests, bands and baselines for predicted prices, and what trading on them earns: functions of arrays."""
 
 from trendlstm.evaluation.baselines import drift, persistence, ridge
 from trendlstm.evaluation.evidence import claims_evidence, detectable_skill, verdict
@@ -12,6 +12,8 @@ from trendlstm.evaluation.metrics import (
     skill,
     wilson_interval,
 )
+from trendlstm.evaluation.performance import evaluate_account, max_drawdown
+from trendlstm.evaluation.sharpe import deflated_sharpe, probabilistic_sharpe, sharpe_ratio
 from trendlstm.evaluation.significance import (
     clark_west,
     correlation,
@@ -19,24 +21,33 @@ from trendlstm.evaluation.significance import (
     holm,
     pesaran_timmermann,
 )
+from trendlstm.evaluation.trading import account, holding_days, portfolio
 
 __all__ = [
+    "account",
     "claims_evidence",
     "clark_west",
     "correlation",
+    "deflated_sharpe",
     "detectable_skill",
     "diebold_mariano",
     "drift",
     "evaluate",
+    "evaluate_account",
     "evaluate_path",
     "hit_rate",
+    "holding_days",
     "holm",
     "mae",
     "mape",
+    "max_drawdown",
     "persistence",
     "pesaran_timmermann",
+    "portfolio",
+    "probabilistic_sharpe",
     "ridge",
     "rmse",
+    "sharpe_ratio",
     "skill",
     "verdict",
     "wilson_interval",
