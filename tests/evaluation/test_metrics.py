@@ -11,6 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from trendlstm.errors import DataError
 from trendlstm.evaluation.metrics import (
+    clustered_interval,
     evaluate,
     evaluate_path,
     hit_rate,
@@ -157,6 +158,57 @@ def test_evaluate_measures_every_step():
         assert step.clark_west == clark_west(a, p, origin, k)
         assert step.correlation == correlation(origin, a, p, k)
     assert len({step.diebold_mariano.p_value for step in steps}) == 3
+
+
+@pytest.mark.parametrize(
+    ("stride", "ahead"), [(1, [1, 2, 3, 4]), (2, [1, 1, 2, 2]), (3, [1, 1, 1, 2]), (9, [1] * 4)]
+)
+def test_of_origins_that_are_further_apart_fewer_forecasts_overlap(stride, ahead):
+    random = np.random.default_rng(2)
+    origin = random_walk(90)
+    actual, predicted = (origin[:, None] * np.exp(0.01 * random.standard_normal((90, 4))) for _ in range(2))
+    for one, k in zip(evaluate(origin, actual, predicted, stride), ahead, strict=True):
+        a, p = actual[:, one.step - 1], predicted[:, one.step - 1]
+        assert one.hit_rate == hit_rate(origin, a, p, k)
+        assert one.diebold_mariano == diebold_mariano(a, p, origin, k)
+        assert one.clark_west == clark_west(a, p, origin, k)
+        assert one.pesaran_timmermann == pesaran_timmermann(origin, a, p, k)
+        assert one.correlation == correlation(origin, a, p, k)
+
+
+# --- Trials that come in groups --------------------------------------------------------------------------
+
+
+def test_trials_of_one_a_group_have_wilsons_interval():
+    hits = np.array([1.0, 0, 1, 1, 0, 1])
+    assert clustered_interval(hits, np.ones(6)) == pytest.approx(wilson_interval(4, 6), rel=1e-12)
+    assert clustered_interval(hits, np.ones(6), 3) == pytest.approx(wilson_interval(4 / 3, 2), rel=1e-12)
+
+
+def test_trials_that_are_all_alike_in_a_group_count_once():
+    hits = np.array([1.0, 0, 1, 1, 0, 1])
+    assert clustered_interval(7 * hits, np.full(6, 7.0)) == pytest.approx(wilson_interval(4, 6), rel=1e-12)
+    for share in (0, 1):
+        interval = clustered_interval(np.full(6, 7.0 * share), np.full(6, 7.0))
+        assert interval == pytest.approx(wilson_interval(6 * share, 6), rel=1e-12)
+
+
+def test_groups_that_even_out_are_worth_no_more_than_their_trials():
+    assert clustered_interval(np.full(9, 2.0), np.full(9, 4.0)) == pytest.approx(
+        wilson_interval(18, 36), rel=1e-12
+    )
+
+
+def test_the_interval_of_grouped_trials_holds_the_true_share():
+    """Of 10 tickers that share a factor; Wilson's interval of all trials holds it in 67 % of cases."""
+    random = np.random.default_rng(6)
+    common, own = random.normal(size=(2, 500, 250, 10))
+    hits = (np.sqrt(0.5) * common[..., :1] + np.sqrt(0.5) * own > 0.1).sum(axis=2)
+    true_share = 0.4602
+    intervals = [clustered_interval(one, np.full(250, 10.0)) for one in hits]
+    assert np.mean([low <= true_share <= high for low, high in intervals]) == pytest.approx(0.95, abs=0.025)
+    naive = [wilson_interval(one.sum(), 2500) for one in hits]
+    assert np.mean([low <= true_share <= high for low, high in naive]) < 0.75
 
 
 def test_evaluate_of_persistence_is_plain_json_with_nulls_where_not_defined():

@@ -20,11 +20,15 @@ from statsmodels.tsa.stattools import diebold_mariano_test
 from trendlstm.evaluation.significance import (
     LEVEL,
     TestResult,
+    benjamini_hochberg,
     clark_west,
     correlation,
     diebold_mariano,
+    diebold_mariano_prices,
     differences,
     holm,
+    lag,
+    lag_correlations,
     pesaran_timmermann,
     separation,
 )
@@ -431,3 +435,74 @@ def test_pesaran_timmermann_sees_no_skill_in_always_up():
     result = pesaran_timmermann(np.full(100, 50.0), 50 + change, 50 + predicted_change)
     assert np.mean(np.sign(change) == np.sign(predicted_change)) > 0.77
     assert result.p_value > 0.3
+
+
+# --- Errors of prices, false discoveries and the lag -----------------------------------------------------
+
+
+@given(st.integers(1, 6), st.integers(12, 250), st.integers(0, 10_000))
+@settings(deadline=None)
+def test_diebold_mariano_of_prices_equals_dieboldmariano(step, n, seed):
+    prices = forecasts(n, seed, step)
+    try:
+        peer = dieboldmariano.dm_test(*prices, h=step, one_sided=True)
+    except dieboldmariano.NegativeVarianceException:
+        peer = dieboldmariano.dm_test(*prices, h=step, one_sided=True, variance_estimator="bartlett")
+    ours = diebold_mariano_prices(*prices, step)
+    assert (-ours.statistic, ours.p_value) == pytest.approx(peer, rel=1e-7, abs=1e-9)
+
+
+def test_errors_of_prices_are_those_of_the_dear_days():
+    """A forecast that is better while the price is low, and worse while it is high."""
+    actual, better, worse = forecasts(400, 1)
+    better, worse = actual * (better / actual) ** 0.5, actual * (worse / actual) ** 2
+    is_early = np.arange(400) < 300
+    predicted, reference = np.where(is_early, better, worse), np.where(is_early, worse, better)
+    growth = np.where(is_early, 1, 100)
+    prices = [growth * one for one in (actual, predicted, reference)]
+    assert diebold_mariano(*prices).p_value < 0.05 and diebold_mariano_prices(*prices).p_value > 0.95
+
+
+def test_errors_of_prices_need_enough_of_them_but_no_logarithm():
+    assert diebold_mariano_prices(*forecasts(4, 0), step=4).reason == "too few forecasts for step 4: 4"
+    actual, predicted, reference = forecasts(50, 0)
+    assert "does not vary" in diebold_mariano_prices(actual, reference, reference).reason
+    predicted[3] = -1.0
+    assert diebold_mariano_prices(actual, predicted, reference).p_value is not None
+
+
+@given(st.lists(st.none() | st.floats(0, 1), max_size=8))
+def test_benjamini_hochberg_equals_statsmodels(p_values):
+    adjusted = benjamini_hochberg(p_values)
+    assert [p is None for p in adjusted] == [p is None for p in p_values]
+    defined = [p for p in p_values if p is not None]
+    if defined:
+        peer = multipletests(defined, method="fdr_bh")[1]
+        assert [p for p in adjusted if p is not None] == pytest.approx(peer, rel=1e-12)
+
+
+def test_benjamini_hochberg_rejects_what_the_step_up_procedure_of_the_paper_does():
+    """Benjamini & Hochberg (1995), section 4.1: of 15 p-values the four smallest, where Holm's has three."""
+    p_values = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240]
+    p_values += [0.4262, 0.5719, 0.6528, 0.7590, 1.0]
+    assert sum(p < 0.05 for p in benjamini_hochberg(p_values)) == 4
+    assert sum(p < 0.05 for p in holm(p_values)) == 3
+
+
+@pytest.mark.parametrize("shift", range(-5, 6))
+def test_the_lag_is_the_shift_at_which_predictions_fit_best(shift):
+    actual = forecasts(80, 5)[0]
+    predicted = np.roll(actual, shift)  # predicted[t] = actual[t - shift]
+    correlations = lag_correlations(actual, predicted)
+    assert lag(correlations) == shift and correlations.max() == pytest.approx(1)
+    t = np.arange(5, 75)
+    by_hand = [np.corrcoef(predicted[t], actual[t - s])[0, 1] for s in range(-5, 6)]
+    assert correlations == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_there_is_no_lag_of_prices_that_do_not_vary_or_are_too_few():
+    actual, predicted, _ = forecasts(80, 5)
+    flat = np.full(80, 7.0)
+    for pair in ((actual, flat), (flat, predicted), (actual[:12], predicted[:12])):
+        assert lag_correlations(*pair) is None
+    assert lag_correlations(actual[:13], predicted[:13]) is not None and lag(None) is None

@@ -2,6 +2,7 @@
 
 from trendlstm.evaluation.baselines import drift, persistence, ridge
 from trendlstm.evaluation.evidence import claims_evidence, detectable_skill, verdict
+from trendlstm.evaluation.many_models import model_confidence_set, superior_ability
 from trendlstm.evaluation.metrics import (
     evaluate,
     evaluate_path,
@@ -12,25 +13,31 @@ from trendlstm.evaluation.metrics import (
     skill,
     wilson_interval,
 )
+from trendlstm.evaluation.panel import Walk, measure_pooled, measure_ticker, naive_scale
 from trendlstm.evaluation.performance import evaluate_account, max_drawdown
 from trendlstm.evaluation.sharpe import deflated_sharpe, probabilistic_sharpe, sharpe_ratio
 from trendlstm.evaluation.significance import (
+    benjamini_hochberg,
     clark_west,
     correlation,
     diebold_mariano,
+    diebold_mariano_prices,
     holm,
     pesaran_timmermann,
 )
 from trendlstm.evaluation.trading import account, holding_days, portfolio
 
 __all__ = [
+    "Walk",
     "account",
+    "benjamini_hochberg",
     "claims_evidence",
     "clark_west",
     "correlation",
     "deflated_sharpe",
     "detectable_skill",
     "diebold_mariano",
+    "diebold_mariano_prices",
     "drift",
     "evaluate",
     "evaluate_account",
@@ -41,6 +48,10 @@ __all__ = [
     "mae",
     "mape",
     "max_drawdown",
+    "measure_pooled",
+    "measure_ticker",
+    "model_confidence_set",
+    "naive_scale",
     "persistence",
     "pesaran_timmermann",
     "portfolio",
@@ -49,6 +60,7 @@ __all__ = [
     "rmse",
     "sharpe_ratio",
     "skill",
+    "superior_ability",
     "verdict",
     "wilson_interval",
 ]

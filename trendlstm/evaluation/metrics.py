@@ -1,7 +1,8 @@
 """Measures of predicted prices: errors, skill, directions and tests.
 
 All take prices: `origin_close` (n,) is C_t, the Close on the day of the forecast; `actual` and `predicted`
-are the Close of later days, (n,) for one step or (n, m) for all. The n origins are consecutive sessions.
+are the Close of later days, (n,) for one step or (n, m) for all. The n origins are consecutive sessions, or every
+`stride`-th.
 """
 
 from __future__ import annotations
@@ -134,6 +135,51 @@ def wilson_interval(hits: float, counted: float, confidence: float = 0.95) -> tu
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def clustered_interval(hits: FloatArray, counted: FloatArray, overlap: float = 1.0) -> tuple[float, float]:
+    """95 % interval of a share whose trials come in groups, such as the tickers of one day.
+
+    Stocks move together: on a day on which one forecast is right, so are others. Wilson's interval for the effective
+    number of trials (Rao & Scott 1992), which is all trials over their `design_effect`. For a share of 0 or 1, where
+    that is not defined, each group counts as one trial.
+
+    Parameters
+    ----------
+    hits, counted : ndarray (T,)
+        Successes h_t and trials c_t of each group.
+    overlap : float
+        How many groups in a row count as one, because their forecasts overlap.
+
+    Returns
+    -------
+    low, high : float
+    """
+    trials = counted.sum()
+    share = hits.sum() / trials
+    squares = trials * share * (1 - share)
+    effect = design_effect(hits - share * counted, squares) if squares > 0 else trials / (counted > 0).sum()
+    effective = trials / (effect * overlap)
+    return wilson_interval(share * effective, effective)
+
+
+def design_effect(totals: FloatArray, squares: float) -> float:
+    """How many trials that come in groups are worth one independent trial (Kish 1965).
+
+    Parameters
+    ----------
+    totals : ndarray (T,)
+        Sum over the trials of each group of their deviations from the mean of all.
+    squares : float
+        Sum over all trials of their squared deviations; more than 0.
+
+    Returns
+    -------
+    float
+        sum_t totals_t^2 / squares: about 1 where the trials of a group are independent, and the size of a group where
+        all of it are alike. Never below 1, because groups whose trials make up for one another may be chance.
+    """
+    return max(1.0, float(totals @ totals) / squares)
+
+
 def hit_rate(origin_close: FloatArray, actual: FloatArray, predicted: FloatArray, step: int = 1) -> HitRate:
     """Share of days on which the sign of predicted - C_t is that of actual - C_t.
 
@@ -143,7 +189,7 @@ def hit_rate(origin_close: FloatArray, actual: FloatArray, predicted: FloatArray
     ----------
     origin_close, actual, predicted : ndarray (n,)
     step : int
-        Days ahead, k: of n forecasts only n / k do not overlap, and so many the interval counts.
+        Origins ahead, k: of n forecasts only n / k do not overlap, and so many the interval counts.
 
     Returns
     -------
@@ -206,20 +252,13 @@ def evaluate_path(start: float, actual: FloatArray, predicted: FloatArray) -> Pa
     )
 
 
-def evaluate(origin_close: FloatArray, actual: FloatArray, predicted: FloatArray) -> list[StepMetrics]:
-    """Measure a model's predicted prices, step by step.
+def check_prices(origin_close: FloatArray, actual: FloatArray, predicted: FloatArray) -> None:
+    """Refuse prices that cannot be measured.
 
     Parameters
     ----------
     origin_close : ndarray (n,)
-        Close at each origin, which is also persistence's prediction.
     actual, predicted : ndarray (n, m)
-        Close 1 ... m days later, and as predicted.
-
-    Returns
-    -------
-    list of StepMetrics
-        m entries, step 1 first.
 
     Raises
     ------
@@ -235,19 +274,55 @@ def evaluate(origin_close: FloatArray, actual: FloatArray, predicted: FloatArray
     for name, prices in (("origin_close", origin_close), ("actual", actual), ("predicted", predicted)):
         if not np.isfinite(prices).all():
             raise DataError(f"Expected finite prices, but {name} holds NaN or infinity.")
-    return [
-        StepMetrics(
-            step=k,
-            n=len(actual),
-            rmse=rmse(a, p),
-            mae=mae(a, p),
-            mape=mape(a, p),
-            skill=skill(origin_close, a, p),
-            hit_rate=hit_rate(origin_close, a, p, k),
-            diebold_mariano=diebold_mariano(a, p, origin_close, k),
-            clark_west=clark_west(a, p, origin_close, k),
-            pesaran_timmermann=pesaran_timmermann(origin_close, a, p, k),
-            correlation=correlation(origin_close, a, p, k),
+
+
+def evaluate(
+    origin_close: FloatArray, actual: FloatArray, predicted: FloatArray, stride: int = 1
+) -> list[StepMetrics]:
+    """Measure a model's predicted prices, step by step.
+
+    Parameters
+    ----------
+    origin_close : ndarray (n,)
+        Close at each origin, which is also persistence's prediction.
+    actual, predicted : ndarray (n, m)
+        Close 1 ... m days later, and as predicted.
+
+    stride : int
+        Sessions from one origin to the next.
+
+    Returns
+    -------
+    list of StepMetrics
+        m entries, step 1 first.
+
+    Raises
+    ------
+    DataError
+        Shapes that do not fit together, or a price that is not finite.
+    """
+    check_prices(origin_close, actual, predicted)
+    measured = []
+    for k, (a, p) in enumerate(zip(actual.T, predicted.T, strict=True), start=1):
+        ahead = origins_ahead(k, stride)
+        measured.append(
+            StepMetrics(
+                step=k,
+                n=len(a),
+                rmse=rmse(a, p),
+                mae=mae(a, p),
+                mape=mape(a, p),
+                skill=skill(origin_close, a, p),
+                hit_rate=hit_rate(origin_close, a, p, ahead),
+                diebold_mariano=diebold_mariano(a, p, origin_close, ahead),
+                clark_west=clark_west(a, p, origin_close, ahead),
+                pesaran_timmermann=pesaran_timmermann(origin_close, a, p, ahead),
+                correlation=correlation(origin_close, a, p, ahead),
+            )
         )
-        for k, (a, p) in enumerate(zip(actual.T, predicted.T, strict=True), start=1)
-    ]
+    return measured
+
+
+def origins_ahead(step: int, stride: int) -> int:
+    """How many origins in a row have forecasts that overlap: ceil(k / stride) for k = `step` sessions ahead."""
+    return -(-step // stride)

@@ -1,7 +1,11 @@
 """Tests of whether a forecast is better than chance.
 
 Diebold-Mariano, Clark-West and the test of correlation are of log returns, because on a series that has grown tenfold
-the errors of prices would be those of its last days alone. `claims_evidence` (module `evidence`) says what follows.
+the errors of prices would be those of its last days alone; `diebold_mariano_prices` shows these, too. `claims_evidence`
+(module `evidence`) says what follows.
+
+The tests of forecasts take a `step`: how many origins ahead. With an origin on every day that is k, the days ahead;
+with one every s days it is ceil(k / s), because no more forecasts than that overlap.
 """
 
 from __future__ import annotations
@@ -18,7 +22,11 @@ FloatArray = NDArray[np.float64]
 LEVEL = 0.05  # below which a p-value is called significant
 
 # What differs by less than this share of the largest differs by rounding only.
-_ROUNDING = 1e-12
+ROUNDING = 1e-12
+
+NO_LOG_RETURN = "a predicted price is not above 0, so that it has no log return"
+
+LARGEST_LAG = 5
 
 
 @dataclass(frozen=True)
@@ -66,14 +74,14 @@ def diebold_mariano(
 ) -> TestResult:
     """Test whether a forecast has a smaller expected squared error of the log return than a reference.
 
-    Diebold & Mariano (1995), with d = ln(actual / reference)^2 - ln(actual / predicted)^2; see `_test_of_mean`.
+    Diebold & Mariano (1995), with d = ln(actual / reference)^2 - ln(actual / predicted)^2; see `mean_above_zero`.
 
     Parameters
     ----------
     actual, predicted, reference : ndarray (n,)
-        Prices of consecutive dates.
+        Prices of consecutive origins.
     step : int
-        Days ahead, k.
+        Origins ahead.
 
     Returns
     -------
@@ -84,9 +92,38 @@ def diebold_mariano(
     unfit = _unfit(step, actual, predicted, reference)
     if unfit:
         return unfit
-    losses, reference_losses = np.log(actual / predicted) ** 2, np.log(actual / reference) ** 2
+    return _smaller_losses(np.log(actual / predicted) ** 2, np.log(actual / reference) ** 2, step)
+
+
+def diebold_mariano_prices(
+    actual: FloatArray, predicted: FloatArray, reference: FloatArray, step: int = 1
+) -> TestResult:
+    """Test whether a forecast has a smaller expected squared error of the price than a reference.
+
+    `diebold_mariano` with d = (actual - reference)^2 - (actual - predicted)^2. It answers for those who lose money by
+    the size of the error, but it is mostly about the days on which the price was high.
+
+    Parameters
+    ----------
+    actual, predicted, reference : ndarray (n,)
+        Prices of consecutive origins.
+    step : int
+        Origins ahead.
+
+    Returns
+    -------
+    TestResult
+        A small p-value speaks for `predicted`. Not defined where n <= `step`, for n = 1, and where d does not vary.
+    """
+    return _too_few(step, len(actual)) or _smaller_losses(
+        (actual - predicted) ** 2, (actual - reference) ** 2, step
+    )
+
+
+def _smaller_losses(losses: FloatArray, reference_losses: FloatArray, step: int) -> TestResult:
+    """Diebold-Mariano on two series of losses."""
     d, size = reference_losses - losses, max(losses.max(), reference_losses.max())
-    return _test_of_mean(d, size, step, "the difference of the squared errors does not vary")
+    return mean_above_zero(d, size, step, "the difference of the squared errors does not vary")
 
 
 def clark_west(actual: FloatArray, predicted: FloatArray, reference: FloatArray, step: int = 1) -> TestResult:
@@ -95,14 +132,14 @@ def clark_west(actual: FloatArray, predicted: FloatArray, reference: FloatArray,
     Clark & West (2007). A network that has learned nothing still predicts some noise, and with it errs more than
     persistence, which it would be with all weights 0; so Diebold-Mariano rejects too rarely. With the errors of log
     returns e1 = ln(actual / reference) and e2 = ln(actual / predicted) the noise is taken off again:
-    d = e1^2 - (e2^2 - ln(predicted / reference)^2), which is 2 e1 ln(predicted / reference); see `_test_of_mean`.
+    d = e1^2 - (e2^2 - ln(predicted / reference)^2), which is 2 e1 ln(predicted / reference); see `mean_above_zero`.
 
     Parameters
     ----------
     actual, predicted, reference : ndarray (n,)
-        Prices of consecutive dates.
+        Prices of consecutive origins.
     step : int
-        Days ahead, k.
+        Origins ahead.
 
     Returns
     -------
@@ -114,7 +151,7 @@ def clark_west(actual: FloatArray, predicted: FloatArray, reference: FloatArray,
         return unfit
     error, added = np.log(actual / reference), np.log(predicted / reference)
     d, size = 2 * error * added, (error**2).max()
-    return _test_of_mean(d, size, step, "what the forecast adds to the reference does not vary")
+    return mean_above_zero(d, size, step, "what the forecast adds to the reference does not vary")
 
 
 def correlation(
@@ -124,17 +161,17 @@ def correlation(
 
     The information coefficient of Grinold & Kahn (1999). An echo of the last close, and any drift, has none, however
     well its chart fits. With the changes r = ln(actual / C_t) and f = ln(predicted / C_t) the test is of the mean of
-    d = (r - mean r) (f - mean f), see `_test_of_mean`: it stands changing volatility, and it is Clark-West against the
-    drift that the tested days turned out to have.
+    d = (r - mean r) (f - mean f), see `mean_above_zero`: it stands changing volatility, and it is Clark-West against
+    the drift that the tested days turned out to have.
 
     Parameters
     ----------
     origin_close : ndarray (n,)
         Close on the day of the forecast, C_t.
     actual, predicted : ndarray (n,)
-        Close `step` days later, and as predicted.
+        The later close, and as predicted.
     step : int
-        Days ahead, k.
+        Origins ahead.
 
     Returns
     -------
@@ -145,26 +182,60 @@ def correlation(
         return Correlation(None, unfit)
     r, f = np.log(actual / origin_close), np.log(predicted / origin_close)
     for name, changes in (("predicted", f), ("actual", r)):
-        if np.ptp(changes) <= _ROUNDING * max(np.abs(r).max(), np.abs(f).max()):
+        if np.ptp(changes) <= ROUNDING * max(np.abs(r).max(), np.abs(f).max()):
             return Correlation(None, TestResult(None, None, len(r), f"the {name} changes do not vary"))
     r, f = r - r.mean(), f - f.mean()
     size = np.abs(r).max() * np.abs(f).max()
     value = float(r @ f / math.sqrt((r @ r) * (f @ f)))
-    return Correlation(value, _test_of_mean(r * f, size, step, "their product does not vary"))
+    return Correlation(value, mean_above_zero(r * f, size, step, "their product does not vary"))
+
+
+def lag_correlations(actual: FloatArray, predicted: FloatArray) -> FloatArray | None:
+    """Correlations of the predicted prices with the actual ones of some origins before and after.
+
+    Where they are highest at the shift s, the predictions trail the prices by s origins. An echo of the last close has
+    s = 1 for step 1, but so has the best forecast that there is of nearly unpredictable prices: a shift above 0 proves
+    nothing against a forecast, and only `correlation` tells the two apart.
+
+    Parameters
+    ----------
+    actual, predicted : ndarray (n,)
+        Prices of consecutive origins.
+
+    Returns
+    -------
+    ndarray (11,) or None
+        corr(predicted[t], actual[t - s]) for s = -5 ... 5, all over the same t = 5 ... n - 6. None where there are
+        fewer than three, or where some of these prices do not vary.
+    """
+    shifts = range(-LARGEST_LAG, LARGEST_LAG + 1)
+    middle = slice(LARGEST_LAG, len(actual) - LARGEST_LAG)
+    rows = [predicted[middle], *(np.roll(actual, s)[middle] for s in shifts)]
+    if len(rows[0]) < 3 or any(np.ptp(row) <= ROUNDING * np.abs(row).max() for row in rows):
+        return None
+    return np.corrcoef(rows)[0, 1:]
+
+
+def lag(correlations: FloatArray | None) -> int | None:
+    """Shift, in origins, at which `lag_correlations` are highest; None where they are not defined."""
+    return None if correlations is None else int(np.argmax(correlations)) - LARGEST_LAG
 
 
 def _unfit(step: int, *prices: FloatArray) -> TestResult | None:
     """Why a test of log returns is not defined for these prices; None where it is."""
     n = len(prices[0])
-    if n <= max(step, 1):
-        return TestResult(None, None, n, f"too few forecasts for step {step}: {n}")
-    if min(one.min() for one in prices) <= 0:
-        return TestResult(None, None, n, "a predicted price is not above 0, so that it has no log return")
-    return None
+    too_few = _too_few(step, n)
+    if too_few is None and min(one.min() for one in prices) <= 0:
+        return TestResult(None, None, n, NO_LOG_RETURN)
+    return too_few
 
 
-def _test_of_mean(d: FloatArray, size: float, step: int, constant: str) -> TestResult:
-    """Test whether the expectation of d, whose values overlap over `step` days, is above 0.
+def _too_few(step: int, n: int) -> TestResult | None:
+    return TestResult(None, None, n, f"too few forecasts for step {step}: {n}") if n <= max(step, 1) else None
+
+
+def mean_above_zero(d: FloatArray, size: float, step: int, constant: str) -> TestResult:
+    """Test whether the expectation of d, of which `step` values in a row overlap, is above 0.
 
     The mean of d over its standard error from `step` - 1 autocovariances, or from the same with Bartlett weights
     1 - j / step where the first variance is not positive; times the factor of Harvey, Leybourne & Newbold (1997),
@@ -173,16 +244,23 @@ def _test_of_mean(d: FloatArray, size: float, step: int, constant: str) -> TestR
     Parameters
     ----------
     d : ndarray (n,)
-        Of consecutive days; n > `step`.
+        Of consecutive origins.
     size : float
         Of what d is the difference or product of: its rounding error is about 1e-16 of that.
     step : int
-        Days ahead, k.
+        Origins ahead.
     constant : str
         The reason to give where d does not vary but for rounding.
+
+    Returns
+    -------
+    TestResult
+        Not defined where n <= `step`, for n = 1, and where d does not vary.
     """
     n = len(d)
-    if np.ptp(d) <= _ROUNDING * size:
+    if too_few := _too_few(step, n):
+        return too_few
+    if np.ptp(d) <= ROUNDING * size:
         return TestResult(None, None, n, constant)
     centred = d - d.mean()
     autocovariances = np.array([centred[j:] @ centred[: n - j] for j in range(step)]) / n
@@ -251,6 +329,32 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
+def benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:
+    """Adjust the p-values of several tests, so that of those below 0.05 an expected share of 0.05 at most is false.
+
+    Benjamini & Hochberg (1995): of the n defined p-values the i-th smallest is multiplied by n / i, and is at most the
+    adjusted one after it. For tests that are independent or rise and fall together (Benjamini & Yekutieli 2001), as
+    those of stocks do. It promises less than `holm`, and finds more among many.
+
+    Parameters
+    ----------
+    p_values : sequence of float or None
+        None where a test is not defined; it does not count among the n.
+
+    Returns
+    -------
+    list of float or None
+        In the same order; None stays None.
+    """
+    adjusted: list[float | None] = [None] * len(p_values)
+    defined = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    lowest = 1.0
+    for rank, (p, index) in reversed(list(enumerate(defined, start=1))):
+        lowest = min(lowest, len(defined) / rank * p)
+        adjusted[index] = lowest
+    return adjusted
+
+
 @dataclass(frozen=True)
 class Difference:
     """Whether one forecast's errors can be told apart from another's.
@@ -290,7 +394,7 @@ def differences(
     others : mapping of str to ndarray (n,)
         The other forecasts of the same prices, by name.
     step : int
-        Days ahead, k.
+        Origins ahead.
 
     Returns
     -------
@@ -341,9 +445,9 @@ def pesaran_timmermann(
     origin_close : ndarray (n,)
         Close on the day of the forecast.
     actual, predicted : ndarray (n,)
-        Close `step` days later, and as predicted.
+        The later close, and as predicted.
     step : int
-        Days ahead, k.
+        Origins ahead.
 
     Returns
     -------
