@@ -5,6 +5,9 @@ import struct
 import numpy as np
 import pytest
 from simulated import walk as simulated
+from simulated_returns import autoregressive
+from threadpoolctl import threadpool_limits
+from walks import random_walk
 
 from trendlstm.config import BacktestConfig, DataConfig, FitConfig, NetworkConfig, WindowConfig
 from trendlstm.data.frames import price_set
@@ -15,8 +18,13 @@ from trendlstm.workflows import backtest
 
 def settings(**changes):
     network = NetworkConfig(hidden_size=4, dense=())
-    options = {"test_years": 0.15, "seeds": 2, "fit": FitConfig(epochs=2, patience=1)}
-    return BacktestConfig(window=WindowConfig(lag=4), network=network, **{**options, **changes})
+    options = {
+        "window": WindowConfig(lag=4),
+        "test_years": 0.15,
+        "seeds": 2,
+        "fit": FitConfig(epochs=2, patience=1),
+    }
+    return BacktestConfig(network=network, **{**options, **changes})
 
 
 def prices(*tickers, **options):
@@ -60,6 +68,22 @@ def test_a_ticker_is_tested_as_if_it_were_alone():
     _, both, _ = run(config)
     _, alone, _ = run(config, tickers=("A",))
     assert bits(both, "A") == bits(alone, "A")
+
+
+def test_any_number_of_blas_threads_gives_the_same_bits():
+    # with so many rows and inputs the last digits of the ridge regression differ
+    window = WindowConfig(lag=40, horizon=5)
+    config = settings(window=window, test_years=0.15, refit=100, seeds=1, fit=FitConfig(epochs=1))
+    frame = random_walk(3200)[["Close"]]
+    (returns,) = autoregressive(np.random.default_rng(0), 1, len(frame), rho=0.5)
+    frame["Close"] = 100 * np.exp(np.cumsum(returns))
+    planned = backtest.plan({"A": price_set(frame, DataConfig(ticker="A"))}, config)
+    stores = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, "blas"):
+            stores.append(backtest.MemoryStore())
+            backtest.run(planned, stores[-1], backtest.ThreadEngine(1))
+    assert bits(stores[0], "A") == bits(stores[1], "A") != []
 
 
 class Crash(Exception):

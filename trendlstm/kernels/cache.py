@@ -63,6 +63,11 @@ def kernel_folder(make: bool = False) -> Path:
     return cache_folder(f"kernels/{hashlib.sha256(text.encode()).hexdigest()[:16]}", make)
 
 
+def processor() -> str:
+    """The kind of processor that kernels are compiled for; on another one the last digits of a result may differ."""
+    return str(cpu_target.target_context.codegen().magic_tuple()[1])
+
+
 @functools.cache
 def _sources_digest() -> str:
     digest = hashlib.sha256()

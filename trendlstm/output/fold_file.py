@@ -15,6 +15,7 @@ from trendlstm.config import BacktestConfig
 from trendlstm.data.prices import PriceSet, Provenance, rows_sha256
 from trendlstm.errors import RunError
 from trendlstm.files import json_text
+from trendlstm.kernels.cache import processor
 from trendlstm.version import __version__
 from trendlstm.workflows.folds import FoldResult, Weights
 
@@ -160,13 +161,6 @@ class FoldFile:
                 execute("INSERT INTO arrays VALUES (?, ?, ?, ?, ?)", (*key, kind, model, _blob(array)))
         for model, array in result.weights.items():
             execute("INSERT OR REPLACE INTO weights VALUES (?, ?, ?)", (result.ticker, model, _blob(array)))
-
-
-def processor() -> str:
-    """The kind of processor that kernels are compiled for; on another one the last digits may differ."""
-    from numba.core.registry import cpu_target
-
-    return str(cpu_target.target_context.codegen().magic_tuple()[1])
 
 
 def changed_settings(given: Mapping[str, Any], kept: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from trendlstm.config import BacktestConfig
 from trendlstm.data.prices import PriceSet
@@ -50,6 +51,10 @@ class Block(NamedTuple):
     walk: Walk
     folds: Sequence[Fold]
     weights: Weights
+
+    def cut(self, size: int) -> "tuple[Block, Block]":
+        """The first folds, so many of them, and the others."""
+        return self._replace(folds=self.folds[:size]), self._replace(folds=self.folds[size:])
 
 
 class BacktestProgress(NamedTuple):
@@ -160,10 +165,12 @@ def forecast_block(
 class Engine(Protocol):
     """What does blocks: threads of this process, or the workers of a cluster."""
 
-    block_size: int  # folds
-
     def run(self, blocks: Sequence[Block], config: BacktestConfig, save: Save, fail: Fail) -> None:
-        """Do all blocks; `save` and `fail` are called on this thread, `save` also with nothing, now and then."""
+        """Do all blocks, one a ticker, cut into as many smaller ones as suits the engine.
+
+        `save` and `fail` are called on this thread, `save` also with nothing, now and then. Of a ticker that has
+        failed, folds may be left out.
+        """
 
 
 class ThreadEngine:
@@ -174,8 +181,6 @@ class ThreadEngine:
     threads : int, optional
         Default: all cores that the process may use.
     """
-
-    block_size = 1  # so that no thread is left with much at the end
 
     def __init__(self, threads: int | None = None) -> None:
         self._threads = thread_count(threads)
@@ -198,9 +203,27 @@ class ThreadEngine:
                 fail(ticker, error)
 
         try:
-            run_queue([partial(do, block) for block in blocks], self._threads, hand_over, fits.stop)
+            with one_blas_thread():
+                tasks = [partial(do, part) for block in blocks for part in _parts(block, config)]
+                run_queue(tasks, self._threads, hand_over, fits.stop)
         finally:
             hand_over()
+
+
+def _parts(block: Block, config: BacktestConfig) -> Iterator[Block]:
+    """Single folds, so that no thread is left with much at the end; with a warm start they go together."""
+    size = len(block.folds) if config.warm_start else 1
+    while block.folds:
+        part, block = block.cut(size)
+        yield part
+
+
+def one_blas_thread() -> threadpool_limits:
+    """Keep NumPy's matrix products on the thread that calls them, from now on or for a `with` block.
+
+    Every fold has a thread already, and the last digits of large products differ with the number of threads.
+    """
+    return threadpool_limits(1, "blas")
 
 
 def _drained(queue: "SimpleQueue[T]") -> Iterator[T]:
@@ -209,17 +232,13 @@ def _drained(queue: "SimpleQueue[T]") -> Iterator[T]:
             yield queue.get_nowait()
 
 
-def make_blocks(
-    walks: Mapping[str, Walk], config: BacktestConfig, store: FoldStore, size: int
-) -> list[Block]:
-    """What is left to do, in blocks of so many folds; with a warm start all that is left of a ticker is one block."""
+def make_blocks(walks: Mapping[str, Walk], config: BacktestConfig, store: FoldStore) -> list[Block]:
+    """What is left to do, one block a ticker."""
     blocks = []
     for ticker, walk in walks.items():
         finished = store.finished(ticker)
         left = [fold for fold in walk.folds if fold.number not in finished]
-        weights = store.weights(ticker) if config.warm_start else {}
-        step = len(walk.folds) if config.warm_start else size
-        blocks += [Block(walk, left[first : first + step], weights) for first in range(0, len(left), step)]
+        blocks.append(Block(walk, left, store.weights(ticker) if config.warm_start else {}))
     return blocks
 
 
@@ -267,7 +286,7 @@ def run(planned: Planned, store: FoldStore, engine: Engine, report: Report | Non
     """
     config = planned.config
     failures: dict[str, str] = {}
-    blocks = make_blocks(planned.walks, config, store, engine.block_size)
+    blocks = make_blocks(planned.walks, config, store)
     watch = _Watch(planned, store, report)
 
     def save(results: Sequence[FoldResult]) -> None:
