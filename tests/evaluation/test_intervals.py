@@ -17,6 +17,7 @@ from trendlstm.evaluation.intervals import (
     Band,
     calibrate,
     conformal_rank,
+    error_overlap,
     recent_volatility,
     scaled_errors,
 )
@@ -134,3 +135,10 @@ def test_bands_hold_what_they_promise_on_simulated_series(process, step):
     covered = [band.coverage for band in bands]
     assert 0.76 <= np.mean(covered) <= 0.84 and np.std(covered) <= {1: 0.055, 10: 0.11}[step]
     assert np.mean([band.low <= 0.8 <= band.high for band in bands]) >= 0.85
+
+
+@given(st.integers(1, 30), st.integers(1, 12))
+def test_overlap_is_the_sum_of_the_squared_shares_of_common_days(step, stride):
+    shares = [max(0, Fraction(step - abs(j) * stride, step)) for j in range(-step, step + 1)]
+    assert error_overlap(step, stride) == pytest.approx(float(sum(share**2 for share in shares)))
+    assert error_overlap(step) == pytest.approx((2 * step**2 + 1) / (3 * step))

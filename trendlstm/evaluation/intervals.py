@@ -45,9 +45,7 @@ class Band:
     covered, counted : int
         Test rows whose price the band held, of all; each one's band comes from errors known at its origin.
     low, high : float
-        95 % interval of covered / counted: Wilson's for n / ((2 k^2 + 1) / (3 k)) rows. Errors of k days that begin j
-        days apart share k - j days: their correlation is 1 - j / k, that of whether |error| is small about its square,
-        and (2 k^2 + 1) / (3 k) is the sum of these squares, |j| < k.
+        95 % interval of covered / counted: Wilson's for n / `error_overlap` rows.
     """
 
     step: int
@@ -167,9 +165,9 @@ def calibrate(errors: FloatArray, origins: NDArray[np.int64], first_test: int, s
     """
     is_known = ~np.isnan(errors)
     errors, origins = errors[is_known], origins[is_known]
-    before = np.searchsorted(origins, first_test - step, side="right")
+    before = int(np.searchsorted(origins, first_test - step, side="right"))
     tested = np.flatnonzero(origins >= first_test)
-    if before < LEAST_ERRORS or before + step - 1 < LEAST_SPANS * step or not tested.size:
+    if not enough_errors(before, step) or not tested.size:
         return None
     known: list[float] = []  # ascending
     covered = 0
@@ -178,6 +176,33 @@ def calibrate(errors: FloatArray, origins: NDArray[np.int64], first_test: int, s
             insort(known, errors[len(known)])
         covered += bool(errors[index] <= known[conformal_rank(len(known)) - 1])
     half_width = float(np.sort(errors)[conformal_rank(len(errors)) - 1])
-    overlap = (2 * step**2 + 1) / (3 * step)
+    overlap = error_overlap(step)
     low, high = wilson_interval(covered / overlap, tested.size / overlap)
     return Band(step, half_width, len(errors), covered, tested.size, low, high)
+
+
+def enough_errors(errors: int, step: int) -> bool:
+    """Whether so many errors of consecutive forecasts make a band."""
+    return errors >= LEAST_ERRORS and errors + step - 1 >= LEAST_SPANS * step
+
+
+def error_overlap(step: int, stride: int = 1) -> float:
+    """How many origins in a row count as one for the coverage of their bands, because their errors overlap.
+
+    Errors of k days that begin d days apart share k - d days: their correlation is 1 - d / k, that of whether |error|
+    is small about its square.
+
+    Parameters
+    ----------
+    step : int
+        Days ahead, k.
+    stride : int
+        Days from one origin to the next, s.
+
+    Returns
+    -------
+    float
+        sum_j (1 - |j| s / k)^2 over all |j| s < k, which is (2 k^2 + 1) / (3 k) for s = 1.
+    """
+    shared = 1 - np.arange(stride, step, stride) / step
+    return float(1 + 2 * shared @ shared)
