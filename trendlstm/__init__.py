@@ -4,7 +4,14 @@ TYPE_CHECKING = False  # as in `typing`: nothing is imported before the command 
 
 if TYPE_CHECKING:
     from trendlstm import evaluation
-    from trendlstm.config import DataConfig, FitConfig, NetworkConfig, TrainConfig, WindowConfig
+    from trendlstm.config import (
+        BacktestConfig,
+        DataConfig,
+        FitConfig,
+        NetworkConfig,
+        TrainConfig,
+        WindowConfig,
+    )
     from trendlstm.data.sources import load_prices
     from trendlstm.data.windows import make_windows
     from trendlstm.nn.gradient_flow import gradient_flow
@@ -12,9 +19,12 @@ if TYPE_CHECKING:
     from trendlstm.nn.network import Network, load
     from trendlstm.output.runs import load_run, save_run
     from trendlstm.version import __version__
+    from trendlstm.workflows.backtest import Backtest, backtest
     from trendlstm.workflows.train import train
 
 _MODULES = {
+    "Backtest": "workflows.backtest",
+    "BacktestConfig": "config",
     "DataConfig": "config",
     "FitConfig": "config",
     "Network": "nn.network",
@@ -22,6 +32,7 @@ _MODULES = {
     "TrainConfig": "config",
     "WindowConfig": "config",
     "__version__": "version",
+    "backtest": "workflows.backtest",
     "fit_many": "nn.many",
     "gradient_flow": "nn.gradient_flow",
     "load": "nn.network",
@@ -33,6 +44,8 @@ _MODULES = {
 }
 
 __all__ = [
+    "Backtest",
+    "BacktestConfig",
     "DataConfig",
     "FitConfig",
     "Network",
@@ -40,6 +53,7 @@ __all__ = [
     "TrainConfig",
     "WindowConfig",
     "__version__",
+    "backtest",
     "evaluation",
     "fit_many",
     "gradient_flow",

@@ -37,7 +37,6 @@ DEFAULT_YEARS = 4  # of prices, unless a start is given or a file
 MAX_YEARS = 100
 DECIMALS = (".", ",")
 ALWAYS_COMPARED: tuple[Baseline, ...] = ("persistence", "drift")
-BACKTEST_COSTS_BPS = (0.0, 5.0, 10.0)  # always shown side by side
 LEAST_LAG = 3  # of a comparison, and of chrono biases: with fewer steps there is nothing to forget
 FEATURES = ("Open", "High", "Low", "Close", "Volume")  # of every source; tables may have columns of their own
 
@@ -416,8 +415,6 @@ class BacktestConfig:
 
     Attributes
     ----------
-    data : DataConfig
-        Which prices of every ticker; its own `ticker` is not used.
     window : WindowConfig
         `split` says how the rows that a fold learns from are shared out: its first two shares, by their ratio.
     network, fit : NetworkConfig, FitConfig
@@ -448,7 +445,6 @@ class BacktestConfig:
         Strategies that were tried before on these prices, for the deflated Sharpe ratio.
     """
 
-    data: DataConfig = DataConfig()
     window: WindowConfig = WindowConfig()
     network: NetworkConfig = NetworkConfig()
     fit: FitConfig = FitConfig(epochs=30, patience=5)
@@ -523,14 +519,13 @@ class BacktestConfig:
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON-able values, nested like the attributes."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        parts = {name: values.pop(name).to_dict() for name in ("data", "window", "network", "fit")}
+        parts = {name: values.pop(name).to_dict() for name in ("window", "network", "fit")}
         return {**parts, **values, "models": list(self.models)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "BacktestConfig":
         """The settings that `to_dict` gave."""
         kinds: dict[str, type[_Settings]] = {
-            "data": DataConfig,
             "window": WindowConfig,
             "network": NetworkConfig,
             "fit": FitConfig,

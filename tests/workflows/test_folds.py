@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from simulated import walk as simulated
+from walks import random_walk
 
 from trendlstm.config import BacktestConfig, DataConfig, FitConfig, NetworkConfig, WindowConfig
 from trendlstm.data.frames import price_set
@@ -23,7 +23,7 @@ def settings(**changes):
 
 
 def plan(config, frame=None):
-    frame = simulated() if frame is None else frame
+    frame = random_walk(260) if frame is None else frame
     return folds.plan_walk("T", price_set(frame, DataConfig(ticker="T")), config)
 
 
@@ -86,15 +86,19 @@ def test_scaler_ridge_and_networks_are_those_of_the_folds_rows_alone():
     ridge = Ridge.fit(windows)
     assert result.ridge_alpha == ridge.alpha
     expected = scaler.prices(ridge.predict(windows.test.x), windows.test.anchors)
-    assert result.forecasts["ridge"].tobytes() == expected[None].tobytes()
+    assert result.forecasts["ridge"].tobytes() == expected.tobytes()
     pair = windows.validation.x, windows.validation.y
     for model in ("lstm", "rnn"):
+        outputs = []
         for member in range(2):
             network = Network.from_config(config.network_of(model, member))
             history = network.fit(windows.train.x, windows.train.y, validation=pair, epochs=2, patience=1)
             assert result.epochs[model][member] == history.best_epoch
-            outputs = scaler.prices(network.predict(windows.test.x), windows.test.anchors)
-            assert result.forecasts[model][member].tobytes() == outputs.tobytes()
+            outputs.append(network.predict(windows.test.x).astype(np.float64))
+            expected = scaler.prices(outputs[-1], windows.test.anchors)
+            assert result.members[model][member].tobytes() == expected.tobytes()
+        mean = scaler.prices(np.mean(outputs, axis=0), windows.test.anchors)
+        assert result.forecasts[model].tobytes() == mean.tobytes()
 
 
 def test_a_final_fit_has_learned_the_validation_rows_too():
@@ -123,10 +127,10 @@ def test_a_warm_start_goes_on_from_the_weights_before():
     [
         (130, {}, "130 prices are too few to forecast the last 0.5 years with lag 4"),
         (260, {"stride": 7, "refit": 7}, "260 prices are too few"),
-        (260, {"train_years": 0.02}, "leave no train sample on 2020-"),
+        (260, {"train_years": 0.02}, "leave no train sample on 2015-"),
         (260, {"lag": 115}, "leave no train sample"),
     ],
 )
 def test_too_few_rows_are_refused(rows, changes, message):
     with pytest.raises(OptionError, match=message):
-        plan(settings(**changes), simulated(rows))
+        plan(settings(**changes), random_walk(rows))

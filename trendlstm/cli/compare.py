@@ -14,6 +14,7 @@ from trendlstm.cli.options import (
     layer_options,
     option,
     output_options,
+    split_option,
     window_options,
 )
 from trendlstm.config import COMPARED, MATCHES, Baseline, CompareConfig, Match
@@ -47,6 +48,7 @@ _DEFAULTS = CompareConfig()
 )
 @data_options
 @window_options
+@split_option
 @layer_options
 @fit_options
 @device_option

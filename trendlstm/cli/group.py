@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 import click
 
-from trendlstm.cli import compare, data, forecast, leakcheck, reproduce, tools, train
+from trendlstm.cli import backtest, compare, data, forecast, leakcheck, reproduce, tools, train
 from trendlstm.cli.options import examples
 from trendlstm.errors import TrendLSTMError
 from trendlstm.interrupts import INTERRUPTED, interrupts
@@ -91,6 +91,7 @@ for _command in (
     train.train,
     forecast.forecast,
     compare.compare,
+    backtest.backtest,
     reproduce.reproduce,
     leakcheck.leakcheck,
     tools.summary,

@@ -11,6 +11,7 @@ from trendlstm.cli.options import (
     fit_options,
     network_options,
     output_options,
+    split_option,
     window_options,
 )
 from trendlstm.output.wording import prices_sentence
@@ -26,6 +27,7 @@ from trendlstm.output.wording import prices_sentence
 @click.argument("ticker", required=False)
 @data_options
 @window_options
+@split_option
 @network_options
 @fit_options
 @output_options

@@ -142,13 +142,13 @@ years_option = option(
     show_default=f"{DEFAULT_YEARS}, or all rows of --csv",
     help="Years of prices, back from the last complete session or --end.",
 )
-file_options = combined(
-    option(
-        "--csv",
-        type=FILE,
-        default=None,
-        help="Prices from a file instead of --source: a table with dates and closes as CSV, xlsx or parquet.",
-    ),
+csv_option = option(
+    "--csv",
+    type=FILE,
+    default=None,
+    help="Prices from a file instead of --source: a table with dates and closes as CSV, xlsx or parquet.",
+)
+format_options = combined(
     option(
         "--calendar",
         metavar="NAME",
@@ -171,7 +171,8 @@ file_options = combined(
         help="How --csv writes dates: %d/%m/%Y, %m/%d/%Y, ...",
     ),
 )
-data_options = combined(
+file_options = combined(csv_option, format_options)
+period_options = combined(
     years_option,
     option(
         "--start", metavar="DATE", default=None, help="First date of prices (YYYY-MM-DD), instead of --years."
@@ -190,8 +191,8 @@ data_options = combined(
         help="Where prices come from. auto: fresh cache, else Yahoo, else older cache, else the packaged sample "
         "if it has the ticker; the others never fall back.",
     ),
-    file_options,
 )
+data_options = combined(period_options, file_options)
 window_options = combined(
     option("--lag", type=COUNT, default=WindowConfig.lag, help="Sessions the network looks back, T."),
     option("--horizon", type=COUNT, default=WindowConfig.horizon, help="Sessions it predicts at once, m."),
@@ -208,12 +209,12 @@ window_options = combined(
         help="window: log returns from the window's last close; standard, minmax: by the training rows; none: "
         "raw prices.",
     ),
-    option(
-        "--split",
-        type=_SPLIT,
-        default=listed(WindowConfig.split),
-        help="Shares of the rows for training, validation and test.",
-    ),
+)
+split_option = option(
+    "--split",
+    type=_SPLIT,
+    default=listed(WindowConfig.split),
+    help="Shares of the rows for training, validation and test.",
 )
 _cell_option = option(
     "--cell",

@@ -20,6 +20,7 @@ from trendlstm.cli.options import (
     network_options,
     option,
     output_options,
+    split_option,
     window_options,
 )
 from trendlstm.errors import TrainingError
@@ -39,6 +40,7 @@ from trendlstm.output.wording import device_sentence, prices_sentence
 @click.argument("ticker", required=False)
 @data_options
 @window_options
+@split_option
 @network_options
 @fit_options
 @device_option

@@ -21,11 +21,13 @@ from trendlstm.errors import DataError
 FloatArray = NDArray[np.float64]
 DateArray = NDArray[np.datetime64]
 
+BUY_AND_HOLD = "buy and hold"
+
 # name: weight w of the equity that is held, as a function of the signal
 STRATEGIES: dict[str, Callable[[FloatArray], FloatArray]] = {
     "long/flat": lambda signal: np.maximum(signal, 0),
     "long/short": lambda signal: signal,
-    "buy and hold": np.ones_like,
+    BUY_AND_HOLD: np.ones_like,
 }
 
 COSTS_BPS = (0.0, 5.0, 10.0)  # always shown side by side

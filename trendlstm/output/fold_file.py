@@ -20,10 +20,12 @@ from trendlstm.version import __version__
 from trendlstm.workflows.folds import FoldResult, Weights
 
 NAME = "folds.sqlite"
+_KINDS = ("forecasts", "members", "scores", "epochs")  # arrays by model in a FoldResult
 
 _TABLES = """
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE prices (ticker TEXT PRIMARY KEY, provenance TEXT, columns TEXT, dates BLOB, array BLOB);
+CREATE TABLE failures (ticker TEXT PRIMARY KEY, reason TEXT NOT NULL);
 CREATE TABLE folds (ticker TEXT, fold INTEGER, ridge_alpha REAL, seconds REAL, PRIMARY KEY (ticker, fold));
 CREATE TABLE arrays (ticker TEXT, fold INTEGER, kind TEXT, model TEXT, array BLOB NOT NULL,
                      PRIMARY KEY (ticker, fold, kind, model));
@@ -32,7 +34,7 @@ CREATE TABLE weights (ticker TEXT, model TEXT, array BLOB NOT NULL, PRIMARY KEY 
 
 
 class FoldFile:
-    """Keeps what folds have forecast (a `workflows.backtest.FoldStore`), a transaction for all that `save` is given.
+    """Keeps what folds have forecast (a `workflows.fold_queue.FoldStore`), a transaction for all that `save` is given.
 
     Only one process at a time has it open.
 
@@ -41,6 +43,10 @@ class FoldFile:
     config : BacktestConfig
     prices : dict of str to PriceSet
         By ticker.
+    failures : dict of str to str
+        The tickers that have no prices, and why.
+    version, processor : str
+        Of this package, and what its kernels were compiled for, when the file was begun.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,9 +59,16 @@ class FoldFile:
             self.config = BacktestConfig.from_dict(json.loads(settings["config"]))
             rows = connection.execute("SELECT * FROM prices ORDER BY rowid").fetchall()
             self.prices = {ticker: _price_set(ticker, *row) for ticker, *row in rows}
+            self.failures = dict(connection.execute("SELECT ticker, reason FROM failures ORDER BY rowid"))
 
     @classmethod
-    def create(cls, folder: Path, config: BacktestConfig, prices: Mapping[str, PriceSet]) -> "FoldFile":
+    def create(
+        cls,
+        folder: Path,
+        config: BacktestConfig,
+        prices: Mapping[str, PriceSet],
+        failures: Mapping[str, str] | None = None,
+    ) -> "FoldFile":
         """Begin a file in an existing folder.
 
         Raises
@@ -75,6 +88,7 @@ class FoldFile:
                 connection.executescript(f"BEGIN;{_TABLES}")
                 connection.executemany("INSERT INTO settings VALUES (?, ?)", settings.items())
                 connection.executemany("INSERT INTO prices VALUES (?, ?, ?, ?, ?)", rows)
+                connection.executemany("INSERT INTO failures VALUES (?, ?)", (failures or {}).items())
                 connection.commit()
         except sqlite3.Error as error:
             raise RunError(
@@ -138,7 +152,7 @@ class FoldFile:
                 "SELECT fold, ridge_alpha, seconds FROM folds WHERE ticker = ? ORDER BY fold", (ticker,)
             ).fetchall()
             for fold, ridge_alpha, seconds in folds:
-                arrays: dict[str, dict[str, np.ndarray]] = {"forecasts": {}, "scores": {}, "epochs": {}}
+                arrays: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in _KINDS}
                 for kind, model, blob in self._connection.execute(
                     "SELECT kind, model, array FROM arrays WHERE ticker = ? AND fold = ? ORDER BY rowid",
                     (ticker, fold),
@@ -156,7 +170,7 @@ class FoldFile:
         key = result.ticker, result.number
         execute = self._connection.execute
         execute("INSERT INTO folds VALUES (?, ?, ?, ?)", (*key, result.ridge_alpha, result.seconds))
-        for kind in ("forecasts", "scores", "epochs"):
+        for kind in _KINDS:
             for model, array in getattr(result, kind).items():
                 execute("INSERT INTO arrays VALUES (?, ?, ?, ?, ?)", (*key, kind, model, _blob(array)))
         for model, array in result.weights.items():

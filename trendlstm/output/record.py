@@ -35,16 +35,15 @@ def header(
         trendlstm (its version), created (UTC), versions (of Python and `LIBRARIES`), machine (platform, the processor
         that kernels are compiled for, threads that may be used), device, settings, provenance, seconds.
     """
-    from numba.core.registry import cpu_target
+    from trendlstm.kernels.cache import processor
 
-    processor = cpu_target.target_context.codegen().magic_tuple()[1]
     return {
         "trendlstm": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         "machine": {
             "platform": platform.platform(),
-            "processor": processor,
+            "processor": processor(),
             "threads": available_threads(),
         },
         "device": describe_device(device),

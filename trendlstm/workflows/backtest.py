@@ -1,327 +1,597 @@
-"""Walk forward through many tickers' prices: fit, forecast, move on, fit again; then measure what that was worth.
+"""What a finished backtest was worth: from its folds to tables of forecasts, measures and accounts."""
 
-All folds of all tickers are one queue. A fold is fitted by one thread (or one worker of a cluster) with all its models
-and seeds, and goes into a `FoldStore` when it is finished; what is there already is not done again.
-"""
-
-import math
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import partial
-from queue import Empty, SimpleQueue
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+import pandas as pd
+from numpy.typing import NDArray
 
-from trendlstm.config import BacktestConfig
+from trendlstm.config import BacktestConfig, DataConfig
+from trendlstm.data.calendar import EVERY_DAY
+from trendlstm.data.frames import price_set
 from trendlstm.data.prices import PriceSet
-from trendlstm.errors import TrendLSTMError
-from trendlstm.nn.fit_job import FitJob
-from trendlstm.nn.history import History
-from trendlstm.nn.queue import run_queue
-from trendlstm.nn.threads import thread_count
-from trendlstm.nn.training import Memory, fit_here
-from trendlstm.workflows.folds import Fold, FoldResult, Walk, Weights, forecast_fold, plan_walk
+from trendlstm.errors import DataError, OptionError
+from trendlstm.evaluation import panel
+from trendlstm.evaluation.evidence import claim_p_value, claims_evidence
+from trendlstm.evaluation.intervals import (
+    Coverage,
+    WalkBands,
+    band_edges,
+    coverage_of_bands,
+    scaled_errors,
+    walk_bands,
+)
+from trendlstm.evaluation.many_models import ConfidenceSet, model_confidence_set, superior_ability
+from trendlstm.evaluation.performance import Performance, evaluate_account
+from trendlstm.evaluation.sharpe import DeflatedSharpe, deflated_sharpe, variance_of_variants
+from trendlstm.evaluation.significance import TestResult, benjamini_hochberg
+from trendlstm.evaluation.trading import (
+    BUY_AND_HOLD,
+    STRATEGIES,
+    Account,
+    account,
+    cost_levels,
+    holding_days,
+    portfolio,
+)
+from trendlstm.workflows.fold_queue import FoldStore, MemoryStore, Planned, Report, ThreadEngine, plan, run
+from trendlstm.workflows.folds import BASELINES, Walk
 
-T = TypeVar("T")
-
-
-class FoldStore(Protocol):
-    """Where the results of folds are kept."""
-
-    def finished(self, ticker: str) -> set[int]:
-        """The numbers of the folds that are kept."""
-
-    def weights(self, ticker: str) -> Weights:
-        """What the fold after the last one that is kept begins with; empty without a warm start."""
-
-    def save(self, results: Sequence[FoldResult]) -> None:
-        """Keep some folds, all or none of them."""
-
-    def load(self, ticker: str) -> Iterator[FoldResult]:
-        """All that is kept of a ticker, the first fold first."""
-
-
-class Block(NamedTuple):
-    """Folds of one ticker that are done in turn, by one thread or worker; a warm start goes on from `weights`."""
-
-    walk: Walk
-    folds: Sequence[Fold]
-    weights: Weights
-
-    def cut(self, size: int) -> "tuple[Block, Block]":
-        """The first folds, so many of them, and the others."""
-        return self._replace(folds=self.folds[:size]), self._replace(folds=self.folds[size:])
-
-
-class BacktestProgress(NamedTuple):
-    """How far a backtest has come.
-
-    Attributes
-    ----------
-    done, folds : int
-        Folds that are finished, of all.
-    ticker : str
-        Whose fold was finished last.
-    rmse, naive_rmse : float
-        So far, of the log returns that the first model and persistence forecast for the next day; NaN at first.
-    """
-
-    done: int
-    folds: int
-    ticker: str
-    rmse: float
-    naive_rmse: float
-
-
-Report = Callable[[BacktestProgress], None]
-Save = Callable[[Sequence[FoldResult]], None]
-Fail = Callable[[str, TrendLSTMError], None]  # a ticker, and why a fold of it cannot be fitted
-
-
-class MemoryStore:
-    """A `FoldStore` that ends with the process."""
-
-    def __init__(self) -> None:
-        self._results: dict[str, dict[int, FoldResult]] = {}
-        self._weights: dict[str, Weights] = {}
-
-    def finished(self, ticker: str) -> set[int]:
-        """See `FoldStore`."""
-        return set(self._results.get(ticker, ()))
-
-    def weights(self, ticker: str) -> Weights:
-        """See `FoldStore`."""
-        return self._weights.get(ticker, {})
-
-    def save(self, results: Sequence[FoldResult]) -> None:
-        """See `FoldStore`."""
-        for result in results:
-            self._weights[result.ticker] = result.weights
-            self._results.setdefault(result.ticker, {})[result.number] = replace(result, weights={})
-
-    def load(self, ticker: str) -> Iterator[FoldResult]:
-        """See `FoldStore`."""
-        folds = self._results.get(ticker, {})
-        return (folds[number] for number in sorted(folds))
-
-
-class Fits:
-    """Fits of several threads, each of which trains on its own; all can be stopped at once."""
-
-    def __init__(self) -> None:
-        self._running: set[FitJob] = set()
-        self._stopped = False
-        self._spare: list[Memory] = []
-        self._lock = threading.Lock()
-
-    def train(self, job: FitJob) -> History:
-        """As `fit_here`; raises KeyboardInterrupt if it was stopped."""
-        with self._lock:
-            memory = self._spare.pop() if self._spare else Memory()
-            self._running.add(job)
-        try:
-            if self._stopped:
-                job.stop()
-            history = fit_here(job, memory)
-        finally:
-            with self._lock:
-                self._running.discard(job)
-                self._spare.append(memory)
-        if self._stopped:
-            raise KeyboardInterrupt
-        return history
-
-    def stop(self) -> None:
-        """End the fits that run, and all later ones."""
-        with self._lock:
-            self._stopped = True
-            for job in self._running:
-                job.stop()
-
-
-def forecast_block(
-    block: Block, config: BacktestConfig, fits: Fits, done: Callable[[FoldResult], None]
-) -> None:
-    """Forecast the folds of a block, one after the other.
-
-    Raises
-    ------
-    TrainingError
-        A loss or weight became infinite or NaN.
-    KeyboardInterrupt
-        The fits were stopped.
-    """
-    weights = block.weights
-    for fold in block.folds:
-        result = forecast_fold(block.walk, fold, config, weights, fits.train)
-        weights = result.weights
-        done(result)
-
-
-class Engine(Protocol):
-    """What does blocks: threads of this process, or the workers of a cluster."""
-
-    def run(self, blocks: Sequence[Block], config: BacktestConfig, save: Save, fail: Fail) -> None:
-        """Do all blocks, one a ticker, cut into as many smaller ones as suits the engine.
-
-        `save` and `fail` are called on this thread, `save` also with nothing, now and then. Of a ticker that has
-        failed, folds may be left out.
-        """
-
-
-class ThreadEngine:
-    """Threads of this process, each with one fold at a time.
-
-    Parameters
-    ----------
-    threads : int, optional
-        Default: all cores that the process may use.
-    """
-
-    def __init__(self, threads: int | None = None) -> None:
-        self._threads = thread_count(threads)
-
-    def run(self, blocks: Sequence[Block], config: BacktestConfig, save: Save, fail: Fail) -> None:
-        """See `Engine`. Ctrl-C loses the folds that are being fitted, one a thread."""
-        fits = Fits()
-        finished: SimpleQueue[FoldResult] = SimpleQueue()
-        failed: SimpleQueue[tuple[str, TrendLSTMError]] = SimpleQueue()
-
-        def do(block: Block) -> None:
-            try:
-                forecast_block(block, config, fits, finished.put)
-            except TrendLSTMError as error:
-                failed.put((block.walk.ticker, error))
-
-        def hand_over() -> None:
-            save(list(_drained(finished)))
-            for ticker, error in _drained(failed):
-                fail(ticker, error)
-
-        try:
-            with one_blas_thread():
-                tasks = [partial(do, part) for block in blocks for part in _parts(block, config)]
-                run_queue(tasks, self._threads, hand_over, fits.stop)
-        finally:
-            hand_over()
-
-
-def _parts(block: Block, config: BacktestConfig) -> Iterator[Block]:
-    """Single folds, so that no thread is left with much at the end; with a warm start they go together."""
-    size = len(block.folds) if config.warm_start else 1
-    while block.folds:
-        part, block = block.cut(size)
-        yield part
-
-
-def one_blas_thread() -> threadpool_limits:
-    """Keep NumPy's matrix products on the thread that calls them, from now on or for a `with` block.
-
-    Every fold has a thread already, and the last digits of large products differ with the number of threads.
-    """
-    return threadpool_limits(1, "blas")
-
-
-def _drained(queue: "SimpleQueue[T]") -> Iterator[T]:
-    with suppress(Empty):
-        while True:
-            yield queue.get_nowait()
-
-
-def make_blocks(walks: Mapping[str, Walk], config: BacktestConfig, store: FoldStore) -> list[Block]:
-    """What is left to do, one block a ticker."""
-    blocks = []
-    for ticker, walk in walks.items():
-        finished = store.finished(ticker)
-        left = [fold for fold in walk.folds if fold.number not in finished]
-        blocks.append(Block(walk, left, store.weights(ticker) if config.warm_start else {}))
-    return blocks
+FloatArray = NDArray[np.float64]
+POOLED = ""  # stands where a ticker would: the measures of all together
 
 
 @dataclass(frozen=True, eq=False)
-class Planned:
-    """What is to be tested.
+class Backtest:
+    """Everything that a backtest found; m steps.
 
     Attributes
     ----------
     config : BacktestConfig
     walks : dict of str to Walk
-        By ticker.
+        By ticker: prices and folds.
     failures : dict of str to str
-        The tickers that cannot be tested, and why.
+        The tickers that are not in the tables below, and why.
+    predictions : DataFrame
+        ticker, model, cutoff, origin, step, date, naive, forecast, actual, low, high, adaptive_low, adaptive_high,
+        position: one row per ticker, model, origin and step. `cutoff` is the last day that the fold learned from,
+        `origin` the day on which the forecast was made, of `date`; `naive` is its close. `low` and `high` are the
+        split conformal interval, the others the adaptive one; baselines have none. `position` is that of long/short
+        after this forecast, in the rows of the step that is followed.
+    members : DataFrame
+        ticker, model, seed, origin, step, date, forecast: of every network of every ensemble.
+    measures : list of Measures
+        By ticker, model and step; pooled over tickers under `POOLED`.
+    accounts : list of Traded
+        By ticker, model, strategy and costs; the portfolio of all tickers under `POOLED`.
+    confidence_set : ConfidenceSet
+        The models that may be the best, by pooled losses of step 1.
+    superior_ability : TestResult
+        Whether any model beats persistence, however many were tried.
+    evidence : dict of str to bool
+        By model, whether there is evidence that it knows more than persistence, of all tickers together.
+    verdict : str
+    purged : int
+        Newest samples that every fold left out, because their targets reach past the cutoff or into the gap.
+    trades_at : dict of str to {"open", "close"}
+        By ticker, the price at which a signal is traded.
+    seconds : float
+        Processor time of all fits.
     """
 
     config: BacktestConfig
     walks: dict[str, Walk]
     failures: dict[str, str]
+    predictions: pd.DataFrame
+    members: pd.DataFrame
+    measures: list["Measures"]
+    accounts: list["Traded"]
+    confidence_set: ConfidenceSet
+    superior_ability: TestResult
+    evidence: dict[str, bool]
+    verdict: str
+    purged: int
+    trades_at: dict[str, str]
+    seconds: float
 
     @property
-    def folds(self) -> int:
-        """Of all tickers."""
-        return sum(len(walk.folds) for walk in self.walks.values())
+    def metrics(self) -> pd.DataFrame:
+        """One row per ticker, model and step; the ticker of pooled rows is ""."""
+        return pd.DataFrame([one.row() for one in self.measures])
+
+    @property
+    def performance(self) -> pd.DataFrame:
+        """One row per ticker, model, strategy and costs; the ticker of the portfolio is ""."""
+        return pd.DataFrame([one.row() for one in self.accounts])
+
+    @property
+    def equity(self) -> pd.DataFrame:
+        """ticker, model, strategy, date, position, turnover, return, cost, equity at the costs of the settings."""
+        costs = self.config.costs_bps
+        return pd.concat(
+            [one.table() for one in self.accounts if one.account.costs_bps == costs], ignore_index=True
+        )
 
 
-def plan(prices: Mapping[str, PriceSet], config: BacktestConfig) -> Planned:
-    """Lay out every ticker's folds; one that has no room for them is a failure of its own."""
-    walks, failures = {}, {}
-    for ticker, of_ticker in prices.items():
-        try:
-            walks[ticker] = plan_walk(ticker, of_ticker, config)
-        except TrendLSTMError as error:
-            failures[ticker] = str(error)
-    return Planned(config, walks, failures)
+@dataclass(frozen=True, eq=False)
+class Measures:
+    """How good one model's forecasts of one step were.
+
+    Attributes
+    ----------
+    ticker : str
+        `POOLED` for all together.
+    model : str
+    metrics : WalkMetrics
+    coverage, adaptive_coverage : Coverage or None
+        Of the two kinds of intervals; None for a baseline.
+    claim_p, adjusted_claim_p : float or None
+        `claim_p_value`, and the same adjusted by Benjamini-Hochberg over all tickers and models; None for a baseline.
+    """
+
+    ticker: str
+    model: str
+    metrics: panel.WalkMetrics
+    coverage: Coverage | None
+    adaptive_coverage: Coverage | None
+    claim_p: float | None
+    adjusted_claim_p: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The measures as nested plain dicts."""
+        return {
+            "ticker": self.ticker,
+            "model": self.model,
+            **self.metrics.to_dict(),
+            "coverage": None if self.coverage is None else asdict(self.coverage),
+            "adaptive_coverage": None if self.adaptive_coverage is None else asdict(self.adaptive_coverage),
+            "claim_p": self.claim_p,
+            "adjusted_claim_p": self.adjusted_claim_p,
+        }
+
+    def row(self) -> dict[str, Any]:
+        """The measures of a table."""
+        metrics, step = self.metrics, self.metrics.measured
+        kinds = {"coverage": self.coverage, "adaptive_coverage": self.adaptive_coverage}
+        return {
+            "ticker": self.ticker,
+            "model": self.model,
+            "step": step.step,
+            "n": step.n,
+            "rmse": step.rmse,
+            "mae": step.mae,
+            "mase": metrics.mase,
+            "skill": step.skill,
+            "hit_rate": step.hit_rate.rate,
+            "hit_rate_low": step.hit_rate.low,
+            "hit_rate_high": step.hit_rate.high,
+            "diebold_mariano_p": step.diebold_mariano.p_value,
+            "diebold_mariano_prices_p": metrics.diebold_mariano_prices.p_value,
+            "clark_west_p": step.clark_west.p_value,
+            "pesaran_timmermann_p": step.pesaran_timmermann.p_value,
+            "correlation": step.correlation.value,
+            "correlation_p": step.correlation.test.p_value,
+            "claim_p": self.claim_p,
+            "adjusted_claim_p": self.adjusted_claim_p,
+            "lag": metrics.lag,
+            **{name: None if one is None else one.share for name, one in kinds.items()},
+        }
 
 
-def run(planned: Planned, store: FoldStore, engine: Engine, report: Report | None = None) -> dict[str, str]:
-    """Forecast every fold that the store has not got yet.
+@dataclass(frozen=True, eq=False)
+class Traded:
+    """What one strategy did with one model's forecasts, and how good that was.
+
+    Attributes
+    ----------
+    ticker : str
+        `POOLED` for the portfolio of all tickers.
+    model : str
+        "" for buy and hold.
+    strategy : str
+        Of `STRATEGIES`.
+    account : Account
+    performance : Performance
+    deflated : DeflatedSharpe or None
+        None for buy and hold, and where there is no Sharpe ratio.
+    """
+
+    ticker: str
+    model: str
+    strategy: str
+    account: Account
+    performance: Performance
+    deflated: DeflatedSharpe | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The performance as nested plain dicts, with the dates of the drawdown."""
+        performed = self.performance.to_dict()
+        drawdown = performed["drawdown"]
+        for name in ("peak", "trough", "recovery"):
+            drawdown[name] = None if drawdown[name] is None else self.account.dates[drawdown[name]]
+        return {
+            "ticker": self.ticker,
+            "model": self.model,
+            "strategy": self.strategy,
+            "costs_bps": self.account.costs_bps,
+            **performed,
+            "deflated_sharpe": None if self.deflated is None else asdict(self.deflated),
+        }
+
+    def row(self) -> dict[str, Any]:
+        """The performance of a table."""
+        one, sharpe = self.performance, self.performance.sharpe
+        return {
+            "ticker": self.ticker,
+            "model": self.model,
+            "strategy": self.strategy,
+            "costs_bps": self.account.costs_bps,
+            "days": one.days,
+            "total_return": one.total_return,
+            "annualised_return": one.annualised_return,
+            "volatility": one.volatility,
+            "sharpe": None if sharpe is None else sharpe.annualised,
+            "sharpe_standard_error": None if sharpe is None else sharpe.annualised_standard_error,
+            "probabilistic_sharpe": None if sharpe is None else sharpe.probabilistic,
+            "deflated_sharpe": None if self.deflated is None else self.deflated.probability,
+            "max_drawdown": one.drawdown.depth,
+            "turnover_per_year": one.turnover_per_year,
+            "exposure": one.exposure,
+            "trades": one.trades.counted,
+            "trade_hit_rate": one.trades.rate,
+        }
+
+    def table(self) -> pd.DataFrame:
+        """A row per day, by the date on which it ends."""
+        held = self.account
+        return pd.DataFrame(
+            {
+                "ticker": self.ticker,
+                "model": self.model,
+                "strategy": self.strategy,
+                "date": held.dates[1:],
+                "position": held.position,
+                "turnover": held.turnover,
+                "return": held.gross,
+                "cost": held.cost,
+                "equity": held.equity[1:],
+            }
+        )
+
+
+def backtest(
+    prices_by_ticker: Mapping[str, PriceSet | pd.DataFrame | pd.Series],
+    config: BacktestConfig | None = None,
+    *,
+    n_threads: int | None = None,
+    progress: Report | None = None,
+) -> Backtest:
+    """Walk forward through prices, refit in every fold, and measure: what `trendlstm backtest` does.
+
+    Parameters
+    ----------
+    prices_by_ticker : mapping of str to DataFrame, Series or PriceSet
+        From `load_prices`, or any other that `trendlstm.data.frames.price_table` takes. Not modified.
+    config : BacktestConfig, optional
+        Every setting. Default: those of the command.
+    n_threads : int, optional
+        Default: all cores that the process may use. The result does not depend on it.
+    progress : callable, optional
+        Told how far it is, see `BacktestProgress`, on this thread.
 
     Returns
     -------
-    dict of str to str
-        The tickers of which a fold could not be fitted, and why.
+    Backtest
+
+    Raises
+    ------
+    OptionError, DataError
+        The settings or prices cannot be used, or no ticker could be tested.
+    """
+    config = BacktestConfig() if config is None else config
+    if not isinstance(config, BacktestConfig):
+        raise OptionError(
+            f"config must be a BacktestConfig, such as BacktestConfig(refit=5), but is a {type(config).__name__}."
+        )
+    if not isinstance(prices_by_ticker, Mapping) or not prices_by_ticker:
+        raise OptionError(
+            "prices_by_ticker must map tickers to their prices, as in {'MSFT': load_prices('MSFT')}, but is "
+            f"{'empty' if isinstance(prices_by_ticker, Mapping) else f'a {type(prices_by_ticker).__name__}'}."
+        )
+    prices = {
+        ticker: price_set(table, DataConfig(ticker=ticker)) for ticker, table in prices_by_ticker.items()
+    }
+    planned, store = plan(prices, config), MemoryStore()
+    failures = run(planned, store, ThreadEngine(n_threads), progress)
+    return assess(planned, store, failures)
+
+
+def assess(planned: Planned, store: FoldStore, failures: Mapping[str, str]) -> Backtest:
+    """Measure what the folds of a store have forecast.
+
+    Parameters
+    ----------
+    planned : Planned
+    store : FoldStore
+        Has every fold of every ticker but those of `failures`.
+    failures : mapping of str to str
+        Tickers to leave out, and why.
+
+    Returns
+    -------
+    Backtest
+
+    Raises
+    ------
+    DataError
+        No ticker is left.
     """
     config = planned.config
-    failures: dict[str, str] = {}
-    blocks = make_blocks(planned.walks, config, store)
-    watch = _Watch(planned, store, report)
+    failures = {**planned.failures, **failures}
+    walked = [
+        _Walked.of(walk, store, config) for ticker, walk in planned.walks.items() if ticker not in failures
+    ]
+    if not walked:
+        ticker, why = next(iter(failures.items()))
+        others = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        raise DataError(f"No ticker could be tested. {ticker}{others}: {why}")
+    measures = _measures(walked, config)
+    losses = {
+        model: panel.losses_by_date([one.panel(model) for one in walked], 1)[1]
+        for model in (*config.models, *BASELINES, "persistence")
+    }
+    accounts, trades_at = _accounts(walked, config)
+    pooled = {(one.model, one.metrics.measured.step): one for one in measures if one.ticker == POOLED}
+    drift = pooled["drift", 1].metrics.measured
+    assert config.gap is not None
+    return Backtest(
+        config=config,
+        walks={one.walk.ticker: one.walk for one in walked},
+        failures=failures,
+        predictions=pd.concat(
+            [one.predictions(model) for one in walked for model in one.forecasts], ignore_index=True
+        ),
+        members=pd.concat(
+            [one.members(model) for one in walked for model in config.models], ignore_index=True
+        ),
+        measures=measures,
+        accounts=accounts,
+        confidence_set=model_confidence_set(losses),
+        superior_ability=superior_ability(losses, "persistence"),
+        evidence={
+            model: claims_evidence(pooled[model, 1].metrics.measured, drift) for model in config.models
+        },
+        verdict="",
+        purged=config.gap,
+        trades_at=trades_at,
+        seconds=sum(one.seconds for one in walked),
+    )
 
-    def save(results: Sequence[FoldResult]) -> None:
-        if results:
-            store.save(results)
-            watch.see(results)
 
-    def fail(ticker: str, error: TrendLSTMError) -> None:
-        failures.setdefault(ticker, str(error))
+class _Walked(NamedTuple):
+    """One ticker's forecasts, of all folds; n origins, m steps."""
 
-    engine.run(blocks, config, save, fail)
-    return failures
+    config: BacktestConfig
+    walk: Walk
+    cutoffs: NDArray[np.intp]  # (n,)
+    naive: FloatArray  # (n,)
+    actual: FloatArray  # (n, m)
+    forecasts: dict[str, FloatArray]  # (n, m), of networks and baselines
+    of_seeds: dict[str, FloatArray]  # (members, n, m)
+    bands: dict[str, list[WalkBands]]  # m
+    seconds: float
+
+    @classmethod
+    def of(cls, walk: Walk, store: FoldStore, config: BacktestConfig) -> "_Walked":
+        results = list(store.load(walk.ticker))
+        close, origins = walk.prices.frame["Close"].to_numpy(np.float64), walk.origins
+        horizon = config.window.horizon
+        naive = close[origins]
+        actual = close[origins[:, None] + np.arange(1, horizon + 1)]
+        forecasts = {
+            name: np.concatenate([result.forecasts[name] for result in results])
+            for name in (*config.models, *BASELINES)
+        }
+        forecasts["persistence"] = np.repeat(naive[:, None], horizon, axis=1)
+        counts = [len(fold.origins) for fold in walk.folds]
+        bands = {}
+        for model in config.models:
+            errors = scaled_errors(actual, forecasts[model], walk.volatility[origins])
+            bands[model] = [
+                walk_bands(
+                    _repeated([result.scores[model][:, step] for result in results], counts),
+                    errors[:, step],
+                    origins,
+                    step + 1,
+                )
+                for step in range(horizon)
+            ]
+        return cls(
+            config=config,
+            walk=walk,
+            cutoffs=np.repeat([fold.cutoff for fold in walk.folds], counts),
+            naive=naive,
+            actual=actual,
+            forecasts=forecasts,
+            of_seeds={
+                model: np.concatenate([result.members[model] for result in results], axis=1)
+                for model in config.models
+            },
+            bands=bands,
+            seconds=sum(result.seconds for result in results),
+        )
+
+    @property
+    def dates(self) -> NDArray[np.datetime64]:
+        """Of all rows."""
+        return self.walk.prices.frame.index.to_numpy()
+
+    @property
+    def volatility(self) -> FloatArray:
+        """At the origins."""
+        return self.walk.volatility[self.walk.origins]
+
+    def panel(self, model: str) -> panel.Walk:
+        """What `evaluation.panel` measures."""
+        close = self.walk.prices.frame["Close"].to_numpy(np.float64)
+        scale = panel.naive_scale(close[: self.walk.origins[0] + 1], self.config.window.horizon)
+        return panel.Walk(
+            self.dates[self.walk.origins], self.naive, self.actual, self.forecasts[model], scale
+        )
+
+    def errors(self, model: str) -> FloatArray:
+        return scaled_errors(self.actual, self.forecasts[model], self.volatility)
+
+    def predictions(self, model: str) -> pd.DataFrame:
+        origins, horizon = self.walk.origins, self.config.window.horizon
+        forecast = self.forecasts[model]
+        edges = np.full((4, *forecast.shape), np.nan)
+        for step, bands in enumerate(self.bands.get(model, ())):
+            for index, half_width in enumerate((bands.split, bands.adaptive)):
+                edges[2 * index : 2 * index + 2, :, step] = band_edges(
+                    forecast[:, step], half_width, self.volatility
+                )
+        position = np.full(forecast.shape, np.nan)
+        followed = self.followed - 1
+        position[:, followed] = np.sign(forecast[:, followed] - self.naive)
+        steps = np.arange(1, horizon + 1)
+        columns = {
+            "ticker": self.walk.ticker,
+            "model": model,
+            "cutoff": np.repeat(self.dates[self.cutoffs], horizon),
+            "origin": np.repeat(self.dates[origins], horizon),
+            "step": np.tile(steps, len(origins)),
+            "date": self.dates[origins[:, None] + steps].reshape(-1),
+            "naive": np.repeat(self.naive, horizon),
+            "forecast": forecast.reshape(-1),
+            "actual": self.actual.reshape(-1),
+        }
+        names = ("low", "high", "adaptive_low", "adaptive_high")
+        columns |= {name: edge.reshape(-1) for name, edge in zip(names, edges, strict=True)}
+        return pd.DataFrame({**columns, "position": position.reshape(-1)})
+
+    def members(self, model: str) -> pd.DataFrame:
+        origins, steps = self.walk.origins, np.arange(1, self.config.window.horizon + 1)
+        first = self.config.network.seed
+        return pd.concat(
+            [
+                pd.DataFrame(
+                    {
+                        "ticker": self.walk.ticker,
+                        "model": model,
+                        "seed": first + member,
+                        "origin": np.repeat(self.dates[origins], len(steps)),
+                        "step": np.tile(steps, len(origins)),
+                        "date": self.dates[origins[:, None] + steps].reshape(-1),
+                        "forecast": forecast.reshape(-1),
+                    }
+                )
+                for member, forecast in enumerate(self.of_seeds[model])
+            ],
+            ignore_index=True,
+        )
+
+    @property
+    def followed(self) -> int:
+        """The step whose sign is traded: the one that ends nearest to the next forecast's day."""
+        return min(self.config.stride, self.config.window.horizon)
 
 
-class _Watch:
-    """Counts folds and sums up errors, for whoever looks on."""
+def _repeated(items: Sequence[FloatArray], counts: Sequence[int]) -> list[FloatArray]:
+    """Each item so many times, as the same object."""
+    return [item for item, count in zip(items, counts, strict=True) for _ in range(count)]
 
-    def __init__(self, planned: Planned, store: FoldStore, report: Report | None) -> None:
-        self._planned, self._report = planned, report
-        self._done = sum(len(store.finished(ticker)) for ticker in planned.walks)
-        self._errors = self._naive_errors = 0.0
-        self._count = 0
 
-    def see(self, results: Sequence[FoldResult]) -> None:
-        if self._report is None:
-            return
-        model = self._planned.config.models[0]
-        for result in results:
-            walk = self._planned.walks[result.ticker]
-            close = walk.prices.frame["Close"].to_numpy(np.float64)
-            origins = np.asarray(walk.folds[result.number].origins)
-            forecast = result.forecasts[model].mean(axis=0)[:, 0]
-            self._errors += float(np.sum(np.log(close[origins + 1] / forecast) ** 2))
-            self._naive_errors += float(np.sum(np.log(close[origins + 1] / close[origins]) ** 2))
-            self._count += len(origins)
-        self._done += len(results)
-        rmse, naive = (math.sqrt(errors / self._count) for errors in (self._errors, self._naive_errors))
-        self._report(BacktestProgress(self._done, self._planned.folds, results[-1].ticker, rmse, naive))
+def _measures(walked: Sequence[_Walked], config: BacktestConfig) -> list[Measures]:
+    """By ticker and pooled, of every model and step."""
+    stride = config.stride
+    names = (*config.models, *BASELINES, "persistence")
+    panels = {name: [one.panel(name) for one in walked] for name in names}
+    groups: list[tuple[str, Sequence[int]]] = [(one.walk.ticker, [index]) for index, one in enumerate(walked)]
+    groups.append((POOLED, range(len(walked))))
+    measures = []
+    for ticker, members in groups:
+        by_model = {}
+        for name in names:
+            walks = [panels[name][index] for index in members]
+            single = ticker != POOLED
+            by_model[name] = (
+                panel.measure_ticker(walks[0], stride) if single else panel.measure_pooled(walks, stride)
+            )
+        for name in names:
+            for index, metrics in enumerate(by_model[name]):
+                chosen = [walked[member] for member in members]
+                is_model = name in config.models
+                claim = (
+                    claim_p_value(metrics.measured, by_model["drift"][index].measured) if is_model else None
+                )
+                kinds = [_coverage(chosen, name, index, kind, stride) for kind in ("split", "adaptive")]
+                measures.append(Measures(ticker, name, metrics, *kinds, claim, None))
+    return _adjusted(measures)
+
+
+def _coverage(walked: Sequence[_Walked], model: str, index: int, kind: str, stride: int) -> Coverage | None:
+    if model not in walked[0].bands:
+        return None
+    return coverage_of_bands(
+        [one.dates[one.walk.origins] for one in walked],
+        [one.errors(model)[:, index] for one in walked],
+        [getattr(one.bands[model][index], kind) for one in walked],
+        index + 1,
+        stride,
+    )
+
+
+def _adjusted(measures: Sequence[Measures]) -> list[Measures]:
+    """With the claims' p-values adjusted for the number of tickers and models, those of each step by themselves."""
+    adjusted = {}
+    for step in {one.metrics.measured.step for one in measures}:
+        own = [one for one in measures if one.metrics.measured.step == step and one.ticker != POOLED]
+        adjusted |= dict(zip(own, benjamini_hochberg([one.claim_p for one in own]), strict=True))
+    return [replace(one, adjusted_claim_p=adjusted.get(one)) for one in measures]
+
+
+def _accounts(walked: Sequence[_Walked], config: BacktestConfig) -> tuple[list[Traded], dict[str, str]]:
+    """Every strategy at every cost, by ticker and for the portfolio; and the prices at which it trades."""
+    days = {
+        (one.walk.ticker, model): holding_days(
+            one.dates,
+            one.walk.prices.frame["Open"].to_numpy(np.float64) if "Open" in one.walk.prices.frame else None,
+            one.walk.prices.frame["Close"].to_numpy(np.float64),
+            one.walk.origins,
+            config.stride,
+            one.forecasts[model][:, one.followed - 1],
+        )
+        for one in walked
+        for model in config.models
+    }
+    tickers = [one.walk.ticker for one in walked]
+    every_day = {one.walk.ticker: one.walk.prices.provenance.calendar == EVERY_DAY for one in walked}
+    variants = [(model, name) for model in config.models for name in STRATEGIES if name != BUY_AND_HOLD]
+    traded = []
+    for costs in cost_levels(config.costs_bps):
+        by_ticker = {}
+        for model, name in [*variants, (config.models[0], BUY_AND_HOLD)]:
+            accounts = {ticker: account(days[ticker, model], name, costs) for ticker in tickers}
+            label = "" if name == BUY_AND_HOLD else model
+            for ticker in tickers:
+                by_ticker[ticker, label, name] = accounts[ticker]
+            by_ticker[POOLED, label, name] = portfolio(accounts)
+        performed = {
+            key: evaluate_account(one, 365 if every_day.get(key[0], all(every_day.values())) else 252)
+            for key, one in by_ticker.items()
+        }
+        for group in (tickers, [POOLED]):
+            # whoever picks the best line of a table has tried all its lines
+            own = [key for key in by_ticker if key[0] in group and key[2] != BUY_AND_HOLD]
+            sharpes = [performed[key].sharpe for key in own]
+            variance = variance_of_variants([one and one.per_day for one in sharpes])
+            tried = len(own) + config.trials_before
+            for key, one in by_ticker.items():
+                sharpe = performed[key].sharpe
+                if key[0] in group:
+                    deflated = deflated_sharpe(sharpe, tried, variance) if sharpe and key in own else None
+                    traded.append(Traded(*key, one, performed[key], deflated))
+    return traded, {ticker: days[ticker, config.models[0]].trades_at for ticker in tickers}

@@ -85,8 +85,10 @@ class FoldResult:
     ticker : str
     number : int
         Of the fold.
-    forecasts : dict of str to ndarray (members, n, m)
-        Prices by model, of every network of its ensemble. A baseline has one member.
+    forecasts : dict of str to ndarray (n, m)
+        Prices by model, of its ensemble, and by baseline.
+    members : dict of str to ndarray (members, n, m)
+        Prices by model, of every network of its ensemble.
     scores : dict of str to ndarray (v, m)
         By model, `scaled_errors` of the ensemble on the fold's validation samples.
     epochs : dict of str to ndarray (members,)
@@ -102,6 +104,7 @@ class FoldResult:
     ticker: str
     number: int
     forecasts: dict[str, FloatArray]
+    members: dict[str, FloatArray]
     scores: dict[str, FloatArray]
     epochs: dict[str, NDArray[np.int64]]
     ridge_alpha: float
@@ -197,9 +200,10 @@ def forecast_fold(
     validation, test = windows.validation, windows.test
     ridge = Ridge.fit(windows)
     forecasts = {
-        "drift": drift(windows)["test"][None],
-        "ridge": windows.scaler.prices(ridge.predict(test.x), test.anchors)[None],
+        "drift": drift(windows)["test"],
+        "ridge": windows.scaler.prices(ridge.predict(test.x), test.anchors),
     }
+    members: dict[str, FloatArray] = {}
     scores: dict[str, FloatArray] = {}
     epochs: dict[str, NDArray[np.int64]] = {}
     last_weights: dict[str, np.ndarray] = {}
@@ -225,8 +229,19 @@ def forecast_fold(
         if config.final_fit:
             fitted, more = _final_fit(windows, config, model, epochs[model], fit)
             seconds += more
-        forecasts[model] = np.array([one.predict(test.x, test.anchors) for one in fitted.single()])
-    return FoldResult(walk.ticker, fold.number, forecasts, scores, epochs, ridge.alpha, last_weights, seconds)
+        forecasts[model] = fitted.predict(test.x, test.anchors)
+        members[model] = np.array([one.predict(test.x, test.anchors) for one in fitted.single()])
+    return FoldResult(
+        ticker=walk.ticker,
+        number=fold.number,
+        forecasts=forecasts,
+        members=members,
+        scores=scores,
+        epochs=epochs,
+        ridge_alpha=ridge.alpha,
+        weights=last_weights,
+        seconds=seconds,
+    )
 
 
 def _networks(config: BacktestConfig, model: Cell, weights: Weights) -> list[Network]:

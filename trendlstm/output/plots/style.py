@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
 
 from trendlstm.files import replace_file
@@ -74,6 +75,14 @@ def decorate(axes: Axes) -> None:
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=11)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def date_axis(axes: Axes, dates: pd.DatetimeIndex, most: int = 9) -> None:
+    """Ticks for these dates, not many more than `most` of them."""
+    axes.xaxis.set_major_locator(AutoDateLocator(minticks=most // 2, maxticks=most))
+    if len(dates) <= 10:  # the locator would go on to hours
+        axes.set_xticks(dates)
+    axes.xaxis.set_major_formatter(DateFormatter("%Y-%m-%d" if np.ptp(dates).days < 370 else "%Y-%m"))
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -21,6 +20,7 @@ from trendlstm.output.plots.style import (
     LEGEND,
     ORANGE,
     VERMILLION,
+    date_axis,
     decorate,
     draw_title,
     epoch_numbers,
@@ -168,10 +168,7 @@ def _predictions_figure(predictions: pd.DataFrame, title: str, subtitle: str) ->
     for axes, dates in ((whole, actual.index), (enlarged, test.index[-ENLARGED_ROWS:])):
         axes.set_ylabel("closing price", fontsize=12)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}"))
-        axes.xaxis.set_major_locator(AutoDateLocator(minticks=4, maxticks=9))
-        if len(dates) <= 10:  # the locator would go on to hours
-            axes.set_xticks(dates)
-        axes.xaxis.set_major_formatter(DateFormatter("%Y-%m-%d" if np.ptp(dates).days < 370 else "%Y-%m"))
+        date_axis(axes, dates)
         axes.margins(x=0.01)
         decorate(axes)
     figure.align_ylabels()

@@ -4,7 +4,6 @@ import struct
 
 import numpy as np
 import pytest
-from simulated import walk as simulated
 from simulated_returns import autoregressive
 from threadpoolctl import threadpool_limits
 from walks import random_walk
@@ -13,7 +12,7 @@ from trendlstm.config import BacktestConfig, DataConfig, FitConfig, NetworkConfi
 from trendlstm.data.frames import price_set
 from trendlstm.errors import RunError
 from trendlstm.output.fold_file import NAME, FoldFile
-from trendlstm.workflows import backtest
+from trendlstm.workflows import fold_queue
 
 
 def settings(**changes):
@@ -29,24 +28,28 @@ def settings(**changes):
 
 def prices(*tickers, **options):
     return {
-        ticker: price_set(simulated(seed=seed, **options), DataConfig(ticker=ticker))
+        ticker: price_set(random_walk(260, seed, **options), DataConfig(ticker=ticker))
         for seed, ticker in enumerate(tickers)
     }
 
 
 def bits(store, ticker):
+    kinds = ("forecasts", "members", "scores", "epochs")
     return [
-        (one.number, one.ridge_alpha, [(kind, name, array.tobytes()) for kind in ("forecasts", "scores", "epochs")
-         for name, array in getattr(one, kind).items()])
+        (
+            one.number,
+            one.ridge_alpha,
+            {(kind, name): array.tobytes() for kind in kinds for name, array in getattr(one, kind).items()},
+        )
         for one in store.load(ticker)
-    ]  # fmt: skip
+    ]
 
 
 def run(config, threads=2, store=None, tickers=("A", "B")):
-    store = store or backtest.MemoryStore()
-    planned = backtest.plan(prices(*tickers), config)
+    store = store or fold_queue.MemoryStore()
+    planned = fold_queue.plan(prices(*tickers), config)
     reports = []
-    failures = backtest.run(planned, store, backtest.ThreadEngine(threads), reports.append)
+    failures = fold_queue.run(planned, store, fold_queue.ThreadEngine(threads), reports.append)
     assert not failures
     return planned, store, reports
 
@@ -77,12 +80,12 @@ def test_any_number_of_blas_threads_gives_the_same_bits():
     frame = random_walk(3200)[["Close"]]
     (returns,) = autoregressive(np.random.default_rng(0), 1, len(frame), rho=0.5)
     frame["Close"] = 100 * np.exp(np.cumsum(returns))
-    planned = backtest.plan({"A": price_set(frame, DataConfig(ticker="A"))}, config)
+    planned = fold_queue.plan({"A": price_set(frame, DataConfig(ticker="A"))}, config)
     stores = []
     for threads in (1, 2):
         with threadpool_limits(threads, "blas"):
-            stores.append(backtest.MemoryStore())
-            backtest.run(planned, stores[-1], backtest.ThreadEngine(1))
+            stores.append(fold_queue.MemoryStore())
+            fold_queue.run(planned, stores[-1], fold_queue.ThreadEngine(1))
     assert bits(stores[0], "A") == bits(stores[1], "A") != []
 
 
@@ -113,14 +116,14 @@ def test_what_was_finished_is_gone_on_with(warm_start, tmp_path):
     file = FoldFile.create(tmp_path, config, prices("A", "B"))
     for left in (2, 3):
         with pytest.raises(Crash):
-            backtest.run(planned, CrashingFile(file, left), backtest.ThreadEngine(2))
+            fold_queue.run(planned, CrashingFile(file, left), fold_queue.ThreadEngine(2))
         file.close()
         file = FoldFile.open(tmp_path)
         assert file.config == config
-        planned = backtest.plan(file.prices, file.config)
+        planned = fold_queue.plan(file.prices, file.config)
     done = sum(len(file.finished(ticker)) for ticker in ("A", "B"))
     assert 0 < done < planned.folds
-    backtest.run(planned, file, backtest.ThreadEngine(1))
+    fold_queue.run(planned, file, fold_queue.ThreadEngine(1))
     for ticker in ("A", "B"):
         assert bits(file, ticker) == bits(whole, ticker)
     file.close()
@@ -128,11 +131,11 @@ def test_what_was_finished_is_gone_on_with(warm_start, tmp_path):
 
 def test_one_ticker_that_fails_stops_nobody():
     config = settings(fit=FitConfig(epochs=2, patience=1, learning_rate=1e30))
-    short = {**prices("A"), "SHORT": price_set(simulated(30), DataConfig(ticker="SHORT"))}
-    planned = backtest.plan(short, config)
+    short = {**prices("A"), "SHORT": price_set(random_walk(30), DataConfig(ticker="SHORT"))}
+    planned = fold_queue.plan(short, config)
     assert list(planned.walks) == ["A"] and "30 prices are too few" in planned.failures["SHORT"]
-    store = backtest.MemoryStore()
-    failures = backtest.run(planned, store, backtest.ThreadEngine(2))
+    store = fold_queue.MemoryStore()
+    failures = fold_queue.run(planned, store, fold_queue.ThreadEngine(2))
     assert "the loss is no longer finite" in failures["A"]
 
 
@@ -140,7 +143,7 @@ def test_running_errors_are_those_of_the_forecasts():
     planned, store, reports = run(settings(), tickers=("A",))
     close = planned.walks["A"].prices.frame["Close"].to_numpy()
     origins = planned.walks["A"].origins
-    forecast = np.concatenate([one.forecasts["lstm"].mean(axis=0)[:, 0] for one in store.load("A")])
+    forecast = np.concatenate([one.forecasts["lstm"][:, 0] for one in store.load("A")])
     errors = np.log(close[origins + 1] / forecast)
     naive = np.log(close[origins + 1] / close[origins])
     assert reports[-1].rmse == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-12)
@@ -149,15 +152,15 @@ def test_running_errors_are_those_of_the_forecasts():
 
 def test_ctrl_c_keeps_what_is_finished():
     config = settings(test_years=0.5)
-    planned = backtest.plan(prices("A", "B"), config)
-    store = backtest.MemoryStore()
+    planned = fold_queue.plan(prices("A", "B"), config)
+    store = fold_queue.MemoryStore()
 
     def interrupt(progress):
         if progress.done >= 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        backtest.run(planned, store, backtest.ThreadEngine(2), interrupt)
+        fold_queue.run(planned, store, fold_queue.ThreadEngine(2), interrupt)
     assert 3 <= sum(len(store.finished(ticker)) for ticker in "AB") <= planned.folds
 
 

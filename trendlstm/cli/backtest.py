@@ -1,0 +1,265 @@
+"""Walk forward through years of prices, and say what the forecasts were worth."""
+
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from trendlstm.cli.common import compile_kernels, make_console, network_config, ticker_label
+from trendlstm.cli.options import (
+    COUNT,
+    FILE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    combined,
+    examples,
+    fit_options,
+    flag,
+    format_options,
+    layer_options,
+    option,
+    output_options,
+    period_options,
+    window_options,
+)
+from trendlstm.config import CELLS, BacktestConfig, DataConfig, FitConfig, WindowConfig
+from trendlstm.errors import OptionError, RunError, TrendLSTMError
+from trendlstm.output.console import Console
+
+_DEFAULTS = BacktestConfig()
+_SOME_FAILED = 3
+# what may differ from one call with --resume to the next
+_FREE = ("resume", "threads", "no_plot", "as_json", "quiet")
+
+_walk_options = combined(
+    option(
+        "--test-years",
+        type=POSITIVE,
+        default=_DEFAULTS.test_years,
+        help="The last years, which are forecast.",
+    ),
+    option("--refit", type=COUNT, default=_DEFAULTS.refit, help="Sessions after which all is fitted anew."),
+    option("--stride", type=COUNT, default=_DEFAULTS.stride, help="Sessions from one forecast to the next."),
+    option(
+        "--gap",
+        type=click.IntRange(0),
+        default=None,
+        show_default="horizon - 1",
+        help="Newest origins that a fold does not learn from; those whose targets are not known yet, or more.",
+    ),
+    option(
+        "--train-years",
+        type=POSITIVE,
+        default=None,
+        show_default="all rows before the fold",
+        help="How far back a fold learns.",
+    ),
+    option(
+        "--model",
+        "models",
+        type=click.Choice(CELLS),
+        multiple=True,
+        default=_DEFAULTS.models,
+        help="What is tested; may be given several times. Persistence, drift and ridge are always shown.",
+    ),
+    flag(
+        "--final-fit",
+        help="In every fold also train on its validation rows, for the chosen number of epochs.",
+    ),
+    flag("--warm-start", help="Begin each fold with the weights of the one before."),
+    option(
+        "--costs-bps",
+        type=NOT_NEGATIVE,
+        default=_DEFAULTS.costs_bps,
+        help="Costs of trading in 1/10,000 of the turnover; 0, 5 and 10 are always shown.",
+    ),
+    option(
+        "--trials-before",
+        type=click.IntRange(0),
+        default=_DEFAULTS.trials_before,
+        help="Strategies that you tried before on these prices, for the deflated Sharpe ratio.",
+    ),
+)
+
+
+@click.command(
+    short_help="Walk forward, refit every day, and say what it was worth.",
+    epilog=examples(
+        "trendlstm backtest MSFT AAPL IBM GOOG --years 4 --test-years 1 --refit 1 --seeds 3",
+        "trendlstm backtest --universe tickers.txt --years 10 --test-years 5 --refit 21",
+        "trendlstm backtest --resume runs/BACKTEST-20261121-093000",
+    ),
+    context_settings={"default_map": {"epochs": _DEFAULTS.fit.epochs, "patience": _DEFAULTS.fit.patience}},
+)
+@click.argument("tickers", nargs=-1)
+@option("--universe", type=FILE, default=None, help="A file with a ticker a line; # begins a comment.")
+@period_options
+@option(
+    "--csv",
+    "csvs",
+    type=FILE,
+    multiple=True,
+    help="Prices from a file, which goes by its name; may be given several times.",
+)
+@format_options
+@_walk_options
+@window_options
+@layer_options
+@fit_options
+@option(
+    "--out",
+    type=click.Path(),
+    default=None,
+    show_default="runs/BACKTEST-YYYYMMDD-HHMMSS",
+    help="The backtest's folder; must not exist.",
+)
+@option(
+    "--resume",
+    metavar="RUN",
+    type=click.Path(),
+    default=None,
+    help="Go on with an interrupted backtest in this folder, with its prices and settings.",
+)
+@flag("--no-plot", help="Draw no picture.")
+@output_options
+@click.pass_context
+def backtest(
+    context: click.Context,
+    tickers: tuple[str, ...],
+    universe: str | None,
+    csvs: tuple[str, ...],
+    out: str | None,
+    resume: str | None,
+    no_plot: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Forecast the last years of TICKERS day by day, each time with networks that know nothing later.
+
+    For every fold, from --refit sessions to the next, scaler, networks, baselines and intervals are fitted anew on
+    the rows before it. The result says how good the forecasts were beside persistence (tomorrow = today), drift and
+    ridge, and what following them would have earned after costs beside buy and hold. The exit code is 3 if some
+    tickers could not be tested. TICKERS is MSFT unless given.
+    """
+    console = make_console(as_json, quiet)
+    from trendlstm.output.backtest import BacktestFolder, show_backtest, show_plan
+    from trendlstm.workflows.backtest import assess
+    from trendlstm.workflows.fold_queue import ThreadEngine, run
+
+    labelled = dict(_labelled(tickers, universe, csvs))
+    if resume is None:
+        config = _config(options)
+        folder = BacktestFolder.create(out, config, *_load(console, labelled, options))
+    else:
+        given = [
+            name
+            for name in context.params
+            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE and name not in _FREE
+        ]
+        folder = BacktestFolder.resume(resume)
+        if given:
+            folder.refuse_changes(_config(options), *_load(console, labelled, options))
+    with folder:
+        planned = folder.planned
+        show_plan(console, folder)
+        engine = ThreadEngine(options["threads"])
+        compile_kernels(console, planned.config.network.dtype)
+        try:
+            with console.progress("Folds", planned.folds) as bar:
+                failures = run(planned, folder.store, engine, lambda one: bar.update(one.done, str(one)))
+        except KeyboardInterrupt:
+            if folder.finished:
+                console.warning(
+                    f"{folder.finished:,} of {planned.folds:,} folds are finished. Go on with "
+                    f"`trendlstm backtest --resume {folder.path}`."
+                )
+            raise
+        result = assess(planned, folder.store, failures)
+        document = folder.write(result, draw=not no_plot)
+    show_backtest(console, result)
+    console.print()
+    console.print(f"The backtest is in {folder.path}.")
+    if as_json:
+        console.json({"run": folder.path, **document})
+    if result.failures:
+        context.exit(_SOME_FAILED)
+
+
+def _config(options: dict[str, Any]) -> BacktestConfig:
+    """The settings of the command's options."""
+    window = WindowConfig(**{name: options[name] for name in ("lag", "horizon", "features", "scaling")})
+    names = [field.name for field in fields(FitConfig) if field.name != "seed"]
+    own = [field.name for field in fields(BacktestConfig) if field.name not in ("window", "network", "fit")]
+    return BacktestConfig(
+        window=window,
+        network=network_config({**options, "cell": "lstm"}, len(window.features), window.horizon, window.lag),
+        fit=FitConfig(**{name: options[name] for name in names}),
+        **{name: options[name] for name in own},
+    )
+
+
+def _labelled(
+    tickers: Iterable[str], universe: str | None, csvs: Iterable[str]
+) -> Iterable[tuple[str, str | None]]:
+    """Every ticker to test, and its file if it has one; each once."""
+    seen = set()
+    named = [(ticker_label(ticker, None), None) for ticker in (*tickers, *_universe(universe))]
+    files = [(ticker_label(None, csv), csv) for csv in csvs]
+    for label, csv in [*named, *files] or [(DataConfig.ticker, None)]:
+        if label in seen:
+            raise OptionError(
+                f"{label} is given twice{'' if csv is None else f', the second time by {csv}'}."
+            )
+        seen.add(label)
+        yield label, csv
+
+
+def _universe(path: str | None) -> list[str]:
+    """The tickers in a file, a line each."""
+    if path is None:
+        return []
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise OptionError(f"{path} cannot be read: {why}.") from error
+    tickers = []
+    for number, line in enumerate(lines, start=1):
+        ticker = line.split("#")[0].strip()
+        if ticker:
+            try:
+                tickers.append(ticker_label(ticker, None))
+            except OptionError as error:
+                raise OptionError(f"{path}, line {number}: {error}") from error
+    if not tickers:
+        raise OptionError(f"{path} has no tickers: write one a line.")
+    return tickers
+
+
+def _load(
+    console: Console, labelled: dict[str, str | None], options: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The prices of every ticker, and why some have none."""
+    from trendlstm.data.sources import find_prices
+
+    prices, failures = {}, {}
+    names = [field.name for field in fields(DataConfig) if field.name not in ("ticker", "csv")]
+    with console.progress("Prices", len(labelled)) as bar:
+        for number, (label, csv) in enumerate(labelled.items(), start=1):
+            own = {name: options[name] for name in names}
+            if csv is None:
+                own |= {"decimal": None, "date_format": None}
+            try:
+                prices[label] = find_prices(DataConfig(ticker=label, csv=csv, **own))
+            except OptionError:
+                raise
+            except TrendLSTMError as error:
+                failures[label] = str(error)
+            bar.update(number, label)
+    if not prices:
+        raise RunError("There are no prices: " + " ".join(failures.values()))
+    return prices, failures

@@ -1,0 +1,423 @@
+"""A backtest's folder, and its result in words, tables and files."""
+
+import shutil
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from trendlstm.config import BacktestConfig
+from trendlstm.data.prices import PriceSet
+from trendlstm.errors import OptionError, RunError
+from trendlstm.evaluation.intervals import NOMINAL
+from trendlstm.evaluation.trading import BUY_AND_HOLD
+from trendlstm.files import jsonable, write_csv, write_json
+from trendlstm.kernels.cache import processor
+from trendlstm.output.console import Console
+from trendlstm.output.fold_file import FoldFile, changed_settings
+from trendlstm.output.record import header
+from trendlstm.output.wording import count, decimals, figure, p_value, prices_sentence
+from trendlstm.workflows.backtest import POOLED, Backtest, Measures, Traded
+from trendlstm.workflows.fold_queue import Planned, plan
+from trendlstm.workflows.variants import MODELS
+
+MOST_LINES = 10  # of one kind that are shown; files have them all
+
+
+class BacktestFolder:
+    """A backtest's folder: the finished folds while it is made, all that came of them at the end.
+
+    Left by an exception before any fold is finished, a new folder is removed again.
+
+    Attributes
+    ----------
+    path : Path
+    store : FoldFile
+    planned : Planned
+    """
+
+    def __init__(self, path: Path, store: FoldFile, is_new: bool) -> None:
+        """Use `create` or `resume`."""
+        self.path, self.store, self._is_new = path, store, is_new
+        planned = plan(store.prices, store.config)
+        self.planned = Planned(planned.config, planned.walks, {**store.failures, **planned.failures})
+        self._start = time.perf_counter()
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path | None,
+        config: BacktestConfig,
+        prices: Mapping[str, PriceSet],
+        failures: Mapping[str, str],
+    ) -> Self:
+        """Make the folder of a new backtest.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            Default: runs/BACKTEST-YYYYMMDD-HHMMSS.
+        config : BacktestConfig
+        prices : mapping of str to PriceSet
+            By ticker.
+        failures : mapping of str to str
+            The tickers without prices, and why.
+
+        Raises
+        ------
+        OptionError
+            The folder exists already.
+        RunError
+            It cannot be made.
+        """
+        given = Path("runs") / f"BACKTEST-{datetime.now():%Y%m%d-%H%M%S}" if path is None else Path(path)
+        folder, attempt = given, 1
+        while True:
+            try:
+                folder.mkdir(parents=True)
+                break
+            except FileExistsError as error:
+                if path is not None:
+                    raise OptionError(
+                        f"{path} exists already: choose another folder with --out, or go on with --resume {path}."
+                    ) from error
+                attempt += 1
+                folder = given.with_name(f"{given.name}-{attempt}")
+            except OSError as error:
+                raise RunError(
+                    f"the folder {folder} cannot be made ({error.strerror}): choose another with --out."
+                ) from error
+        return cls(folder, FoldFile.create(folder, config, prices, failures), is_new=True)
+
+    @classmethod
+    def resume(cls, path: str | Path) -> Self:
+        """Go on in the folder of an earlier backtest.
+
+        Raises
+        ------
+        RunError
+            See `FoldFile.open`.
+        """
+        return cls(Path(path), FoldFile.open(Path(path)), is_new=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        is_empty = self._is_new and self.finished == 0
+        self.store.close()
+        if kind is not None and is_empty:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    @property
+    def finished(self) -> int:
+        """How many folds are finished."""
+        return sum(len(self.store.finished(ticker)) for ticker in self.planned.walks)
+
+    def refuse_changes(
+        self, config: BacktestConfig, prices: Mapping[str, PriceSet], failures: Mapping[str, str]
+    ) -> None:
+        """Raise OptionError if settings or prices are not those with which the backtest was begun."""
+        names = changed_settings(config.to_dict(), self.planned.config.to_dict())
+        if names:
+            raise OptionError(
+                f"{self.path} was begun with another {' and another '.join(names)}: leave out all settings to go on "
+                "with its own, or begin another backtest."
+            )
+        known = self.store.prices
+        for ticker in dict.fromkeys((*known, *prices)):
+            hashes = [each[ticker].provenance.sha256 if ticker in each else None for each in (known, prices)]
+            if hashes[0] != hashes[1]:
+                raise OptionError(
+                    f"{self.path} was begun with other prices of {ticker}: leave out the tickers to go on with its "
+                    "own prices, or begin another backtest."
+                )
+
+    def write(self, result: Backtest, draw: bool) -> dict[str, Any]:
+        """Write what a backtest found, the same bytes for the same folds but in `run.json`.
+
+        Parameters
+        ----------
+        result : Backtest
+        draw : bool
+            Whether to draw `backtest.png`, too.
+
+        Returns
+        -------
+        dict
+            The content of `run.json` and `metrics.json`.
+        """
+        found = _describe(result)
+        write_csv(self.path / "predictions.csv", result.predictions)
+        if result.config.seeds > 1:
+            write_csv(self.path / "members.csv", result.members)
+        write_csv(self.path / "equity.csv", result.equity)
+        write_json(self.path / "metrics.json", found)
+        if draw:
+            from trendlstm.output.plots.backtest import plot_backtest
+
+            plot_backtest(result, self.path / "backtest.png")
+        seconds = {"session": time.perf_counter() - self._start, "fits": result.seconds}
+        provenance = {ticker: walk.prices.provenance.to_dict() for ticker, walk in result.walks.items()}
+        document = {
+            **header(result.config.to_dict(), "cpu", seconds, provenance),
+            "folds": self.planned.folds,
+        }
+        write_json(self.path / "run.json", jsonable(document))
+        return {**document, **found}
+
+
+def _describe(result: Backtest) -> dict[str, Any]:
+    return jsonable(
+        {
+            "verdict": result.verdict,
+            "evidence": result.evidence,
+            "failures": result.failures,
+            "purged": result.purged,
+            "warm_start": result.config.warm_start,
+            "trades_at": result.trades_at,
+            "measures": [one.to_dict() for one in result.measures],
+            "accounts": [one.to_dict() for one in result.accounts],
+            "confidence_set": vars(result.confidence_set),
+            "superior_ability": vars(result.superior_ability),
+        }
+    )
+
+
+def show_plan(console: Console, folder: BacktestFolder) -> None:
+    """Which prices are walked through, and how."""
+    planned, store = folder.planned, folder.store
+    walks = list(planned.walks.values())
+    for walk in walks[:MOST_LINES]:
+        console.print(prices_sentence(walk.prices.provenance.to_dict()))
+    if len(walks) > MOST_LINES:
+        console.print(f"... and {count(len(walks) - MOST_LINES, 'ticker')} more.")
+    config = planned.config
+    learns = (
+        "all rows before it" if config.train_years is None else f"the {config.train_years:g} years before it"
+    )
+    networks = count(config.seeds * len(config.models) * planned.folds, "network")
+    console.print(
+        f"{count(planned.folds, 'fold')}: a refit every {count(config.refit, 'session')} on {learns}; "
+        f"{networks} to train{', each from the weights of the fold before' if config.warm_start else ''}."
+    )
+    if config.gap:
+        console.print(
+            f"Every fold leaves out its newest {count(config.gap, 'sample')}, because targets {config.window.horizon} "
+            "sessions ahead are not known at its cutoff"
+            + ("." if config.gap == config.window.horizon - 1 else ", or because of --gap.")
+        )
+    if finished := folder.finished:
+        console.print(f"{finished:,} of them are finished already.")
+        if store.processor != processor():
+            console.warning(
+                f"This backtest was begun on a processor {store.processor}, but this is {processor()}: the last digits "
+                "of what is still to do may differ from what they would be there."
+            )
+    console.print()
+
+
+def show_backtest(console: Console, result: Backtest) -> None:
+    """The tables of forecasts and of accounts, and the verdict."""
+    _show_forecasts(console, result)
+    console.print()
+    _show_accounts(console, result)
+    if result.failures:
+        console.print()
+        for ticker, why in result.failures.items():
+            console.warning(f"{ticker} was not tested: {why}")
+    console.print()
+    console.print(result.verdict)
+
+
+def _label(model: str) -> str:
+    return MODELS[model].label if model in MODELS else model
+
+
+def _show_forecasts(console: Console, result: Backtest) -> None:
+    """How large the errors were, and what the tests say about them."""
+    several = len(result.walks) > 1
+    steps = sorted({1, result.config.window.horizon})
+    tickers = list(result.walks)
+    shown = [one for one in result.measures if one.metrics.measured.step in steps]
+    # of many tickers the models alone, and all forecasts of all together
+    chosen = [one for one in shown if one.ticker in tickers[:MOST_LINES] and (one.coverage or not several)]
+    if several:
+        chosen += [one for one in shown if one.ticker == POOLED]
+    names = ["Ticker"] * several + ["Forecast"] + ["Step"] * (len(steps) > 1)
+    first = next(iter(result.walks.values()))
+    origins = first.prices.frame.index[first.origins[[0, -1]]]
+    console.table(
+        f"Forecasts made on {origins[0]:%Y-%m-%d} to {origins[-1]:%Y-%m-%d}"
+        + (", networks begin with the weights of the fold before" if result.config.warm_start else ""),
+        [
+            *names,
+            "n",
+            "RMSE",
+            "MAE",
+            "MASE",
+            "Skill",
+            "Hit rate % [95 %]",
+            "Lag",
+            f"{100 * NOMINAL:g} % band",
+            "adaptive",
+        ],
+        [[*_names(one, several, steps), *_errors(one)] for one in chosen],
+        text=("Forecast",) if several else (),
+    )
+    legend = [
+        "RMSE, MAE: in the price's currency"
+        + (", of all tickers together in % of the price." if several else "."),
+        "MASE: MAE in units of persistence's before the test. Skill: 1 - RMSE / RMSE of persistence (tomorrow =",
+        "today).",
+        "Lag: the shift in sessions at which the forecasts fit the closes best; +1 is an echo of the last close.",
+        f"Bands: closes in % that split conformal and adaptive intervals held, which should be {100 * NOMINAL:g}.",
+    ]
+    if several and len(tickers) > MOST_LINES:
+        legend.append(f"The first {MOST_LINES} of {len(tickers):,} tickers; metrics.json has all.")
+    console.print("\n".join(legend))
+    console.print()
+    console.table(
+        "p-values of tests of whether they are better than persistence",
+        [*names, "DM", "DM of prices", "Clark-West", "Directions", "Correlation", "Claim", "adjusted"],
+        [[*_names(one, several, steps), *_p_values(one)] for one in chosen if one.model != "persistence"],
+        text=("Forecast",) if several else (),
+    )
+    legend = [
+        "DM: Diebold-Mariano on log returns, which counts: on prices the years with a high price weigh more.",
+        "Clark-West: the same, less the noise that learning adds. Directions: Pesaran-Timmermann. Correlation: of",
+        "forecast and actual changes, above 0. Claim: the largest of those that evidence needs; 1 where the errors are",
+        "no smaller than persistence's and drift's. adjusted: for the number of tickers and models, by",
+        "Benjamini-Hochberg.",
+    ]
+    if several:
+        legend.append("all: tests of the mean over tickers by date, because tickers move together.")
+    best, superior = result.confidence_set, result.superior_ability
+    if best.reason is None:
+        members = ", ".join(_label(name) for name in best.members)
+        legend.append(f"Forecasts that may be the best (Model Confidence Set, 90 %): {members}.")
+    if superior.p_value is not None:
+        legend.append(
+            f"That none is better than persistence, of all together (SPA): p = {p_value(superior.p_value)}."
+        )
+    for reason in dict.fromkeys((best.reason, superior.reason)):
+        if reason is not None:
+            legend.append(f"Tests of all forecasts together were not made: {reason}.")
+    console.print("\n".join(legend))
+
+
+def _names(one: Measures, several: bool, steps: list[int]) -> list[object]:
+    ticker = [one.ticker if one.ticker != POOLED else "all"] if several else []
+    return [*ticker, _label(one.model), *([one.metrics.measured.step] if len(steps) > 1 else [])]
+
+
+def _errors(one: Measures) -> list[object]:
+    metrics, step = one.metrics, one.metrics.measured
+    scale, unit = (100.0, " %") if one.ticker == POOLED else (1.0, "")
+    digits = decimals(scale * step.rmse, 4)
+    hits, rate = step.hit_rate, None
+    if hits.rate is not None and hits.low is not None and hits.high is not None:
+        rate = f"{100 * hits.rate:.1f} [{100 * hits.low:.0f}, {100 * hits.high:.0f}]"
+    return [
+        step.n,
+        *(f"{scale * error:,.{digits}f}{unit}" for error in (step.rmse, step.mae)),
+        figure(metrics.mase, ".3f"),
+        None if one.model == "persistence" else figure(step.skill, "+.4f"),
+        rate,
+        figure(metrics.lag, "+d"),
+        *(
+            None if held is None else figure(_percent(held.share), ".1f")
+            for held in (one.coverage, one.adaptive_coverage)
+        ),
+    ]
+
+
+def _p_values(one: Measures) -> list[object]:
+    step = one.metrics.measured
+    tests = (
+        step.diebold_mariano,
+        one.metrics.diebold_mariano_prices,
+        step.clark_west,
+        step.pesaran_timmermann,
+        step.correlation.test,
+    )
+    return [p_value(p) for p in (*(test.p_value for test in tests), one.claim_p, one.adjusted_claim_p)]
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _drawdown(one: Traded) -> str:
+    """The deepest fall in percent, with its dates."""
+    fall, dates = one.performance.drawdown, one.account.dates
+    if fall.peak is None or fall.trough is None:
+        return "0.0"
+    peak, trough = (str(dates[index].astype("datetime64[D]")) for index in (fall.peak, fall.trough))
+    return f"{100 * fall.depth:.1f}, {peak} to {trough}"
+
+
+def _show_accounts(console: Console, result: Backtest) -> None:
+    several = len(result.walks) > 1
+    at_costs: dict[tuple[str, str], dict[float, Traded]] = {}
+    for one in result.accounts:
+        if one.ticker == POOLED:
+            at_costs.setdefault((one.model, one.strategy), {})[one.account.costs_bps] = one
+    levels = list(next(iter(at_costs.values())))
+    costs = result.config.costs_bps
+    rows = []
+    for (model, strategy), by_costs in at_costs.items():
+        own = by_costs[costs]
+        measured, sharpe = own.performance, own.performance.sharpe
+        rows.append(
+            [
+                BUY_AND_HOLD if strategy == BUY_AND_HOLD else f"{_label(model)}, {strategy}",
+                *(
+                    figure(_percent(by_costs[level].performance.annualised_return), "+.1f")
+                    for level in levels
+                ),
+                figure(_percent(measured.volatility), ".1f"),
+                None
+                if sharpe is None
+                else f"{sharpe.annualised:+.2f} ± {sharpe.annualised_standard_error:.2f}",
+                None if sharpe is None else figure(sharpe.probabilistic, ".2f"),
+                None if own.deflated is None else figure(own.deflated.probability, ".2f"),
+                _drawdown(own),
+                f"{measured.turnover_per_year:.0f}",
+                f"{measured.exposure:.2f}",
+                measured.trades.counted,
+                figure(_percent(measured.trades.rate), ".0f"),
+            ]
+        )
+    ats = set(result.trades_at.values())
+    at = (
+        "next open"
+        if ats == {"open"}
+        else "next close"
+        if ats == {"close"}
+        else "next open, or close where there is none"
+    )
+    what = f"equal parts of {len(result.walks)} tickers" if several else next(iter(result.walks))
+    console.table(
+        f"What following them would have earned with {what}, traded at the {at}; persistence never trades",
+        [
+            "Strategy",
+            *(f"% a year, {level:g} bps" for level in levels),
+            "Volatility %",
+            "Sharpe ± s.e.",
+            "PSR",
+            "DSR",
+            "Drawdown %",
+            "Turnover/y",
+            "Exposure",
+            "Trades",
+            "won %",
+        ],
+        rows,
+    )
+    console.print(
+        f"bps: costs in 1/10,000 of the turnover; from the volatility on at {costs:g} bps. Cash earns nothing.\n"
+        "PSR: the probability that the true Sharpe ratio is above 0; DSR: above what the best of so many tries\n"
+        "without skill shows. Drawdown: the deepest fall, from its peak to its trough."
+    )
