@@ -151,6 +151,7 @@ def backtest(
     from trendlstm.workflows.fold_queue import ThreadEngine, run
 
     labelled = dict(_labelled(tickers, universe, csvs))
+    given: list[str] = []
     if resume is None:
         config = _config(options)
         folder = BacktestFolder.create(out, config, *_load(console, labelled, options))
@@ -161,9 +162,9 @@ def backtest(
             if context.get_parameter_source(name) is ParameterSource.COMMANDLINE and name not in _FREE
         ]
         folder = BacktestFolder.resume(resume)
+    with folder:
         if given:
             folder.refuse_changes(_config(options), *_load(console, labelled, options))
-    with folder:
         planned = folder.planned
         show_plan(console, folder)
         engine = ThreadEngine(options["threads"])

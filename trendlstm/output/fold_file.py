@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -14,7 +15,7 @@ import pandas as pd
 from trendlstm.config import BacktestConfig
 from trendlstm.data.prices import PriceSet, Provenance, rows_sha256
 from trendlstm.errors import RunError
-from trendlstm.files import json_text
+from trendlstm.files import hidden_beside, json_text
 from trendlstm.kernels.cache import processor
 from trendlstm.version import __version__
 from trendlstm.workflows.folds import FoldResult, Weights
@@ -83,14 +84,17 @@ class FoldFile:
             "config": json_text(config.to_dict()),
         }
         rows = [_price_row(ticker, each) for ticker, each in prices.items()]
+        unfinished = hidden_beside(path)
         try:
-            with closing(_connect(path)) as connection:
+            with closing(_connect(unfinished)) as connection:
                 connection.executescript(f"BEGIN;{_TABLES}")
                 connection.executemany("INSERT INTO settings VALUES (?, ?)", settings.items())
                 connection.executemany("INSERT INTO prices VALUES (?, ?, ?, ?, ?)", rows)
                 connection.executemany("INSERT INTO failures VALUES (?, ?)", (failures or {}).items())
                 connection.commit()
-        except sqlite3.Error as error:
+            os.replace(unfinished, path)
+        except (sqlite3.Error, OSError) as error:
+            unfinished.unlink(missing_ok=True)
             raise RunError(
                 f"{path} cannot be written ({error}): choose another folder with --out."
             ) from error

@@ -14,15 +14,8 @@ from trendlstm.data.frames import price_set
 from trendlstm.data.prices import PriceSet
 from trendlstm.errors import DataError, OptionError
 from trendlstm.evaluation import panel
-from trendlstm.evaluation.evidence import claim_p_value, claims_evidence
-from trendlstm.evaluation.intervals import (
-    Coverage,
-    WalkBands,
-    band_edges,
-    coverage_of_bands,
-    scaled_errors,
-    walk_bands,
-)
+from trendlstm.evaluation.evidence import claim_p_value, claims_evidence, verdict
+from trendlstm.evaluation.intervals import scaled_errors
 from trendlstm.evaluation.many_models import ConfidenceSet, model_confidence_set, superior_ability
 from trendlstm.evaluation.performance import Performance, evaluate_account
 from trendlstm.evaluation.sharpe import DeflatedSharpe, deflated_sharpe, variance_of_variants
@@ -36,6 +29,7 @@ from trendlstm.evaluation.trading import (
     holding_days,
     portfolio,
 )
+from trendlstm.evaluation.walk_bands import Coverage, WalkBands, band_edges, coverage_of_bands, walk_bands
 from trendlstm.workflows.fold_queue import FoldStore, MemoryStore, Planned, Report, ThreadEngine, plan, run
 from trendlstm.workflows.folds import BASELINES, Walk
 
@@ -363,7 +357,7 @@ def assess(planned: Planned, store: FoldStore, failures: Mapping[str, str]) -> B
         evidence={
             model: claims_evidence(pooled[model, 1].metrics.measured, drift) for model in config.models
         },
-        verdict="",
+        verdict=verdict(pooled[config.models[0], 1].metrics.measured, drift),
         purged=config.gap,
         trades_at=trades_at,
         seconds=sum(one.seconds for one in walked),
@@ -396,7 +390,7 @@ class _Walked(NamedTuple):
         }
         forecasts["persistence"] = np.repeat(naive[:, None], horizon, axis=1)
         counts = [len(fold.origins) for fold in walk.folds]
-        bands = {}
+        bands: dict[str, list[WalkBands]] = {}
         for model in config.models:
             errors = scaled_errors(actual, forecasts[model], walk.volatility[origins])
             bands[model] = [
@@ -527,8 +521,17 @@ def _measures(walked: Sequence[_Walked], config: BacktestConfig) -> list[Measure
                 claim = (
                     claim_p_value(metrics.measured, by_model["drift"][index].measured) if is_model else None
                 )
-                kinds = [_coverage(chosen, name, index, kind, stride) for kind in ("split", "adaptive")]
-                measures.append(Measures(ticker, name, metrics, *kinds, claim, None))
+                measures.append(
+                    Measures(
+                        ticker=ticker,
+                        model=name,
+                        metrics=metrics,
+                        coverage=_coverage(chosen, name, index, "split", stride),
+                        adaptive_coverage=_coverage(chosen, name, index, "adaptive", stride),
+                        claim_p=claim,
+                        adjusted_claim_p=None,
+                    )
+                )
     return _adjusted(measures)
 
 
@@ -546,7 +549,7 @@ def _coverage(walked: Sequence[_Walked], model: str, index: int, kind: str, stri
 
 def _adjusted(measures: Sequence[Measures]) -> list[Measures]:
     """With the claims' p-values adjusted for the number of tickers and models, those of each step by themselves."""
-    adjusted = {}
+    adjusted: dict[Measures, float | None] = {}
     for step in {one.metrics.measured.step for one in measures}:
         own = [one for one in measures if one.metrics.measured.step == step and one.ticker != POOLED]
         adjusted |= dict(zip(own, benjamini_hochberg([one.claim_p for one in own]), strict=True))
@@ -587,7 +590,7 @@ def _accounts(walked: Sequence[_Walked], config: BacktestConfig) -> tuple[list[T
             # whoever picks the best line of a table has tried all its lines
             own = [key for key in by_ticker if key[0] in group and key[2] != BUY_AND_HOLD]
             sharpes = [performed[key].sharpe for key in own]
-            variance = variance_of_variants([one and one.per_day for one in sharpes])
+            variance = variance_of_variants([None if one is None else one.per_day for one in sharpes])
             tried = len(own) + config.trials_before
             for key, one in by_ticker.items():
                 sharpe = performed[key].sharpe

@@ -1,6 +1,7 @@
 """The picture of a backtest: what it earned, its last intervals, its hit rate over time, and its skill by ticker."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,7 +101,7 @@ def _draw_accounts(equity: Axes, drawdown: Axes, result: Backtest) -> None:
         if one.ticker != POOLED or one.account.costs_bps != costs:
             continue
         held = one.strategy == BUY_AND_HOLD
-        style = {
+        style: dict[str, Any] = {
             "color": BLACK if held else _colour(one.model),
             "linestyle": "solid" if held else _STYLES[one.strategy],
             "linewidth": 1.4 if held else 2.0,
