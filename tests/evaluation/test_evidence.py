@@ -15,6 +15,7 @@ from trendlstm.evaluation.evidence import (
     chance_of_a_false_claim,
     claim_p_value,
     claims_evidence,
+    days_to_find,
     detectable_skill,
     tries_sentence,
     verdict,
@@ -185,6 +186,14 @@ def test_the_skill_that_the_verdict_names_is_found_with_its_probability(days):
         best = (origin * np.exp(rho * returns[:-1]))[:, None]
         found.append(claims_evidence(*(evaluate(origin, actual, one)[0] for one in (best, origin[:, None]))))
     assert np.mean(found) == pytest.approx(0.8, abs=0.05)
+
+
+@given(st.floats(0.0005, 1))
+def test_so_many_days_find_a_skill_and_one_fewer_does_not(skill):
+    days = days_to_find(skill)
+    assert detectable_skill(days) is None or detectable_skill(days) <= skill * (1 + 1e-9)
+    fewer = detectable_skill(days - 1)
+    assert fewer is None or fewer > skill
 
 
 def test_more_days_find_less_skill_and_few_find_none():

@@ -1,5 +1,6 @@
 """Measures, tests, bands and baselines for predicted prices, and what trading on them earns: functions of arrays."""
 
+from trendlstm.evaluation.backtest_evidence import backtest_evidence, backtest_verdict
 from trendlstm.evaluation.baselines import drift, persistence, ridge
 from trendlstm.evaluation.evidence import claims_evidence, detectable_skill, verdict
 from trendlstm.evaluation.many_models import model_confidence_set, superior_ability
@@ -26,14 +27,18 @@ from trendlstm.evaluation.significance import (
     pesaran_timmermann,
 )
 from trendlstm.evaluation.trading import account, holding_days, portfolio
+from trendlstm.evaluation.walk_bands import coverage_of_bands, walk_bands
 
 __all__ = [
     "Walk",
     "account",
+    "backtest_evidence",
+    "backtest_verdict",
     "benjamini_hochberg",
     "claims_evidence",
     "clark_west",
     "correlation",
+    "coverage_of_bands",
     "deflated_sharpe",
     "detectable_skill",
     "diebold_mariano",
@@ -62,5 +67,6 @@ __all__ = [
     "skill",
     "superior_ability",
     "verdict",
+    "walk_bands",
     "wilson_interval",
 ]

@@ -81,6 +81,21 @@ def detectable_skill(n: int) -> float | None:
     return 1 - math.sqrt(1 - explained) if explained < 1 else None
 
 
+def days_to_find(skill: float) -> int:
+    """How many days find a true skill with probability 0.8: the inverse of `detectable_skill`.
+
+    Parameters
+    ----------
+    skill : float
+        Above 0, at most 1.
+
+    Returns
+    -------
+    int
+    """
+    return math.ceil(8 + 6.7 / (1 - (1 - skill) ** 2))
+
+
 def verdict(model: StepMetrics, drift: StepMetrics, name: str = "the model") -> str:
     """Say whether a model beat persistence on the test rows, as `claims_evidence` decides, and what they could show.
 
@@ -101,22 +116,46 @@ def verdict(model: StepMetrics, drift: StepMetrics, name: str = "the model") -> 
     """
     n = model.n
     days = f"{n:,} test day{'' if n == 1 else 's'}"
+    said = skill_sentence(model, drift, claim_p_value(model, drift), name, days, "RMSE")
+    return said if model.skill is None else f"{said} {power_sentence(n, f'{n:,} days')}"
+
+
+def skill_sentence(
+    model: StepMetrics, drift: StepMetrics, p_value: float | None, name: str, days: str, error: str
+) -> str:
+    """Say in one sentence whether there is evidence that a model beats persistence.
+
+    Parameters
+    ----------
+    model, drift : StepMetrics
+        Of step 1 on the same test rows: the model's, and those of the baseline `drift`.
+    p_value : float or None
+        `claim_p_value`, or the same adjusted for the number of models.
+    name, days, error : str
+        What the sentence calls the model, the test days and the RMSE.
+
+    Returns
+    -------
+    str
+    """
     if model.skill is None:
-        return f"{_RIVAL.capitalize()} was not beaten by {name}: no price changed on {days}."
+        why = f"its {error} is not defined" if math.isnan(model.rmse) else "no price changed"
+        return f"{_RIVAL.capitalize()} was not beaten by {name}: {why} on {days}."
     skill = model.skill
     difference = f"{_percent(abs(skill))} {'lower' if skill > 0 else 'higher'}" if skill else "the same"
-    figures = f"on {days} its one-step RMSE is {difference}"
+    figures = f"on {days} its one-step {error} is {difference}"
     if skill <= 0:
-        said = f"{_RIVAL.capitalize()} was not beaten by {name}: {figures}."
-    elif claims_evidence(model, drift):
+        return f"{_RIVAL.capitalize()} was not beaten by {name}: {figures}."
+    if p_value is not None and p_value < LEVEL:
         p_values = (
             f"Clark-West {_p(model.clark_west.p_value)}, correlation {_p(model.correlation.test.p_value)}; "
             f"Diebold-Mariano {_p(model.diebold_mariano.p_value)}"
         )
-        said = f"There is evidence that {name} knows more than {_RIVAL}: {figures} ({p_values})."
-    else:
-        said = f"There is no evidence that {name} beats {_RIVAL}: {figures}, but {_doubt(model, drift)}."
-    return f"{said} {_power(n)}"
+        return f"There is evidence that {name} knows more than {_RIVAL}: {figures} ({p_values})."
+    doubt = _doubt(model, drift)
+    if doubt is None:
+        doubt = f"adjusted for the number of models p = {p_value:.3f}, not below {LEVEL}"
+    return f"There is no evidence that {name} beats {_RIVAL}: {figures}, but {doubt}."
 
 
 def chance_of_a_false_claim(tries: int, level: float = LEVEL) -> float:
@@ -169,8 +208,8 @@ def tries_sentence(model: StepMetrics, drift: StepMetrics, earlier: int, ticker:
     return f"{said}; {p} is not below {level}, so that this evidence may be the luck of many tries."
 
 
-def _doubt(model: StepMetrics, drift: StepMetrics) -> str:
-    """Why a smaller error is no evidence."""
+def _doubt(model: StepMetrics, drift: StepMetrics) -> str | None:
+    """Why a smaller error is no evidence; None where it is."""
     if model.rmse >= drift.rmse:
         return "that of drift (the mean training return) is no higher"
     for test, name, meaning in (
@@ -181,17 +220,29 @@ def _doubt(model: StepMetrics, drift: StepMetrics) -> str:
             return f"the test of {name} is not defined ({test.reason})"
         if test.p_value >= LEVEL:
             return f"{meaning} ({name} {_p(test.p_value)}, not below {LEVEL})"
-    raise AssertionError("there is evidence")
+    return None
 
 
-def _power(n: int) -> str:
-    """What so many days can find."""
+def power_sentence(n: int, days: str) -> str:
+    """Say in one sentence what true skill so many days find.
+
+    Parameters
+    ----------
+    n : int
+        Independent days.
+    days : str
+        What the sentence calls them.
+
+    Returns
+    -------
+    str
+    """
     found = detectable_skill(n)
     if found is None:
         return f"So few days find no true skill, however large, with a probability of {POWER}."
     return (
-        f"{n:,} days find a true skill of {_percent(found)} with a probability of {POWER}, a smaller one less often "
-        "and then overstated."
+        f"{days} find a true skill of {_percent(found)} with a probability of {POWER}, a smaller "
+        "one less often and then overstated."
     )
 
 
