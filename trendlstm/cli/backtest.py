@@ -16,10 +16,10 @@ from trendlstm.cli.options import (
     POSITIVE,
     combined,
     examples,
-    fit_options,
     flag,
     format_options,
     layer_options,
+    make_fit_options,
     option,
     output_options,
     period_options,
@@ -92,7 +92,6 @@ _walk_options = combined(
         "trendlstm backtest --universe tickers.txt --years 10 --test-years 5 --refit 21",
         "trendlstm backtest --resume runs/BACKTEST-20261121-093000",
     ),
-    context_settings={"default_map": {"epochs": _DEFAULTS.fit.epochs, "patience": _DEFAULTS.fit.patience}},
 )
 @click.argument("tickers", nargs=-1)
 @option("--universe", type=FILE, default=None, help="A file with a ticker a line; # begins a comment.")
@@ -108,7 +107,7 @@ _walk_options = combined(
 @_walk_options
 @window_options
 @layer_options
-@fit_options
+@make_fit_options(_DEFAULTS.fit)
 @option(
     "--out",
     type=click.Path(),

@@ -269,43 +269,56 @@ device_option = option(
     help="What trains the networks: the processor, or an NVIDIA GPU (with the extra cuda). auto takes the "
     "processor until a GPU has been measured to be faster.",
 )
-fit_options = combined(
-    option("--epochs", type=COUNT, default=FitConfig.epochs, help="Passes over the training windows."),
-    option("--batch-size", type=COUNT, default=FitConfig.batch_size, help="Windows per Adam step."),
-    option(
-        "--lr", "learning_rate", type=POSITIVE, default=FitConfig.learning_rate, help="Adam's learning rate."
-    ),
-    option(
-        "--patience",
-        type=COUNT,
-        default=None,
-        show_default="off",
-        help="Stop after this many epochs without a better validation loss.",
-    ),
-    option(
-        "--clip-norm",
-        type=POSITIVE,
-        default=None,
-        show_default="off",
-        help="Largest norm of a minibatch's gradient.",
-    ),
-    option(
-        "--weight-decay",
-        type=NOT_NEGATIVE,
-        default=FitConfig.weight_decay,
-        help="Decoupled decay of the weights (not the biases).",
-    ),
-    option(
-        "--shuffle/--no-shuffle", default=FitConfig.shuffle, help="New order of the windows in every epoch."
-    ),
-    option(
-        "--seeds",
-        type=COUNT,
-        default=TrainConfig.seeds,
-        help="Networks in an ensemble, with seeds SEED, SEED + 1, ...; their outputs are averaged.",
-    ),
-    threads_option,
-)
+
+
+def make_fit_options(defaults: FitConfig) -> Callable:
+    """The options of fits, with these defaults."""
+    return combined(
+        option("--epochs", type=COUNT, default=defaults.epochs, help="Passes over the training windows."),
+        option("--batch-size", type=COUNT, default=defaults.batch_size, help="Windows per Adam step."),
+        option(
+            "--lr",
+            "learning_rate",
+            type=POSITIVE,
+            default=defaults.learning_rate,
+            help="Adam's learning rate.",
+        ),
+        option(
+            "--patience",
+            type=COUNT,
+            default=defaults.patience,
+            show_default=True if defaults.patience else "off",
+            help="Stop after this many epochs without a better validation loss.",
+        ),
+        option(
+            "--clip-norm",
+            type=POSITIVE,
+            default=None,
+            show_default="off",
+            help="Largest norm of a minibatch's gradient.",
+        ),
+        option(
+            "--weight-decay",
+            type=NOT_NEGATIVE,
+            default=defaults.weight_decay,
+            help="Decoupled decay of the weights (not the biases).",
+        ),
+        option(
+            "--shuffle/--no-shuffle",
+            default=defaults.shuffle,
+            help="New order of the windows in every epoch.",
+        ),
+        option(
+            "--seeds",
+            type=COUNT,
+            default=TrainConfig.seeds,
+            help="Networks in an ensemble, with seeds SEED, SEED + 1, ...; their outputs are averaged.",
+        ),
+        threads_option,
+    )
+
+
+fit_options = make_fit_options(FitConfig())
 json_option = flag("--json", "as_json", help="One JSON object on stdout, everything else on stderr.")
 output_options = combined(
     json_option,
