@@ -88,8 +88,8 @@ _walk_options = combined(
 @click.command(
     short_help="Walk forward, refit every day, and say what it was worth.",
     epilog=examples(
-        "trendlstm backtest MSFT AAPL IBM GOOG --years 4 --test-years 1 --refit 1 --seeds 3",
-        "trendlstm backtest --universe tickers.txt --years 10 --test-years 5 --refit 21",
+        "trendlstm backtest MSFT AAPL IBM GOOG --test-years 1 --refit 1 --seeds 3",
+        "trendlstm backtest --universe tickers.txt --years 10 --test-years 5",
         "trendlstm backtest --resume runs/BACKTEST-20261121-093000",
     ),
 )

@@ -21,12 +21,12 @@ from trendlstm.errors import DataError
 FloatArray = NDArray[np.float64]
 DateArray = NDArray[np.datetime64]
 
-BUY_AND_HOLD = "buy and hold"
+LONG_FLAT, LONG_SHORT, BUY_AND_HOLD = "long/flat", "long/short", "buy and hold"
 
 # name: weight w of the equity that is held, as a function of the signal
 STRATEGIES: dict[str, Callable[[FloatArray], FloatArray]] = {
-    "long/flat": lambda signal: np.maximum(signal, 0),
-    "long/short": lambda signal: signal,
+    LONG_FLAT: lambda signal: np.maximum(signal, 0),
+    LONG_SHORT: lambda signal: signal,
     BUY_AND_HOLD: np.ones_like,
 }
 

@@ -172,7 +172,7 @@ def _describe(result: Backtest) -> dict[str, Any]:
     return jsonable(
         {
             "verdict": result.verdict,
-            "evidence": result.evidence,
+            "evidence": {model: one.is_evidence for model, one in result.evidence.items()},
             "failures": result.failures,
             "purged": result.purged,
             "warm_start": result.config.warm_start,

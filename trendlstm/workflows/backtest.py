@@ -14,14 +14,16 @@ from trendlstm.data.frames import price_set
 from trendlstm.data.prices import PriceSet
 from trendlstm.errors import DataError, OptionError
 from trendlstm.evaluation import panel
-from trendlstm.evaluation.evidence import claim_p_value, claims_evidence, verdict
+from trendlstm.evaluation.backtest_evidence import BacktestEvidence, backtest_evidence, backtest_verdict
+from trendlstm.evaluation.evidence import claim_p_value
 from trendlstm.evaluation.intervals import scaled_errors
 from trendlstm.evaluation.many_models import ConfidenceSet, model_confidence_set, superior_ability
 from trendlstm.evaluation.performance import Performance, evaluate_account
 from trendlstm.evaluation.sharpe import DeflatedSharpe, deflated_sharpe, variance_of_variants
-from trendlstm.evaluation.significance import TestResult, benjamini_hochberg
+from trendlstm.evaluation.significance import TestResult
 from trendlstm.evaluation.trading import (
     BUY_AND_HOLD,
+    LONG_FLAT,
     STRATEGIES,
     Account,
     account,
@@ -32,6 +34,7 @@ from trendlstm.evaluation.trading import (
 from trendlstm.evaluation.walk_bands import Coverage, WalkBands, band_edges, coverage_of_bands, walk_bands
 from trendlstm.workflows.fold_queue import FoldStore, MemoryStore, Planned, Report, ThreadEngine, plan, run
 from trendlstm.workflows.folds import BASELINES, Walk
+from trendlstm.workflows.variants import MODELS
 
 FloatArray = NDArray[np.float64]
 POOLED = ""  # stands where a ticker would: the measures of all together
@@ -64,9 +67,10 @@ class Backtest:
         The models that may be the best, by pooled losses of step 1.
     superior_ability : TestResult
         Whether any model beats persistence, however many were tried.
-    evidence : dict of str to bool
-        By model, whether there is evidence that it knows more than persistence, of all tickers together.
+    evidence : dict of str to BacktestEvidence
+        By model: whether it is said to know more than persistence, of all tickers together and of each.
     verdict : str
+        A paragraph for each model.
     purged : int
         Newest samples that every fold left out, because their targets reach past the cutoff or into the gap.
     trades_at : dict of str to {"open", "close"}
@@ -84,7 +88,7 @@ class Backtest:
     accounts: list["Traded"]
     confidence_set: ConfidenceSet
     superior_ability: TestResult
-    evidence: dict[str, bool]
+    evidence: dict[str, BacktestEvidence]
     verdict: str
     purged: int
     trades_at: dict[str, str]
@@ -122,7 +126,7 @@ class Measures:
     coverage, adaptive_coverage : Coverage or None
         Of the two kinds of intervals; None for a baseline.
     claim_p, adjusted_claim_p : float or None
-        `claim_p_value`, and the same adjusted by Benjamini-Hochberg over all tickers and models; None for a baseline.
+        Of step 1, `claim_p_value`, and the same adjusted as `BacktestEvidence` says; None for a baseline.
     """
 
     ticker: str
@@ -332,13 +336,12 @@ def assess(planned: Planned, store: FoldStore, failures: Mapping[str, str]) -> B
         others = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
         raise DataError(f"No ticker could be tested. {ticker}{others}: {why}")
     measures = _measures(walked, config)
+    evidence = _evidence(measures, config)
+    accounts, trades_at = _accounts(walked, config)
     losses = {
         model: panel.losses_by_date([one.panel(model) for one in walked], 1)[1]
         for model in (*config.models, *BASELINES, "persistence")
     }
-    accounts, trades_at = _accounts(walked, config)
-    pooled = {(one.model, one.metrics.measured.step): one for one in measures if one.ticker == POOLED}
-    drift = pooled["drift", 1].metrics.measured
     assert config.gap is not None
     return Backtest(
         config=config,
@@ -350,17 +353,53 @@ def assess(planned: Planned, store: FoldStore, failures: Mapping[str, str]) -> B
         members=pd.concat(
             [one.members(model) for one in walked for model in config.models], ignore_index=True
         ),
-        measures=measures,
+        measures=[_with_claim(one, evidence) for one in measures],
         accounts=accounts,
         confidence_set=model_confidence_set(losses),
         superior_ability=superior_ability(losses, "persistence"),
-        evidence={
-            model: claims_evidence(pooled[model, 1].metrics.measured, drift) for model in config.models
-        },
-        verdict=verdict(pooled[config.models[0], 1].metrics.measured, drift),
+        evidence=evidence,
+        verdict="\n".join(_verdict(model, evidence[model], accounts, config) for model in config.models),
         purged=config.gap,
         trades_at=trades_at,
         seconds=sum(one.seconds for one in walked),
+    )
+
+
+def _evidence(measures: Sequence[Measures], config: BacktestConfig) -> dict[str, BacktestEvidence]:
+    """What the measures of step 1 say of every model."""
+    by_ticker: dict[str, dict[str, panel.WalkMetrics]] = {}
+    for one in measures:
+        if one.metrics.measured.step == 1 and one.model in (*config.models, "drift"):
+            by_ticker.setdefault(one.ticker, {})[one.model] = one.metrics
+    pooled = by_ticker.pop(POOLED)
+    return backtest_evidence(by_ticker, pooled if len(by_ticker) > 1 else None)
+
+
+def _with_claim(one: Measures, evidence: Mapping[str, BacktestEvidence]) -> Measures:
+    if one.model not in evidence or one.metrics.measured.step > 1:
+        return one
+    own = evidence[one.model]
+    adjusted = own.p_value if one.ticker == POOLED else own.tickers[one.ticker]
+    return replace(one, adjusted_claim_p=adjusted)
+
+
+def _verdict(
+    model: str, evidence: BacktestEvidence, accounts: Sequence[Traded], config: BacktestConfig
+) -> str:
+    """A model's paragraph; its strategy is long/flat with all tickers, at the costs of the settings."""
+    own = {
+        (one.model, one.strategy): one
+        for one in accounts
+        if one.ticker == POOLED and one.account.costs_bps == config.costs_bps
+    }
+    strategy, held = own[model, LONG_FLAT], own["", BUY_AND_HOLD]
+    return backtest_verdict(
+        evidence,
+        strategy.performance,
+        held.performance,
+        strategy.deflated or DeflatedSharpe(None, None),
+        config.costs_bps,
+        f"the {MODELS[model].label}" if model in MODELS else f"the {model}",
     )
 
 
@@ -517,9 +556,10 @@ def _measures(walked: Sequence[_Walked], config: BacktestConfig) -> list[Measure
         for name in names:
             for index, metrics in enumerate(by_model[name]):
                 chosen = [walked[member] for member in members]
-                is_model = name in config.models
                 claim = (
-                    claim_p_value(metrics.measured, by_model["drift"][index].measured) if is_model else None
+                    claim_p_value(metrics.measured, by_model["drift"][index].measured)
+                    if name in config.models and index == 0
+                    else None
                 )
                 measures.append(
                     Measures(
@@ -532,7 +572,7 @@ def _measures(walked: Sequence[_Walked], config: BacktestConfig) -> list[Measure
                         adjusted_claim_p=None,
                     )
                 )
-    return _adjusted(measures)
+    return measures
 
 
 def _coverage(walked: Sequence[_Walked], model: str, index: int, kind: str, stride: int) -> Coverage | None:
@@ -545,15 +585,6 @@ def _coverage(walked: Sequence[_Walked], model: str, index: int, kind: str, stri
         index + 1,
         stride,
     )
-
-
-def _adjusted(measures: Sequence[Measures]) -> list[Measures]:
-    """With the claims' p-values adjusted for the number of tickers and models, those of each step by themselves."""
-    adjusted: dict[Measures, float | None] = {}
-    for step in {one.metrics.measured.step for one in measures}:
-        own = [one for one in measures if one.metrics.measured.step == step and one.ticker != POOLED]
-        adjusted |= dict(zip(own, benjamini_hochberg([one.claim_p for one in own]), strict=True))
-    return [replace(one, adjusted_claim_p=adjusted.get(one)) for one in measures]
 
 
 def _accounts(walked: Sequence[_Walked], config: BacktestConfig) -> tuple[list[Traded], dict[str, str]]:

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter
 
 from trendlstm.evaluation.intervals import NOMINAL
 from trendlstm.evaluation.metrics import clustered_interval
-from trendlstm.evaluation.trading import BUY_AND_HOLD
+from trendlstm.evaluation.trading import BUY_AND_HOLD, LONG_FLAT, LONG_SHORT
 from trendlstm.output.plots.style import (
     BLACK,
     BLUE,
@@ -35,7 +35,7 @@ from trendlstm.workflows.variants import MODELS
 _LAST_DAYS = 60  # of the intervals: more of them cannot be told apart
 _WINDOW = 60  # origins of a rolling hit rate
 _MOST_BARS = 30
-_STYLES = {"long/flat": "solid", "long/short": "dashed"}
+_STYLES = {LONG_FLAT: "solid", LONG_SHORT: "dashed"}
 
 
 def plot_backtest(result: Backtest, path: str | Path) -> None:
