@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import trendlstm as tl
-from trendlstm.errors import DataError
+from trendlstm.errors import DataError, OptionError
 
 RNG = np.random.default_rng(0)
 X, Y, LENGTHS = RNG.normal(size=(20, 3, 1)), RNG.normal(size=(20, 1)), RNG.integers(1, 4, 20)
@@ -53,6 +53,19 @@ def test_flat_targets_of_several_outputs_are_refused():
     for use in uses(network(output_size=2)):
         with pytest.raises(DataError, match=r"y must have shape \(20, 2\), .* but has \(20,\)"):
             use(X, Y[:, 0])
+
+
+def test_complex_numbers_are_refused():
+    net = tl.Network(seed=0)
+    with pytest.raises(DataError, match="x holds complex numbers"):
+        net.predict(X + 1j)
+    with pytest.raises(DataError, match="y holds complex numbers"):
+        net.fit(X, Y.astype(np.complex128), epochs=1)
+
+
+def test_a_single_network_is_no_sequence_of_them():
+    with pytest.raises(OptionError, match="networks must be a sequence: put a single network into a list"):
+        tl.fit_many(tl.Network(), X, Y, epochs=1)
 
 
 def test_masked_arrays_are_refused_with_or_without_gaps():

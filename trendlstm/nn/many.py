@@ -73,6 +73,8 @@ def fit_many(
         shuffle=shuffle,
         seed=seed,
     )
+    if isinstance(networks, Network):
+        raise OptionError("networks must be a sequence: put a single network into a list, or call its fit.")
     count = len(networks)
     inputs, targets = (_one_each(name, value, count) for name, value in (("xs", xs), ("ys", ys)))
     shared = validation is None or _is_pair(validation)

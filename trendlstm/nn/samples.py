@@ -73,7 +73,7 @@ def check_inputs(
         counts = np.empty(n, np.int64)
         counts.fill(steps)  # half the time of np.full for one window
         return x, counts
-    _refuse_masks("lengths", lengths)
+    _refuse_losses("lengths", lengths)
     counts = np.asarray(lengths)
     if counts.shape != (n,) or not np.issubdtype(counts.dtype, np.integer):
         raise DataError(
@@ -98,7 +98,7 @@ def finite_array(
     if type(value) is np.ndarray and value.dtype == dtype and value.flags.carray:
         array = value
     else:
-        _refuse_masks(name, value)
+        _refuse_losses(name, value)
         try:
             with np.errstate(over="ignore"):  # a value beyond float32 becomes inf, which is refused below
                 # writeable, although nothing writes to it: the kernels are compiled for one kind of array
@@ -116,7 +116,10 @@ def finite_array(
     return array
 
 
-def _refuse_masks(name: str, value: object) -> None:
+def _refuse_losses(name: str, value: object) -> None:
+    """Refuse what NumPy would turn into plain numbers by leaving something out."""
+    if getattr(getattr(value, "dtype", None), "kind", "") == "c":
+        raise DataError(f"{name} holds complex numbers: give their real and imaginary parts as two features.")
     if isinstance(value, np.ma.MaskedArray):
         raise DataError(
             f"{name} is a masked array, whose mask would be lost: leave the masked samples out, or fill the gaps "
