@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,6 @@ from trendlstm.errors import DataError, OptionError
 from trendlstm.evaluation import panel
 from trendlstm.evaluation.backtest_evidence import BacktestEvidence, backtest_evidence, backtest_verdict
 from trendlstm.evaluation.evidence import claim_p_value
-from trendlstm.evaluation.intervals import scaled_errors
 from trendlstm.evaluation.many_models import ConfidenceSet, model_confidence_set, superior_ability
 from trendlstm.evaluation.performance import Performance, evaluate_account
 from trendlstm.evaluation.sharpe import DeflatedSharpe, deflated_sharpe, variance_of_variants
@@ -28,13 +27,13 @@ from trendlstm.evaluation.trading import (
     Account,
     account,
     cost_levels,
-    holding_days,
     portfolio,
 )
-from trendlstm.evaluation.walk_bands import Coverage, WalkBands, band_edges, coverage_of_bands, walk_bands
+from trendlstm.evaluation.walk_bands import Coverage, coverage_of_bands
 from trendlstm.workflows.fold_queue import FoldStore, MemoryStore, Planned, Report, ThreadEngine, plan, run
 from trendlstm.workflows.folds import BASELINES, Walk
 from trendlstm.workflows.variants import MODELS
+from trendlstm.workflows.walked import Walked
 
 FloatArray = NDArray[np.float64]
 POOLED = ""  # stands where a ticker would: the measures of all together
@@ -329,7 +328,7 @@ def assess(planned: Planned, store: FoldStore, failures: Mapping[str, str]) -> B
     config = planned.config
     failures = {**planned.failures, **failures}
     walked = [
-        _Walked.of(walk, store, config) for ticker, walk in planned.walks.items() if ticker not in failures
+        Walked.of(walk, store, config) for ticker, walk in planned.walks.items() if ticker not in failures
     ]
     if not walked:
         ticker, why = next(iter(failures.items()))
@@ -403,141 +402,7 @@ def _verdict(
     )
 
 
-class _Walked(NamedTuple):
-    """One ticker's forecasts, of all folds; n origins, m steps."""
-
-    config: BacktestConfig
-    walk: Walk
-    cutoffs: NDArray[np.intp]  # (n,)
-    naive: FloatArray  # (n,)
-    actual: FloatArray  # (n, m)
-    forecasts: dict[str, FloatArray]  # (n, m), of networks and baselines
-    of_seeds: dict[str, FloatArray]  # (members, n, m)
-    bands: dict[str, list[WalkBands]]  # m
-    seconds: float
-
-    @classmethod
-    def of(cls, walk: Walk, store: FoldStore, config: BacktestConfig) -> "_Walked":
-        results = list(store.load(walk.ticker))
-        close, origins = walk.prices.frame["Close"].to_numpy(np.float64), walk.origins
-        horizon = config.window.horizon
-        naive = close[origins]
-        actual = close[origins[:, None] + np.arange(1, horizon + 1)]
-        forecasts = {
-            name: np.concatenate([result.forecasts[name] for result in results])
-            for name in (*config.models, *BASELINES)
-        }
-        forecasts["persistence"] = np.repeat(naive[:, None], horizon, axis=1)
-        counts = [len(fold.origins) for fold in walk.folds]
-        bands: dict[str, list[WalkBands]] = {}
-        for model in config.models:
-            errors = scaled_errors(actual, forecasts[model], walk.volatility[origins])
-            bands[model] = [
-                walk_bands(
-                    _repeated([result.scores[model][:, step] for result in results], counts),
-                    errors[:, step],
-                    origins,
-                    step + 1,
-                )
-                for step in range(horizon)
-            ]
-        return cls(
-            config=config,
-            walk=walk,
-            cutoffs=np.repeat([fold.cutoff for fold in walk.folds], counts),
-            naive=naive,
-            actual=actual,
-            forecasts=forecasts,
-            of_seeds={
-                model: np.concatenate([result.members[model] for result in results], axis=1)
-                for model in config.models
-            },
-            bands=bands,
-            seconds=sum(result.seconds for result in results),
-        )
-
-    @property
-    def dates(self) -> NDArray[np.datetime64]:
-        """Of all rows."""
-        return self.walk.prices.frame.index.to_numpy()
-
-    @property
-    def volatility(self) -> FloatArray:
-        """At the origins."""
-        return self.walk.volatility[self.walk.origins]
-
-    def panel(self, model: str) -> panel.Walk:
-        """What `evaluation.panel` measures."""
-        close = self.walk.prices.frame["Close"].to_numpy(np.float64)
-        scale = panel.naive_scale(close[: self.walk.origins[0] + 1], self.config.window.horizon)
-        return panel.Walk(
-            self.dates[self.walk.origins], self.naive, self.actual, self.forecasts[model], scale
-        )
-
-    def errors(self, model: str) -> FloatArray:
-        return scaled_errors(self.actual, self.forecasts[model], self.volatility)
-
-    def predictions(self, model: str) -> pd.DataFrame:
-        origins, horizon = self.walk.origins, self.config.window.horizon
-        forecast = self.forecasts[model]
-        edges = np.full((4, *forecast.shape), np.nan)
-        for step, bands in enumerate(self.bands.get(model, ())):
-            for index, half_width in enumerate((bands.split, bands.adaptive)):
-                edges[2 * index : 2 * index + 2, :, step] = band_edges(
-                    forecast[:, step], half_width, self.volatility
-                )
-        position = np.full(forecast.shape, np.nan)
-        followed = self.followed - 1
-        position[:, followed] = np.sign(forecast[:, followed] - self.naive)
-        steps = np.arange(1, horizon + 1)
-        columns = {
-            "ticker": self.walk.ticker,
-            "model": model,
-            "cutoff": np.repeat(self.dates[self.cutoffs], horizon),
-            "origin": np.repeat(self.dates[origins], horizon),
-            "step": np.tile(steps, len(origins)),
-            "date": self.dates[origins[:, None] + steps].reshape(-1),
-            "naive": np.repeat(self.naive, horizon),
-            "forecast": forecast.reshape(-1),
-            "actual": self.actual.reshape(-1),
-        }
-        names = ("low", "high", "adaptive_low", "adaptive_high")
-        columns |= {name: edge.reshape(-1) for name, edge in zip(names, edges, strict=True)}
-        return pd.DataFrame({**columns, "position": position.reshape(-1)})
-
-    def members(self, model: str) -> pd.DataFrame:
-        origins, steps = self.walk.origins, np.arange(1, self.config.window.horizon + 1)
-        first = self.config.network.seed
-        return pd.concat(
-            [
-                pd.DataFrame(
-                    {
-                        "ticker": self.walk.ticker,
-                        "model": model,
-                        "seed": first + member,
-                        "origin": np.repeat(self.dates[origins], len(steps)),
-                        "step": np.tile(steps, len(origins)),
-                        "date": self.dates[origins[:, None] + steps].reshape(-1),
-                        "forecast": forecast.reshape(-1),
-                    }
-                )
-                for member, forecast in enumerate(self.of_seeds[model])
-            ],
-            ignore_index=True,
-        )
-
-    @property
-    def followed(self) -> int:
-        """The step whose sign is traded: the one that ends nearest to the next forecast's day."""
-        return min(self.config.stride, self.config.window.horizon)
-
-
-def _repeated(items: Sequence[FloatArray], counts: Sequence[int]) -> list[FloatArray]:
-    """Each item so many times, as the same object."""
-    return [item for item, count in zip(items, counts, strict=True) for _ in range(count)]
-
-
-def _measures(walked: Sequence[_Walked], config: BacktestConfig) -> list[Measures]:
+def _measures(walked: Sequence[Walked], config: BacktestConfig) -> list[Measures]:
     """By ticker and pooled, of every model and step."""
     stride = config.stride
     names = (*config.models, *BASELINES, "persistence")
@@ -575,7 +440,7 @@ def _measures(walked: Sequence[_Walked], config: BacktestConfig) -> list[Measure
     return measures
 
 
-def _coverage(walked: Sequence[_Walked], model: str, index: int, kind: str, stride: int) -> Coverage | None:
+def _coverage(walked: Sequence[Walked], model: str, index: int, kind: str, stride: int) -> Coverage | None:
     if model not in walked[0].bands:
         return None
     return coverage_of_bands(
@@ -587,20 +452,9 @@ def _coverage(walked: Sequence[_Walked], model: str, index: int, kind: str, stri
     )
 
 
-def _accounts(walked: Sequence[_Walked], config: BacktestConfig) -> tuple[list[Traded], dict[str, str]]:
+def _accounts(walked: Sequence[Walked], config: BacktestConfig) -> tuple[list[Traded], dict[str, str]]:
     """Every strategy at every cost, by ticker and for the portfolio; and the prices at which it trades."""
-    days = {
-        (one.walk.ticker, model): holding_days(
-            one.dates,
-            one.walk.prices.frame["Open"].to_numpy(np.float64) if "Open" in one.walk.prices.frame else None,
-            one.walk.prices.frame["Close"].to_numpy(np.float64),
-            one.walk.origins,
-            config.stride,
-            one.forecasts[model][:, one.followed - 1],
-        )
-        for one in walked
-        for model in config.models
-    }
+    days = {(one.walk.ticker, model): one.holding_days(model) for one in walked for model in config.models}
     tickers = [one.walk.ticker for one in walked]
     every_day = {one.walk.ticker: one.walk.prices.provenance.calendar == EVERY_DAY for one in walked}
     variants = [(model, name) for model in config.models for name in STRATEGIES if name != BUY_AND_HOLD]
