@@ -77,7 +77,7 @@ class BacktestProgress(NamedTuple):
     naive_rmse: float
 
     def __str__(self) -> str:
-        return f"{self.ticker} · RMSE {100 * self.rmse:.3f} %, persistence {100 * self.naive_rmse:.3f} %"
+        return f"{self.done:,} of {self.folds:,} · {self.ticker} · RMSE {100 * self.rmse:.3f} %, persistence {100 * self.naive_rmse:.3f} %"
 
 
 Report = Callable[[BacktestProgress], None]

@@ -9,6 +9,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from pictures import assert_all_fits
 
 from trendlstm.evaluation.metrics import rmse
 from trendlstm.nn.history import History
@@ -65,25 +66,6 @@ def lines(axes: Axes) -> dict[str, np.ndarray]:
 def labelled(axes: Axes, *words: str) -> np.ndarray:
     (found,) = [ydata for label, ydata in lines(axes).items() if all(word in label for word in words)]
     return found
-
-
-def assert_all_fits(figure: Figure) -> None:
-    """No text leaves the picture, and neither legends nor titles lie on one another or on the axes."""
-    figure.draw_without_rendering()
-    boxes = [text.get_window_extent() for text in figure.texts if text.get_text()]
-    for axes in figure.axes:
-        boxes += [axes.get_legend().get_window_extent(), axes.bbox]
-        if axes.get_title(loc="left"):
-            boxes.append(axes._left_title.get_window_extent())
-        name = axes.yaxis.label.get_window_extent()
-        assert not any(
-            name.overlaps(tick.label1.get_window_extent()) for tick in axes.yaxis.get_major_ticks()
-        )
-    tight = figure.get_tightbbox()
-    width, height = figure.get_size_inches()
-    assert tight.x0 >= 0 and tight.y0 >= 0 and tight.x1 <= width and tight.y1 <= height
-    for index, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[:index])
 
 
 CASES = {

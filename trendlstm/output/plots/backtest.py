@@ -166,9 +166,9 @@ def _draw_hits(axes: Axes, result: Backtest) -> None:
         right = (np.sign(own["forecast"] - own["naive"]) == change) & (change != 0)
         by_date = pd.DataFrame({"hits": right, "counted": change != 0}).groupby(own["origin"]).sum()
         window = min(_WINDOW, len(by_date))
-        rows = range(window, len(by_date) + 1)
+        ends = range(window, len(by_date) + 1)
         hits, counted = (by_date[name].to_numpy(np.float64) for name in ("hits", "counted"))
-        parts = [(hits[row - window : row], counted[row - window : row]) for row in rows]
+        parts = [(hits[row - window : row], counted[row - window : row]) for row in ends]
         known = [part[1].sum() > 0 for part in parts]
         dates = by_date.index[window - 1 :][known]
         rates = [part[0].sum() / part[1].sum() for part, some in zip(parts, known, strict=True) if some]
@@ -181,8 +181,10 @@ def _draw_hits(axes: Axes, result: Backtest) -> None:
         axes.fill_between(dates, 100 * low, 100 * high, color=colour, alpha=0.18, linewidth=0)
         date_axis(axes, pd.DatetimeIndex(dates), most=4)
     axes.axhline(50, color=BLACK, linewidth=0.9, linestyle="dashed", label="as good as a coin")
-    _heading(axes, f"Right directions of the last {window} days [95 %]")
-    axes.legend(**LEGEND, ncols=4)
+    columns = min(3, len(result.config.models) + 1)
+    rows = -(-(len(result.config.models) + 1) // columns)
+    _heading(axes, f"Right directions of the last {window} days [95 %]", rows)
+    axes.legend(**LEGEND, ncols=columns)
     axes.set_ylabel("hit rate %", fontsize=12)
     axes.margins(x=0.02)
 
