@@ -12,7 +12,7 @@ import numpy as np
 from trendlstm.evaluation.evidence import claims_evidence, detectable_skill
 from trendlstm.evaluation.intervals import NOMINAL, recent_volatility
 from trendlstm.evaluation.metrics import wilson_interval
-from trendlstm.evaluation.panel import Walk, measure_pooled
+from trendlstm.evaluation.panel import TickerForecasts, measure_pooled
 from trendlstm.evaluation.significance import LEVEL
 from trendlstm.evaluation.walk_bands import walk_bands
 
@@ -29,12 +29,14 @@ def with_common_factor(returns: np.ndarray, common: float) -> np.ndarray:
     return np.sqrt(common) * returns[..., :1, :] + np.sqrt(1 - common) * returns[..., 1:, :]
 
 
-def walks(returns: np.ndarray, forecasts: np.ndarray) -> list[Walk]:
+def walks(returns: np.ndarray, forecasts: np.ndarray) -> list[TickerForecasts]:
     """One step ahead, over the last days of (tickers, days); forecasts (tickers, DAYS) are log returns."""
     close = 50 * np.exp(np.cumsum(returns, axis=1))
     dates = np.datetime64("2020-01-01") + np.arange(DAYS)
     return [
-        Walk(dates, c[-DAYS - 1 : -1], c[-DAYS:, None], (c[-DAYS - 1 : -1] * np.exp(f))[:, None], np.ones(1))
+        TickerForecasts(
+            dates, c[-DAYS - 1 : -1], c[-DAYS:, None], (c[-DAYS - 1 : -1] * np.exp(f))[:, None], np.ones(1)
+        )
         for c, f in zip(close, forecasts, strict=True)
     ]
 

@@ -13,7 +13,7 @@ from trendlstm.errors import DataError
 from trendlstm.evaluation.evidence import claim_p_value, claims_evidence, detectable_skill
 from trendlstm.evaluation.metrics import evaluate, wilson_interval
 from trendlstm.evaluation.panel import (
-    Walk,
+    TickerForecasts,
     losses_by_date,
     measure_pooled,
     measure_ticker,
@@ -38,7 +38,7 @@ def walk(seed, n=120, m=3, start=0, every=1, price=100.0, noise=0.01):
     naive = close[origins]
     forecast = naive[:, None] * (actual / naive[:, None]) ** 0.1 * np.exp(random.normal(0, noise, (n, m)))
     dates = np.datetime64("2020-01-01") + start + every * np.arange(n)
-    return Walk(dates, naive, actual, forecast, naive_scale(close[:31], m))
+    return TickerForecasts(dates, naive, actual, forecast, naive_scale(close[:31], m))
 
 
 def significant(test):
@@ -285,7 +285,9 @@ def walked(returns, forecasts, first):
     close = 50 * np.exp(np.cumsum(returns, axis=1))
     dates = np.datetime64("2020-01-01") + origins
     return [
-        Walk(dates, c[origins], c[origins + 1, None], (c[origins] * np.exp(f))[:, None], np.ones(1))
+        TickerForecasts(
+            dates, c[origins], c[origins + 1, None], (c[origins] * np.exp(f))[:, None], np.ones(1)
+        )
         for c, f in zip(close, forecasts, strict=True)
     ]
 

@@ -14,7 +14,7 @@ from trendlstm.evaluation.metrics import (
     skill,
     wilson_interval,
 )
-from trendlstm.evaluation.panel import Walk, measure_pooled, measure_ticker, naive_scale
+from trendlstm.evaluation.panel import TickerForecasts, measure_pooled, measure_ticker, naive_scale
 from trendlstm.evaluation.performance import evaluate_account, max_drawdown
 from trendlstm.evaluation.sharpe import deflated_sharpe, probabilistic_sharpe, sharpe_ratio
 from trendlstm.evaluation.significance import (
@@ -30,7 +30,7 @@ from trendlstm.evaluation.trading import account, holding_days, portfolio
 from trendlstm.evaluation.walk_bands import coverage_of_bands, walk_bands
 
 __all__ = [
-    "Walk",
+    "TickerForecasts",
     "account",
     "backtest_evidence",
     "backtest_verdict",

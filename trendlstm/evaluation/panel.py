@@ -41,7 +41,7 @@ Dates = NDArray[np.datetime64]
 
 
 @dataclass(frozen=True, eq=False)
-class Walk:
+class TickerForecasts:
     """A model's forecasts of one ticker, made at consecutive origins.
 
     Attributes
@@ -89,11 +89,11 @@ class WalkMetrics:
         (NaN where a predicted price is not above 0), and the tests are of means over tickers by date; so
         `claims_evidence` can be asked of both alike.
     mase : float or None
-        Mean absolute error over `Walk.scale`; pooled, the mean over tickers. None where prices stood still before the
-        first origin.
+        Mean absolute error over `TickerForecasts.scale`; pooled, the mean over tickers. None where prices stood still
+        before the first origin.
     diebold_mariano_prices : TestResult
-        Against persistence; pooled, of errors over `Walk.scale`. `measured.diebold_mariano`, of log returns, is the
-        headline: a price level weighs the years at its height more than the others.
+        Against persistence; pooled, of errors over `TickerForecasts.scale`. `measured.diebold_mariano`, of log returns,
+        is the headline: a price level weighs the years at its height more than the others.
     lag : int or None
         The shift, in origins, at which the forecasts fit the closes best; pooled, on average over tickers.
     effective_n : float
@@ -137,12 +137,12 @@ def naive_scale(close: FloatArray, horizon: int) -> FloatArray:
     )
 
 
-def measure_ticker(walk: Walk, stride: int = 1) -> list[WalkMetrics]:
+def measure_ticker(walk: TickerForecasts, stride: int = 1) -> list[WalkMetrics]:
     """Measure a model's walk through one ticker.
 
     Parameters
     ----------
-    walk : Walk
+    walk : TickerForecasts
     stride : int
         Sessions from one origin to the next.
 
@@ -167,7 +167,7 @@ def measure_ticker(walk: Walk, stride: int = 1) -> list[WalkMetrics]:
     return metrics
 
 
-def measure_pooled(walks: Sequence[Walk], stride: int = 1) -> list[WalkMetrics]:
+def measure_pooled(walks: Sequence[TickerForecasts], stride: int = 1) -> list[WalkMetrics]:
     """Measure a model's walks through several tickers together.
 
     Every test is of the mean over tickers, by date, of what it tests for one ticker. The squared error of a date is the
@@ -175,7 +175,7 @@ def measure_pooled(walks: Sequence[Walk], stride: int = 1) -> list[WalkMetrics]:
 
     Parameters
     ----------
-    walks : sequence of Walk
+    walks : sequence of TickerForecasts
         Of one model, one for each ticker, all with the same m. Their dates may differ.
     stride : int
         Sessions from one origin to the next.
@@ -199,12 +199,12 @@ def measure_pooled(walks: Sequence[Walk], stride: int = 1) -> list[WalkMetrics]:
     ]
 
 
-def losses_by_date(walks: Sequence[Walk], step: int) -> tuple[Dates, FloatArray]:
+def losses_by_date(walks: Sequence[TickerForecasts], step: int) -> tuple[Dates, FloatArray]:
     """Squared errors of a model's log returns, the mean over tickers by date.
 
     Parameters
     ----------
-    walks : sequence of Walk
+    walks : sequence of TickerForecasts
         Of one model, one for each ticker.
     step : int
         Sessions ahead, 1 ... m.
@@ -254,7 +254,7 @@ class _Calendar:
 class _Pool:
     """All tickers' forecasts of one step, (N,) numbers one ticker after another, and what they amount to by date."""
 
-    def __init__(self, walks: Sequence[Walk], index: int, calendar: _Calendar, ahead: int) -> None:
+    def __init__(self, walks: Sequence[TickerForecasts], index: int, calendar: _Calendar, ahead: int) -> None:
         self.walks, self.index, self.calendar, self.ahead = walks, index, calendar, ahead
         self.ticker = np.repeat(np.arange(len(walks)), [len(walk.naive) for walk in walks])
         self.naive = np.concatenate([walk.naive for walk in walks])
@@ -383,7 +383,7 @@ def _mase(mae: float, scale: float) -> float | None:
     return mae / float(scale) if scale > 0 else None
 
 
-def _log_errors(walks: Sequence[Walk], index: int) -> FloatArray:
+def _log_errors(walks: Sequence[TickerForecasts], index: int) -> FloatArray:
     """ln(actual / forecast), all tickers one after another; NaN where a forecast is not above 0."""
     forecast = np.concatenate([walk.forecast[:, index] for walk in walks])
     actual = np.concatenate([walk.actual[:, index] for walk in walks])

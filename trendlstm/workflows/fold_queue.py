@@ -77,7 +77,8 @@ class BacktestProgress(NamedTuple):
     naive_rmse: float
 
     def __str__(self) -> str:
-        return f"{self.done:,} of {self.folds:,} · {self.ticker} · RMSE {100 * self.rmse:.3f} %, persistence {100 * self.naive_rmse:.3f} %"
+        errors = f"RMSE {100 * self.rmse:.3f} %, persistence {100 * self.naive_rmse:.3f} %"
+        return f"{self.done:,} of {self.folds:,} · {self.ticker} · {errors}"
 
 
 Report = Callable[[BacktestProgress], None]

@@ -103,11 +103,11 @@ class Walked(NamedTuple):
         """At the origins."""
         return self.walk.volatility[self.walk.origins]
 
-    def panel(self, model: str) -> panel.Walk:
+    def panel(self, model: str) -> panel.TickerForecasts:
         """What `evaluation.panel` measures."""
         close = self.walk.prices.frame["Close"].to_numpy(np.float64)
         scale = panel.naive_scale(close[: self.walk.origins[0] + 1], self.config.window.horizon)
-        return panel.Walk(
+        return panel.TickerForecasts(
             self.dates[self.walk.origins], self.naive, self.actual, self.forecasts[model], scale
         )
 
