@@ -260,8 +260,8 @@ def _show_forecasts(console: Console, result: Backtest) -> None:
             "Skill",
             "Hit rate % [95 %]",
             "Lag",
-            f"{100 * NOMINAL:g} % band",
-            "adaptive",
+            f"In {100 * NOMINAL:g} % band % [95 %]",
+            "in adaptive one",
         ],
         [[*_names(one, several, steps), *_errors(one)] for one in chosen],
         text=("Forecast",) if several else (),
@@ -316,21 +316,26 @@ def _errors(one: Measures) -> list[object]:
     metrics, step = one.metrics, one.metrics.measured
     scale, unit = (100.0, " %") if one.ticker == POOLED else (1.0, "")
     digits = decimals(scale * step.rmse, 4)
-    hits, rate = step.hit_rate, None
-    if hits.rate is not None and hits.low is not None and hits.high is not None:
-        rate = f"{100 * hits.rate:.1f} [{100 * hits.low:.0f}, {100 * hits.high:.0f}]"
+    hits = step.hit_rate
     return [
         step.n,
         *(f"{scale * error:,.{digits}f}{unit}" for error in (step.rmse, step.mae)),
         figure(metrics.mase, ".3f"),
         None if one.model == "persistence" else figure(step.skill, "+.4f"),
-        rate,
+        _share(hits.rate, hits.low, hits.high),
         figure(metrics.lag, "+d"),
         *(
-            None if held is None else figure(_percent(held.share), ".1f")
+            None if held is None else _share(held.share, held.low, held.high)
             for held in (one.coverage, one.adaptive_coverage)
         ),
     ]
+
+
+def _share(share: float | None, low: float | None, high: float | None) -> str | None:
+    """A share in percent with its interval."""
+    if share is None or low is None or high is None:
+        return None
+    return f"{100 * share:.1f} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def _p_values(one: Measures) -> list[object]:
@@ -418,6 +423,6 @@ def _show_accounts(console: Console, result: Backtest) -> None:
     )
     console.print(
         f"bps: costs in 1/10,000 of the turnover; from the volatility on at {costs:g} bps. Cash earns nothing.\n"
-        "PSR: the probability that the true Sharpe ratio is above 0; DSR: above what the best of so many tries\n"
-        "without skill shows. Drawdown: the deepest fall, from its peak to its trough."
+        "PSR: the probability that the true Sharpe ratio is above 0; DSR: that it is above what the best of "
+        f"{result.tries:,}\ntries without skill shows. Drawdown: the deepest fall, from its peak to its trough."
     )

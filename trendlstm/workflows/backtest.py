@@ -94,6 +94,12 @@ class Backtest:
     seconds: float
 
     @property
+    def tries(self) -> int:
+        """Strategies that the deflated Sharpe ratios of the portfolio count: the run's own and those before it."""
+        own = {(one.model, one.strategy) for one in self.accounts if one.strategy != BUY_AND_HOLD}
+        return len(own) + self.config.trials_before
+
+    @property
     def metrics(self) -> pd.DataFrame:
         """One row per ticker, model and step; the ticker of pooled rows is ""."""
         return pd.DataFrame([one.row() for one in self.measures])

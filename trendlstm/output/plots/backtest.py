@@ -19,7 +19,6 @@ from trendlstm.output.plots.style import (
     GREY,
     LEGEND,
     PALETTE,
-    PURPLE,
     SKY,
     VERMILLION,
     date_axis,
@@ -83,7 +82,7 @@ def _figure(result: Backtest) -> Figure:
 
 
 def _colour(model: str) -> str:
-    return PALETTE[MODELS[model].colour] if model in MODELS else PURPLE
+    return PALETTE[MODELS[model].colour] if model in MODELS else SKY
 
 
 def _label(model: str) -> str:
