@@ -32,6 +32,10 @@ net.predict([[[1.0], [2.0]]], lengths=[1])
 net.load_state_dict({name: value.tolist() for name, value in net.state_dict().items()})
 tl.gradient_flow(net, train.x.tolist(), train.y)
 assert_type(tl.load("model.safetensors"), tl.Network)
+walked = tl.backtest({"MSFT": prices}, tl.BacktestConfig(models=("lstm", "rnn"), refit=5), progress=print)
+assert_type(walked, tl.Backtest)
+walked.equity.pivot_table(index="date", columns="strategy", values="equity")
+assert_type(walked.verdict, str)
 
 tl.load_prices("MSFT", source="yaho")  # type: ignore[arg-type]
 tl.make_windows(prices, scaling="log")  # type: ignore[arg-type]
@@ -47,4 +51,6 @@ net.fit(train.x, train.y, progress="yes")  # type: ignore[arg-type]
 tl.fit_many([net], train.x, train.y, epoch=3)  # type: ignore[call-arg]
 tl.fit_many(net, train.x, train.y)  # type: ignore[arg-type]
 net.predict(train.x, device="gpu")  # type: ignore[arg-type]
+tl.BacktestConfig(models=("gru9",))  # type: ignore[arg-type]
+tl.backtest(prices)  # type: ignore[arg-type]
 tl.fitmany([net], train.x, train.y)  # type: ignore[attr-defined]

@@ -209,7 +209,7 @@ def show_plan(console: Console, folder: BacktestFolder) -> None:
             + ("." if config.gap == config.window.horizon - 1 else ", or because of --gap.")
         )
     if finished := folder.finished:
-        console.print(f"{finished:,} of them are finished already.")
+        console.print(f"Finished already: {count(finished, 'fold')}.")
         if store.processor != processor():
             console.warning(
                 f"This backtest was begun on a processor {store.processor}, but this is {processor()}: the last digits "
