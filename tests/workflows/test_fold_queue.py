@@ -139,6 +139,14 @@ def test_one_ticker_that_fails_stops_nobody():
     assert "the loss is no longer finite" in failures["A"]
 
 
+def test_an_open_that_cannot_be_traded_is_named_before_anything_is_fitted():
+    frame = random_walk(260)
+    frame.loc[frame.index[250], "Open"] = np.nan
+    planned = fold_queue.plan({"A": price_set(frame, DataConfig(ticker="A")), **prices("B")}, settings())
+    assert list(planned.walks) == ["B"]
+    assert planned.failures["A"].startswith(f"Open of {frame.index[250]:%Y-%m-%d} is nan")
+
+
 def test_running_errors_are_those_of_the_forecasts():
     planned, store, reports = run(settings(), tickers=("A",))
     close = planned.walks["A"].prices.frame["Close"].to_numpy()

@@ -121,7 +121,8 @@ def plan_walk(ticker: str, prices: PriceSet, config: BacktestConfig) -> Walk:
         The prices cannot be used, or there are too few of them.
     """
     frame, window = prices.frame, config.window
-    check_prices(frame, window.features)
+    opens = ["Open"] if "Open" in frame.columns else []  # at which signals will be traded
+    check_prices(frame, (*window.features, *opens))
     dates = pd.DatetimeIndex(frame.index)
     rows = len(dates)
     first_cutoff = _rows_until(dates, years_before(dates[-1], config.test_years)) - 1 if rows else -1
