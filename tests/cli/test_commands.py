@@ -27,6 +27,7 @@ from trendlstm.data import cache as price_cache
 from trendlstm.data import calendar as calendars
 from trendlstm.data import sources, yahoo
 from trendlstm.data.windows import Scaler, make_windows
+from trendlstm.evaluation.trading import holding_days
 from trendlstm.output import train as report
 from trendlstm.output.console import Console
 from trendlstm.workflows import train as pipeline
@@ -1033,6 +1034,51 @@ def test_leakcheck_finds_a_scaler_that_saw_all_rows(monkeypatch):
     shown = run(f"leakcheck {SAMPLE} --epochs 2", 1).stdout
     assert re.search(r"perturbed +CHANGED \d+ of 5", shown)
     assert "A leak: scaler, " in shown and "the first was scaler of 20" in shown
+
+
+WALK = f"{SAMPLE} --backtest --test-years 0.15 --refit 8 --epochs 1"
+
+
+def test_leakcheck_of_a_backtest_finds_nothing_in_the_package_as_it_is():
+    result = run(f"leakcheck {WALK} --horizon 2 --model rnn --model lstm --json")
+    told = json.loads(result.stdout)
+    assert told["leaks"] is False and told["settings"]["gap"] == 1
+    assert told["settings"]["fit"]["patience"] == 5  # the backtest's default
+    numbers = sum(check["compared"] for check in told["checks"])
+    sentence = f"No leak found: in 8 changes of later prices all {numbers:,} compared numbers kept every bit."
+    assert sentence in result.stderr and "CHANGED" not in result.stderr
+    assert re.search(r"were +drift +ridge +rnn +lstm +Bands +Signals +Positions +Returns", result.stderr)
+
+
+def test_leakcheck_of_a_backtest_finds_a_trade_on_its_own_bar(monkeypatch):
+    def own_bar(dates, open_prices, close, origins, *others):
+        return holding_days(dates, open_prices, close, origins - 1, *others)
+
+    monkeypatch.setattr("trendlstm.workflows.walked.holding_days", own_bar)
+    result = run(f"leakcheck {WALK} --json", 1)
+    assert json.loads(result.stdout)["leaks"] is True
+    assert re.search(r"perturbed .* CHANGED \d+ of \d+", result.stderr)
+    assert "A leak: positions changed; the first was positions of 201" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options, code, message",
+    [
+        ("--refit 5", 2, "--refit is for checking a backtest: add --backtest, or leave it out."),
+        ("--final-fit", 2, "--final-fit is for checking a backtest"),
+        (
+            "--backtest --cell rnn",
+            2,
+            "--cell is for checking a training: leave out --backtest, or leave it out.",
+        ),
+        ("--backtest --horizon 3 --gap 1", 2, "gap must be a whole number from 2 up"),
+        ("--backtest --test-years 3", 2, "prices are too few to forecast the last 3 years"),
+        ("--backtest --test-years 0.2 --lr 1e30", 3, "the loss is no longer finite"),
+    ],
+)
+def test_leakcheck_of_a_backtest_refuses_in_one_sentence(options, code, message):
+    result = run(f"leakcheck {SAMPLE} --quiet {options}", code)
+    assert message in result.stderr and result.stderr.count("\n") <= 2
 
 
 @pytest.fixture

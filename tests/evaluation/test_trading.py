@@ -215,7 +215,7 @@ def test_costs_never_help(walk, strategy, one, other):
 @given(walks())
 def test_a_flip_pays_twice(walk):
     days = holding_days(*walk)
-    result = account(replace(days, signal=np.where(days.signal < 0, -1.0, 1.0)), "long/short", 10)
+    result = account(replace(days, change=np.where(days.signal < 0, -1.0, 1.0)), "long/short", 10)
     flips = np.flatnonzero(np.diff(result.position))
     np.testing.assert_allclose(result.cost[1:][flips], 2 * 10 / 1e4)
     assert result.turnover.sum() == 1 + 2 * len(flips)
@@ -224,7 +224,7 @@ def test_a_flip_pays_twice(walk):
 @given(walks())
 def test_always_long_is_buy_and_hold(walk):
     days = holding_days(*walk)
-    long = replace(days, signal=np.ones_like(days.signal))
+    long = replace(days, change=np.ones_like(days.signal))
     held = account(days, "buy and hold", 10)
     for strategy in ("long/flat", "long/short"):
         assert_same_bits(account(long, strategy, 10), held)

@@ -8,12 +8,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from trendlstm.cli.common import compile_kernels, make_console, network_config, ticker_label
+from trendlstm.cli.common import backtest_config, compile_kernels, make_console, ticker_label
 from trendlstm.cli.options import (
-    COUNT,
     FILE,
     NOT_NEGATIVE,
-    POSITIVE,
     combined,
     examples,
     flag,
@@ -23,9 +21,10 @@ from trendlstm.cli.options import (
     option,
     output_options,
     period_options,
+    walk_options,
     window_options,
 )
-from trendlstm.config import CELLS, BacktestConfig, DataConfig, FitConfig, WindowConfig
+from trendlstm.config import BacktestConfig, DataConfig
 from trendlstm.errors import OptionError, RunError, TrendLSTMError
 from trendlstm.output.console import Console
 
@@ -34,42 +33,7 @@ _SOME_FAILED = 3
 # what may differ from one call with --resume to the next
 _FREE = ("resume", "threads", "no_plot", "as_json", "quiet")
 
-_walk_options = combined(
-    option(
-        "--test-years",
-        type=POSITIVE,
-        default=_DEFAULTS.test_years,
-        help="The last years, which are forecast.",
-    ),
-    option("--refit", type=COUNT, default=_DEFAULTS.refit, help="Sessions after which all is fitted anew."),
-    option("--stride", type=COUNT, default=_DEFAULTS.stride, help="Sessions from one forecast to the next."),
-    option(
-        "--gap",
-        type=click.IntRange(0),
-        default=None,
-        show_default="horizon - 1",
-        help="Newest origins that a fold does not learn from; those whose targets are not known yet, or more.",
-    ),
-    option(
-        "--train-years",
-        type=POSITIVE,
-        default=None,
-        show_default="all rows before the fold",
-        help="How far back a fold learns.",
-    ),
-    option(
-        "--model",
-        "models",
-        type=click.Choice(CELLS),
-        multiple=True,
-        default=_DEFAULTS.models,
-        help="What is tested; may be given several times. Persistence, drift and ridge are always shown.",
-    ),
-    flag(
-        "--final-fit",
-        help="In every fold also train on its validation rows, for the chosen number of epochs.",
-    ),
-    flag("--warm-start", help="Begin each fold with the weights of the one before."),
+_account_options = combined(
     option(
         "--costs-bps",
         type=NOT_NEGATIVE,
@@ -104,7 +68,8 @@ _walk_options = combined(
     help="Prices from a file, which goes by its name; may be given several times.",
 )
 @format_options
-@_walk_options
+@walk_options
+@_account_options
 @window_options
 @layer_options
 @make_fit_options(_DEFAULTS.fit)
@@ -152,7 +117,7 @@ def backtest(
     labelled = dict(_labelled(tickers, universe, csvs))
     given: list[str] = []
     if resume is None:
-        config = _config(options)
+        config = backtest_config(options)
         folder = BacktestFolder.create(out, config, *_load(console, labelled, options))
     else:
         given = [
@@ -163,7 +128,7 @@ def backtest(
         folder = BacktestFolder.resume(resume)
     with folder:
         if given:
-            folder.refuse_changes(_config(options), *_load(console, labelled, options))
+            folder.refuse_changes(backtest_config(options), *_load(console, labelled, options))
         planned = folder.planned
         show_plan(console, folder)
         engine = ThreadEngine(options["threads"])
@@ -187,19 +152,6 @@ def backtest(
         console.json({"run": folder.path, **document})
     if result.failures:
         context.exit(_SOME_FAILED)
-
-
-def _config(options: dict[str, Any]) -> BacktestConfig:
-    """The settings of the command's options."""
-    window = WindowConfig(**{name: options[name] for name in ("lag", "horizon", "features", "scaling")})
-    names = [field.name for field in fields(FitConfig) if field.name != "seed"]
-    own = [field.name for field in fields(BacktestConfig) if field.name not in ("window", "network", "fit")]
-    return BacktestConfig(
-        window=window,
-        network=network_config({**options, "cell": "lstm"}, len(window.features), window.horizon, window.lag),
-        fit=FitConfig(**{name: options[name] for name in names}),
-        **{name: options[name] for name in own},
-    )
 
 
 def _labelled(

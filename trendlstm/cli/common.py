@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from trendlstm.config import (
     FORGET_BIASES,
+    BacktestConfig,
     DataConfig,
     DType,
     FitConfig,
@@ -98,21 +99,19 @@ def network_config(options: dict[str, Any], input_size: int, output_size: int, l
     )
 
 
+def data_config(ticker: str | None, options: dict[str, Any]) -> DataConfig:
+    """The prices of a command's options."""
+    return _part(DataConfig, options, ticker=ticker_label(ticker, options["csv"]))
+
+
 def train_config(ticker: str | None, options: dict[str, Any]) -> TrainConfig:
     """All settings of a command's options."""
-
-    def part(kind: type, **more: Any) -> Any:
-        return kind(
-            **{field.name: options[field.name] for field in fields(kind) if field.name in options}, **more
-        )
-
-    window = part(WindowConfig)
+    window = _part(WindowConfig, options)
     network = network_config(options, len(window.features), window.horizon, window.lag)
-    fit = replace(part(FitConfig), seed=None)  # every network of an ensemble shuffles by its own
-    data = part(DataConfig, ticker=ticker_label(ticker, options["csv"]))
+    fit = replace(_part(FitConfig, options), seed=None)  # every network of an ensemble shuffles by its own
     device = choose_device(options.get("device", "cpu"))
     return TrainConfig(
-        data=data,
+        data=data_config(ticker, options),
         window=window,
         network=network,
         fit=fit,
@@ -121,6 +120,24 @@ def train_config(ticker: str | None, options: dict[str, Any]) -> TrainConfig:
         final_fit=options.get("final_fit", False),
         device=device,
     )
+
+
+def backtest_config(options: dict[str, Any]) -> BacktestConfig:
+    """The settings of a walk of a command's options."""
+    window = _part(WindowConfig, options)
+    return _part(
+        BacktestConfig,
+        options,
+        window=window,
+        network=network_config({**options, "cell": "lstm"}, len(window.features), window.horizon, window.lag),
+        fit=replace(_part(FitConfig, options), seed=None),
+    )
+
+
+def _part(kind: Callable[..., Any], options: dict[str, Any], **more: Any) -> Any:
+    """Settings of one kind: those that the command has options for, and more."""
+    names = [field.name for field in fields(cast(Any, kind)) if field.name in options]
+    return kind(**{name: options[name] for name in names}, **more)
 
 
 def ticker_label(given: str | None, csv: str | None) -> str:

@@ -17,6 +17,7 @@ from trendlstm.config import (
     INITS,
     SCALINGS,
     SOURCES,
+    BacktestConfig,
     DataConfig,
     FitConfig,
     NetworkConfig,
@@ -28,6 +29,8 @@ from trendlstm.errors import OptionError
 MOST = 1_000_000  # of anything: more is a slip
 COUNT = click.IntRange(1, MOST)
 SEED = click.IntRange(0, 2**32 - 1)
+
+_BACKTEST = BacktestConfig()
 
 
 class _Finite(click.FloatRange):
@@ -319,6 +322,43 @@ def make_fit_options(defaults: FitConfig) -> Callable:
 
 
 fit_options = make_fit_options(FitConfig())
+walk_options = combined(
+    option(
+        "--test-years",
+        type=POSITIVE,
+        default=_BACKTEST.test_years,
+        help="The last years, which are forecast.",
+    ),
+    option("--refit", type=COUNT, default=_BACKTEST.refit, help="Sessions after which all is fitted anew."),
+    option("--stride", type=COUNT, default=_BACKTEST.stride, help="Sessions from one forecast to the next."),
+    option(
+        "--gap",
+        type=click.IntRange(0),
+        default=None,
+        show_default="horizon - 1",
+        help="Newest origins that a fold does not learn from; those whose targets are not known yet, or more.",
+    ),
+    option(
+        "--train-years",
+        type=POSITIVE,
+        default=None,
+        show_default="all rows before the fold",
+        help="How far back a fold learns.",
+    ),
+    option(
+        "--model",
+        "models",
+        type=click.Choice(CELLS),
+        multiple=True,
+        default=_BACKTEST.models,
+        help="What is tested; may be given several times. Persistence, drift and ridge are always shown.",
+    ),
+    flag(
+        "--final-fit",
+        help="In every fold also train on its validation rows, for the chosen number of epochs.",
+    ),
+    flag("--warm-start", help="Begin each fold with the weights of the one before."),
+)
 json_option = flag("--json", "as_json", help="One JSON object on stdout, everything else on stderr.")
 output_options = combined(
     json_option,

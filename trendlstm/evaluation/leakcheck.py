@@ -1,26 +1,21 @@
 """Whether anything depends on prices that come after it: change the future, do everything again, compare the bits.
 
 What is compared are tables indexed by the last day that the values of a row may depend on: the origin of a
-prediction, the last training day for what is fitted, the last validation day for what validation chooses.
+prediction, the last training day for what is fitted, the last validation day for what validation chooses, the day
+before its trade for a position.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from trendlstm.errors import OptionError
-
-if TYPE_CHECKING:
-    from trendlstm.data.windows import Windows
-
-MOST_OBSERVATIONS = 9  # the original and three changes after each of three days, less one
-
-Observe = Callable[[pd.DataFrame], Mapping[str, pd.DataFrame]]
+Observe = Callable[[pd.DataFrame, int], Mapping[str, pd.DataFrame]]
+Alter = Callable[[pd.DataFrame, int, np.random.Generator], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -35,7 +30,7 @@ class LeakCheck:
     what : str
         Name of the table.
     compared, changed : int
-        Values of origins up to `after` that both have, and those among them whose bits differ.
+        Values of origins up to `after` that both have, but those that are NaN in both, and those whose bits differ.
     first_changed : str or None
         Origin (ISO date) of the first that differs.
     """
@@ -52,52 +47,43 @@ class LeakCheck:
         return asdict(self)
 
 
-def check_for_leaks(windows: Windows, observe: Observe) -> list[LeakCheck]:
-    """Change the prices after three days and compare the rows of all tables up to that day.
+def check_for_leaks(
+    prices: pd.DataFrame, days: Mapping[int, Sequence[str]], observe: Observe
+) -> list[LeakCheck]:
+    """Change the prices after some days and compare the rows of all tables up to that day.
 
-    The days are the last training day, the first test day that closes a forecast, and the middle of the test days.
-    After each the prices are perturbed and shuffled, after the test days also truncated: without validation rows
-    nothing can be fitted. A table whose rows all come after the day has nothing to compare; after the last training
-    day these are all tables that validation has a part in.
+    A table whose rows all come after the day has nothing to compare.
 
     Parameters
     ----------
-    windows : Windows
-        Of the original prices; gives the days.
+    prices : DataFrame
+        Not modified.
+    days : mapping of int to sequence of str
+        By the row of a day: what is done to the prices after it, of `CHANGES`.
     observe : callable
-        Takes prices of the same or fewer rows, does everything from their windows to predictions, split at the same
-        rows as `windows`, and returns tables of float64 by name; index: origins.
+        Takes prices and the row of a day. Does everything anew and returns tables of float64 by name, index: the day
+        up to which the values of a row may know prices. Rows after the given day need not be there.
 
     Returns
     -------
     list of LeakCheck
         One for each day, change and table with anything to compare.
-
-    Raises
-    ------
-    OptionError
-        There are too few test rows to have a future.
     """
-    prices, last = windows.prices, len(windows.prices) - 1
-    first_target = windows.train_rows + windows.validation_rows + windows.horizon - 1
-    if last - first_target < 2:
-        raise OptionError(
-            f"The test rows end on {windows.dates[last]:%Y-%m-%d}, too soon to change what follows a test "
-            "day: use a larger share for the test, a smaller horizon, or more years of prices."
-        )
-    days = [windows.train_rows - 1, *sorted({first_target, (first_target + last - 1) // 2})]
-    original = observe(prices)
+    original = observe(prices, max(days))
     checks = []
-    for row in days:
-        for change, alter in _CHANGES.items():
-            if change == "truncated" and row < first_target:
-                continue  # no validation rows would be left
-            altered = observe(alter(prices, row + 1, np.random.default_rng(row)))
+    for row, changes in days.items():
+        for change in changes:
+            altered = observe(CHANGES[change](prices, row + 1, np.random.default_rng(row)), row)
             for what, table in original.items():
                 check = _compare(what, table, altered[what], change, prices.index[row])
                 if check.compared:
                     checks.append(check)
     return checks
+
+
+def observations(days: Mapping[int, Sequence[str]]) -> int:
+    """How often `check_for_leaks` observes: the original, and each change."""
+    return 1 + sum(len(changes) for changes in days.values())
 
 
 def _perturbed(prices: pd.DataFrame, start: int, generator: np.random.Generator) -> pd.DataFrame:
@@ -121,15 +107,17 @@ def _shuffled(prices: pd.DataFrame, start: int, generator: np.random.Generator) 
     return changed
 
 
-_CHANGES = {"perturbed": _perturbed, "truncated": _truncated, "shuffled": _shuffled}
+# name: function of prices, the first row that is changed and a generator; in the order in which they are made
+CHANGES: dict[str, Alter] = {"perturbed": _perturbed, "truncated": _truncated, "shuffled": _shuffled}
 
 
 def _compare(
     what: str, original: pd.DataFrame, altered: pd.DataFrame, change: str, day: pd.Timestamp
 ) -> LeakCheck:
     original, altered = original.loc[:day].align(altered.loc[:day], join="inner")
-    bits = [np.ascontiguousarray(table, np.float64).view(np.int64) for table in (original, altered)]
-    differs = bits[0] != bits[1]
+    values = [np.ascontiguousarray(table, np.float64) for table in (original, altered)]
+    differs = values[0].view(np.int64) != values[1].view(np.int64)
+    compared = int((~np.isnan(values)).any(axis=0).sum())
     origins = original.index[differs.any(axis=1)]
     first = f"{origins[0]:%Y-%m-%d}" if len(origins) else None
-    return LeakCheck(change, f"{day:%Y-%m-%d}", what, differs.size, int(differs.sum()), first)
+    return LeakCheck(change, f"{day:%Y-%m-%d}", what, compared, int(differs.sum()), first)

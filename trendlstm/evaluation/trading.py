@@ -43,8 +43,8 @@ class HoldingDays:
         Sessions from the first trade to the last day's end: day d lasts from `dates[d]` to `dates[d + 1]`.
     returns : ndarray (n,)
         Of each day, from trade price to trade price.
-    signal : ndarray (n,)
-        1 where the forecast that is followed on the day says up, -1 for down, 0 where it equals its close.
+    change : ndarray (n,)
+        What the forecast that is followed on the day said: forecast - close at its origin.
     trades_at : "open" or "close"
         Which price of a session is its trade price.
     untraded : int
@@ -53,9 +53,14 @@ class HoldingDays:
 
     dates: DateArray
     returns: FloatArray
-    signal: FloatArray
+    change: FloatArray
     trades_at: Literal["open", "close"]
     untraded: int
+
+    @property
+    def signal(self) -> FloatArray:
+        """1 where the forecast says up, -1 for down, 0 where it equals its close; ndarray (n,)."""
+        return np.sign(self.change)
 
 
 def holding_days(
@@ -126,7 +131,7 @@ def holding_days(
     return HoldingDays(
         dates=days[rows],
         returns=traded[1:] / traded[:-1] - 1,
-        signal=np.sign(change)[followed],
+        change=change[followed],
         trades_at="close" if open_prices is None else "open",
         untraded=len(origins) - tradable,
     )

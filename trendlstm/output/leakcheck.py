@@ -1,6 +1,6 @@
 """What a leak check found: a table and a sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trendlstm.output.console import Console
@@ -9,7 +9,35 @@ if TYPE_CHECKING:
     from trendlstm.evaluation.leakcheck import LeakCheck
 
 
-def show_leak_checks(console: Console, checks: Sequence["LeakCheck"], cell: str) -> None:
+def show_training_checks(console: Console, checks: Sequence["LeakCheck"], cell: str) -> None:
+    """The table of a training's checks, and what is compared."""
+    _show_checks(console, checks, {"scaler": "Scaler", "model": cell, "recursive": "Recursive"})
+    has_recursive = any(check.what == "recursive" for check in checks)
+    recursive = ", and the recursive forecast" if has_recursive else ""
+    legend = [
+        "same (n): n numbers with the same bits as before. Compared are the fitted scaler, drift's predictions from",
+        f"validation and test days, those of ridge and {cell} from test days, each up to the day{recursive}.",
+        "A dash: nothing to compare, for validation, which comes after that day, has a part in it. After the last",
+        "training day prices are not truncated: no validation rows would be left.",
+    ]
+    console.print("\n".join(legend))
+
+
+def show_walk_checks(console: Console, checks: Sequence["LeakCheck"]) -> None:
+    """The table of a walk's checks, and what is compared."""
+    headings = {name: name.capitalize() for name in ("bands", "signals", "positions", "returns")}
+    _show_checks(console, checks, headings)
+    legend = [
+        "same (n): n numbers with the same bits as before. Compared are forecasts that were made up to the day, those",
+        "of every single network too, the edges of their bands, their signs (signals), weights and turnover that the",
+        "accounts had decided on by then and the forecasts that they follow (positions), and what they had earned",
+        "(returns). A dash: nothing to compare.",
+        "After the first day of the walk prices are not truncated: nothing could be traded.",
+    ]
+    console.print("\n".join(legend))
+
+
+def _show_checks(console: Console, checks: Sequence["LeakCheck"], headings: Mapping[str, str]) -> None:
     """One row for each day and change, one column for each table that was compared."""
     names = list(dict.fromkeys(check.what for check in checks))
     rows: dict[tuple[str, str], dict[str, str]] = {}
@@ -20,7 +48,6 @@ def show_leak_checks(console: Console, checks: Sequence["LeakCheck"], cell: str)
             else f"same ({check.compared:,})"
         )
         rows.setdefault((check.after, check.change), {})[check.what] = verdict
-    headings = {"scaler": "Scaler", "model": cell, "recursive": "Recursive"}
     columns = ["Prices after", "were", *(headings.get(name, name) for name in names)]
     console.table(
         "What must not depend on prices after a day, compared bit by bit",
@@ -28,18 +55,10 @@ def show_leak_checks(console: Console, checks: Sequence["LeakCheck"], cell: str)
         [[*key, *(found.get(name) for name in names)] for key, found in rows.items()],
         text=columns,
     )
-    recursive = ", and the recursive forecast" if "recursive" in names else ""
-    legend = [
-        "same (n): n numbers with the same bits as before. Compared are the fitted scaler, drift's predictions from",
-        f"validation and test days, those of ridge and {cell} from test days, each up to the day{recursive}.",
-        "A dash: nothing to compare, for validation, which comes after that day, has a part in it. After the last",
-        "training day prices are not truncated: no validation rows would be left.",
-    ]
-    console.print("\n".join(legend))
 
 
 def leak_sentence(checks: Sequence["LeakCheck"], cell: str) -> str:
-    """Whether anything saw its future."""
+    """Whether anything saw its future; `cell` is what the table "model" is called."""
     leaks = [check for check in checks if check.changed]
     if not leaks:
         changes = len({(check.after, check.change) for check in checks})
