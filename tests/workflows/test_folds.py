@@ -1,5 +1,8 @@
 """Where a walk's folds lie, and what one of them may see."""
 
+import time
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -109,6 +112,18 @@ def test_a_final_fit_has_learned_the_validation_rows_too():
     assert (plain.epochs["lstm"] == final.epochs["lstm"]).all()
     assert plain.scores["lstm"].tobytes() == final.scores["lstm"].tobytes()
     assert (plain.forecasts["lstm"] != final.forecasts["lstm"]).all()
+
+
+@pytest.mark.parametrize("final_fit", [False, True])
+def test_a_folds_seconds_are_its_threads_own(final_fit):
+    """A wait for a core that others use is in the wall time of a fit, and does not count."""
+    config = settings(final_fit=final_fit)
+    walk = plan(config)
+    start = time.thread_time()
+    result = folds.forecast_fold(
+        walk, walk.folds[0], config, {}, lambda job: replace(fit_here(job), seconds=3600.0)
+    )
+    assert 0 < result.seconds < time.thread_time() - start
 
 
 def test_a_warm_start_goes_on_from_the_weights_before():

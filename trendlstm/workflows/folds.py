@@ -1,13 +1,16 @@
 """A walk through one ticker's prices: where its folds lie, and what one fold learns and forecasts."""
 
+import time
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trendlstm.config import BacktestConfig, Cell
+from trendlstm.config import BacktestConfig, Cell, NetworkConfig
 from trendlstm.data.calendar import years_before
 from trendlstm.data.prices import PriceSet
 from trendlstm.data.windows import Windows, all_samples, check_prices, fold_windows
@@ -98,7 +101,7 @@ class FoldResult:
     weights : dict of str to ndarray (members, P)
         What the next fold begins with; empty unless it does.
     seconds : float
-        Processor time of the fits.
+        Processor time of the fits. Wall time would count the waiting for a core that others use.
     """
 
     ticker: str
@@ -212,6 +215,7 @@ def forecast_fold(
     volatility = walk.volatility[fold.first + validation.origins]
     for model in config.models:
         networks = _networks(config, model, weights)
+        start = time.thread_time()
         histories = [
             fit(
                 network.fit_job(
@@ -220,8 +224,8 @@ def forecast_fold(
             )
             for network in networks
         ]
+        seconds += time.thread_time() - start
         epochs[model] = np.array([history.best_epoch for history in histories])
-        seconds += sum(history.seconds for history in histories)
         fitted = Forecaster(tuple(networks), windows.scaler, windows.lag, windows.horizon, "", n_threads=1)
         predicted = fitted.predict(validation.x, validation.anchors)
         scores[model] = scaled_errors(validation.actual, predicted, volatility)
@@ -247,10 +251,16 @@ def forecast_fold(
 
 def _networks(config: BacktestConfig, model: Cell, weights: Weights) -> list[Network]:
     """A model's ensemble, untrained, or with the weights of the last fold."""
-    networks = [Network.from_config(config.network_of(model, member)) for member in range(config.seeds)]
+    networks = [deepcopy(_untrained(config.network_of(model, member))) for member in range(config.seeds)]
     for network, last in zip(networks, weights.get(model, ())):
         network.theta[:] = last
     return networks
+
+
+@lru_cache(maxsize=32)
+def _untrained(config: NetworkConfig) -> Network:
+    """Never trained itself but copied: every fold begins with the same weights, which take longer to make."""
+    return Network.from_config(config)
 
 
 def _final_fit(
@@ -260,14 +270,14 @@ def _final_fit(
     epochs: NDArray[np.int64],
     fit: Callable[[FitJob], History],
 ) -> tuple[Forecaster, float]:
-    """New networks trained on the validation rows too, each for its predecessor's epochs; and the seconds it took."""
+    """New networks trained on the validation rows too, each for its predecessor's epochs; their processor time."""
     learned = windows.prices.iloc[: windows.train_rows + windows.validation_rows]
     scaler, x, y = all_samples(
         learned, windows.lag, windows.horizon, windows.features, windows.scaler.scaling
     )
     networks = _networks(config, model, {})
-    seconds = 0.0
+    start = time.thread_time()
     for network, best in zip(networks, epochs.tolist(), strict=True):
-        settings = replace(config.fit, epochs=best, patience=None)
-        seconds += fit(network.fit_job(x, y, settings)).seconds
+        fit(network.fit_job(x, y, replace(config.fit, epochs=best, patience=None)))
+    seconds = time.thread_time() - start
     return Forecaster(tuple(networks), scaler, windows.lag, windows.horizon, "", n_threads=1), seconds
