@@ -17,16 +17,11 @@ from trendlstm.evaluation.significance import LEVEL
 from trendlstm.evaluation.walk_bands import walk_bands
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from simulated_returns import PROCESSES, autoregressive
+from simulated_returns import PROCESSES, autoregressive, with_common_factor
 
 TRAINING, DAYS = 500, 252
 PANELS, TICKERS, COMMON = 800, 10, 0.4  # share of the variance that is common to all tickers
 SERIES, REFIT, SCORES = 100, 21, 100
-
-
-def with_common_factor(returns: np.ndarray, common: float) -> np.ndarray:
-    """Returns (..., tickers, days) of which the first makes a share of the variance of all others."""
-    return np.sqrt(common) * returns[..., :1, :] + np.sqrt(1 - common) * returns[..., 1:, :]
 
 
 def walks(returns: np.ndarray, forecasts: np.ndarray) -> list[TickerForecasts]:

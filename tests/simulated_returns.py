@@ -50,6 +50,11 @@ def autoregressive(random, series, days, rho):
     return returns.T
 
 
+def with_common_factor(returns, common):
+    """Returns (..., tickers, days) of which the first, the market, makes a share of the variance of all others."""
+    return np.sqrt(common) * returns[..., :1, :] + np.sqrt(1 - common) * returns[..., 1:, :]
+
+
 # name: function of (random, series, days), which returns an array (series, days)
 PROCESSES = {
     "normal": normal,

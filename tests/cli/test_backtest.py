@@ -174,6 +174,13 @@ def test_a_universe_is_a_ticker_a_line(tmp_path):
     assert list(document["provenance"]) == ["MSFT", "IBM"]
 
 
+@pytest.mark.parametrize("scaling", ["window", "none"])
+def test_what_adjusted_prices_know_too_much_is_said(scaling, tmp_path):
+    options = f"{SMALL} --years 1 --refit 30 --source sample --scaling {scaling} --out {tmp_path}/run"
+    shown = run(f"backtest MSFT {options}").stdout
+    assert ("Adjusted prices look ahead" in shown) == (scaling == "none")
+
+
 @pytest.mark.parametrize(
     "options, content, message",
     [

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
-from simulated_returns import PROCESSES, autoregressive
+from simulated_returns import PROCESSES, autoregressive, with_common_factor
 
 from trendlstm.errors import DataError
 from trendlstm.evaluation.evidence import claim_p_value, claims_evidence, detectable_skill
@@ -272,11 +272,6 @@ def test_pooling_needs_tickers_of_one_horizon():
 # --- Tickers with a common factor ------------------------------------------------------------------------
 
 TRAINING, DAYS = 500, 252
-
-
-def with_common_factor(returns, common):
-    """Returns (..., tickers, days) of which the first, the market, makes a share of the variance of all others."""
-    return np.sqrt(common) * returns[..., :1, :] + np.sqrt(1 - common) * returns[..., 1:, :]
 
 
 def walked(returns, forecasts, first):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from trendlstm.data.prices import PriceSet
     from trendlstm.evaluation.leakcheck import LeakCheck
 
+_BACKTEST = BacktestConfig()
 _TRAINING_ALONE = {"cell", "split"}
 _WALK_ALONE = {field.name for field in fields(BacktestConfig)} - {"window", "network", "fit", "seeds"}
 
@@ -42,8 +43,7 @@ _WALK_ALONE = {field.name for field in fields(BacktestConfig)} - {"window", "net
 def _walk_defaults(context: click.Context, parameter: click.Parameter, is_walk: bool) -> bool:
     """Give a walk's fits the defaults of `backtest`."""
     if is_walk:
-        fit = BacktestConfig().fit
-        context.default_map = {"epochs": fit.epochs, "patience": fit.patience}
+        context.default_map = {"epochs": _BACKTEST.fit.epochs, "patience": _BACKTEST.fit.patience}
     return is_walk
 
 
@@ -61,7 +61,9 @@ def _walk_defaults(context: click.Context, parameter: click.Parameter, is_walk: 
     "is_walk",
     is_eager=True,
     callback=_walk_defaults,
-    help="Check a walk of `trendlstm backtest` instead of a training, with the defaults of that command.",
+    help="Check a walk of `trendlstm backtest` instead of a training, with that command's "
+    f"{_BACKTEST.fit.epochs} epochs and patience of {_BACKTEST.fit.patience} unless given. Only then --test-years to "
+    "--warm-start are taken, and neither --split nor --cell.",
 )
 @data_options
 @walk_options

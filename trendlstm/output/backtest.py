@@ -17,7 +17,7 @@ from trendlstm.kernels.cache import processor
 from trendlstm.output.console import Console
 from trendlstm.output.fold_file import FoldFile, changed_settings
 from trendlstm.output.record import header
-from trendlstm.output.wording import count, decimals, figure, p_value, prices_sentence
+from trendlstm.output.wording import count, decimals, figure, look_ahead_sentence, p_value, prices_sentence
 from trendlstm.workflows.backtest import POOLED, Backtest, Measures, Traded
 from trendlstm.workflows.fold_queue import Planned, plan
 from trendlstm.workflows.variants import MODELS
@@ -208,6 +208,9 @@ def show_plan(console: Console, folder: BacktestFolder) -> None:
             "sessions ahead are not known at its cutoff"
             + ("." if config.gap == config.window.horizon - 1 else ", or because of --gap.")
         )
+    adjusted = any(walk.prices.provenance.adjusted for walk in walks)
+    if look_ahead := look_ahead_sentence(adjusted, config.window.scaling):
+        console.print(look_ahead)
     if finished := folder.finished:
         console.print(f"Finished already: {count(finished, 'fold')}.")
         if store.processor != processor():

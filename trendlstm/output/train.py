@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from trendlstm.output.console import Console
-from trendlstm.output.wording import count, decimals, figure, p_value
+from trendlstm.output.wording import count, decimals, figure, look_ahead_sentence, p_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,11 +45,8 @@ def windows_sentence(windows: "Windows", adjusted: bool) -> str:
         f"{'close' if windows.horizon == 1 else f'{windows.horizon} closes'}: {train} windows to train, {validation} "
         f"to validate, {test} to test."
     )
-    if adjusted and windows.scaler.scaling == "none":
-        text += (
-            "\nAdjusted prices look ahead: splits and dividends that came later have lowered them. Only --scaling none "
-            "sees that level."
-        )
+    if look_ahead := look_ahead_sentence(adjusted, windows.scaler.scaling):
+        text += f"\n{look_ahead}"
     if windows.features != ("Close",) or windows.horizon > 1:
         text += "\nThere is no recursive forecast: that needs --features Close and --horizon 1."
     return text

@@ -19,6 +19,16 @@ def prices_sentence(provenance: Mapping[str, Any]) -> str:
     )
 
 
+def look_ahead_sentence(adjusted: bool, scaling: str) -> str:
+    """What adjusted prices know too much; empty where a scaling does not show it to the networks."""
+    if not adjusted or scaling != "none":
+        return ""
+    return (
+        "Adjusted prices look ahead: splits and dividends that came later have lowered them. Only --scaling none sees "
+        "that level."
+    )
+
+
 def device_sentence(asked: str, device: str) -> str:
     """What trains the networks, and why, if the choice was ours."""
     if device == "cuda":
