@@ -17,7 +17,15 @@ from trendlstm.kernels.cache import processor
 from trendlstm.output.console import Console
 from trendlstm.output.fold_file import FoldFile, changed_settings
 from trendlstm.output.record import header
-from trendlstm.output.wording import count, decimals, figure, look_ahead_sentence, p_value, prices_sentence
+from trendlstm.output.wording import (
+    count,
+    decimals,
+    figure,
+    look_ahead_sentence,
+    p_value,
+    prices_sentence,
+    sessions,
+)
 from trendlstm.workflows.backtest import POOLED, Backtest, Measures, Traded
 from trendlstm.workflows.fold_queue import Planned, plan
 from trendlstm.workflows.variants import MODELS
@@ -199,7 +207,7 @@ def show_plan(console: Console, folder: BacktestFolder) -> None:
     )
     networks = count(config.seeds * len(config.models) * planned.folds, "network")
     console.print(
-        f"{count(planned.folds, 'fold')}: a refit every {count(config.refit, 'session')} on {learns}; "
+        f"{count(planned.folds, 'fold')}: a refit every {sessions(config.refit)} on {learns}; "
         f"{networks} to train{', each from the weights of the fold before' if config.warm_start else ''}."
     )
     if config.gap:
@@ -411,7 +419,7 @@ def _show_accounts(console: Console, result: Backtest) -> None:
         f"What following them would have earned with {what}, traded at the {at}; persistence never trades",
         [
             "Strategy",
-            *(f"% a year, {level:g} bps" for level in levels),
+            *(f"{'% a year, ' * (level == levels[0])}{level:g} bps" for level in levels),
             "Volatility %",
             "Sharpe ± s.e.",
             "PSR",

@@ -58,3 +58,8 @@ def p_value(value: float | None) -> str | None:
 def count(number: int, noun: str) -> str:
     """A number of things: "1 epoch", "2,000 epochs"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def sessions(number: int) -> str:
+    """What comes after "every": "session", "5 sessions"."""
+    return "session" if number == 1 else count(number, "session")

@@ -27,7 +27,7 @@ from trendlstm.output.plots.style import (
     draw_title,
     save,
 )
-from trendlstm.output.wording import count
+from trendlstm.output.wording import count, sessions
 from trendlstm.workflows.backtest import POOLED, Backtest
 from trendlstm.workflows.variants import MODELS
 
@@ -69,9 +69,7 @@ def _figure(result: Backtest) -> Figure:
     draw_title(figure, f"Backtest of {names}", y=0.979)
     warm = ", each from the weights of the fold before" if config.warm_start else ""
     networks = count(config.seeds, "network")
-    draw_subtitle(
-        figure, f"A refit every {count(config.refit, 'session')}, {networks} a forecast{warm}", y=0.957
-    )
+    draw_subtitle(figure, f"A refit every {sessions(config.refit)}, {networks} a forecast{warm}", y=0.957)
     _draw_accounts(equity, drawdown, result)
     _draw_intervals(intervals, result)
     _draw_hits(hits, result)
