@@ -262,7 +262,7 @@ def test_all_that_a_walk_had_forecast_and_traded_by_a_day_is_compared():
             "drift": 2 * origins,
             "ridge": 2 * origins,
             "lstm": 2 * 3 * origins,  # two steps of the ensemble and of two networks
-            "bands": 2 * 4 * origins,
+            "bands": 2 * (4 + 1) * origins,  # edges, and the miscoverage of the adaptive ones
             "signals": origins,
             "positions": (1 + 3 * 2) * origins,  # the forecast; of three strategies weight and turnover
             **traded,
@@ -325,6 +325,16 @@ def test_bands_from_errors_of_the_walk_itself_are_found(monkeypatch):
         return honest([errors] * len(scores), errors, origins, step)
 
     monkeypatch.setattr(walked, "walk_bands", calibrated_on_the_test)
+    assert leaks(walk_checks()) == {"bands"}
+
+
+def test_bands_that_learn_from_an_outcome_too_early_are_found(monkeypatch):
+    honest = walked.walk_bands
+
+    def early(scores, errors, origins, step):
+        return honest(scores, np.append(errors[1:], np.nan), origins, step)
+
+    monkeypatch.setattr(walked, "walk_bands", early)
     assert leaks(walk_checks()) == {"bands"}
 
 

@@ -29,10 +29,10 @@ def show_walk_checks(console: Console, checks: Sequence["LeakCheck"]) -> None:
     _show_checks(console, checks, headings)
     legend = [
         "same (n): n numbers with the same bits as before. Compared are forecasts that were made up to the day, those",
-        "of every single network too, the edges of their bands, their signs (signals), weights and turnover that the",
-        "accounts had decided on by then and the forecasts that they follow (positions), and what they had earned",
-        "(returns). A dash: nothing to compare.",
-        "After the first day of the walk prices are not truncated: nothing could be traded.",
+        "of every single network too; the edges of their bands, and the miscoverage that adaptive ones had learned;",
+        "their signs (signals); weights and turnover that the accounts had decided on by then, and the forecasts that",
+        "they follow (positions); what they had earned (returns). A dash: nothing to compare. After the first day of",
+        "the walk prices are not truncated: nothing could be traded.",
     ]
     console.print("\n".join(legend))
 

@@ -216,7 +216,10 @@ def _walk_observations(walked: Walked) -> dict[str, pd.DataFrame]:
         members = walked.members(model).pivot(index="origin", columns=["step", "seed"], values="forecast")
         tables[model] = _side_by_side([tables[model], members])
     edges = ("low", "high", "adaptive_low", "adaptive_high")
-    tables["bands"] = _side_by_side([by_origin(model, *edges) for model in config.models])
+    # one outcome moves the adaptive edges only if it moves their rank, but always the miscoverage
+    miscoverage = [bands.miscoverage for model in config.models for bands in walked.bands[model]]
+    learned = pd.DataFrame(np.stack(miscoverage, axis=1), index=dates[walked.walk.origins])
+    tables["bands"] = _side_by_side([learned, *(by_origin(model, *edges) for model in config.models)])
     signals = [by_origin(model, "position").dropna(axis=1) for model in config.models]
     tables["signals"] = _side_by_side(signals)
     days = {model: walked.holding_days(model) for model in config.models}
