@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-avx2 test-parity test-cuda test-gpu lint bench bench-self bench-gpu clean
+.PHONY: help train test test-avx2 test-parity test-cuda test-gpu test-dask lint bench bench-self bench-gpu clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,6 +35,10 @@ test-cuda: $(VENV)/test $(VENV)/cuda ## Test the GPU's kernels without one: simu
 test-gpu: $(VENV)/test $(VENV)/cuda ## Test on a GPU, which must be there.
 	NUMBA_ENABLE_CUDASIM=0 $(BIN)/python -m pytest tests/cuda --override-ini addopts=--import-mode=importlib
 
+# A scheduler and workers that come, go and are killed, on the loopback.
+test-dask: $(VENV)/test $(VENV)/dask ## Test a backtest on a Dask cluster of this machine's processes.
+	$(BIN)/python -m pytest tests/cluster --override-ini addopts=--import-mode=importlib
+
 lint: $(VENV)/lint ## Check style, types and the order of the layers.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check trendlstm scripts tests
@@ -63,7 +67,7 @@ $(VENV)/core: pyproject.toml | $(BIN)/python
 	@$(PIP) --editable .
 	@touch $@
 
-$(VENV)/test $(VENV)/lint $(VENV)/peers $(VENV)/cuda: $(VENV)/%: pyproject.toml | $(BIN)/python
+$(VENV)/test $(VENV)/lint $(VENV)/peers $(VENV)/cuda $(VENV)/dask: $(VENV)/%: pyproject.toml | $(BIN)/python
 	@echo "Installing trendlstm and its extra '$*' into $(VENV): half a minute to some minutes, once."
 	@$(PIP) --editable ".[$*]"
 	@touch $@

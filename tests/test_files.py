@@ -2,13 +2,21 @@
 
 import os
 import sys
+import threading
 import time
 
 import pytest
 from processes import waiting_half_way
 
 from trendlstm.caches import cache_folder
-from trendlstm.files import HELD_FILE, collect_leftovers, hidden_beside, open_held, replace_file
+from trendlstm.files import (
+    HELD_FILE,
+    collect_leftovers,
+    hidden_beside,
+    one_at_a_time,
+    open_held,
+    replace_file,
+)
 
 WRITE = """
     import sys
@@ -105,3 +113,28 @@ def test_only_hidden_files_of_our_own_naming_are_collected(tmp_path):
     let_age(ours[2], 1000)
     collect_leftovers(tmp_path)
     assert names(tmp_path) == sorted(others)
+
+
+def test_one_process_at_a_time(tmp_path):
+    """Another process is in the block and is killed there: then it is our turn."""
+    path = tmp_path / "turn"
+    code = """
+    import sys
+    from pathlib import Path
+    from trendlstm.files import one_at_a_time
+    with one_at_a_time(Path(sys.argv[1])):
+        print("half", flush=True)
+        sys.stdin.read()
+    """
+    with waiting_half_way(code, path):
+        entered = threading.Event()
+
+        def enter():
+            with one_at_a_time(path):
+                entered.set()
+
+        thread = threading.Thread(target=enter)
+        thread.start()
+        assert not entered.wait(0.2)
+    assert entered.wait(30)
+    thread.join()

@@ -58,3 +58,7 @@ class CacheError(TrendLSTMError, RuntimeError):
 
 class RunError(TrendLSTMError, RuntimeError):
     """A run's folder cannot be read or written."""
+
+
+class ClusterError(TrendLSTMError, RuntimeError):
+    """A cluster's scheduler does not answer, or one of its workers cannot be used."""

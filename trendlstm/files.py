@@ -6,8 +6,8 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import date, datetime, time
 from math import isfinite
 from os import PathLike, fspath
@@ -74,6 +74,19 @@ def open_held(path: Path) -> IO[bytes]:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return file
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Wait until no other process of this machine is in a block with this file, which is made if it is missing.
+
+    Where files cannot be locked (Windows, some network file systems) nobody waits.
+    """
+    with open(path, "ab") as file:
+        if sys.platform != "win32":
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def collect_leftovers(folder: Path) -> None:

@@ -5,44 +5,15 @@ import struct
 import numpy as np
 import pytest
 from simulated_returns import autoregressive
+from small_backtests import bits, prices, settings
 from threadpoolctl import threadpool_limits
 from walks import random_walk
 
-from trendlstm.config import BacktestConfig, DataConfig, FitConfig, NetworkConfig, WindowConfig
+from trendlstm.config import DataConfig, FitConfig, WindowConfig
 from trendlstm.data.frames import price_set
 from trendlstm.errors import RunError
 from trendlstm.output.fold_file import NAME, FoldFile
 from trendlstm.workflows import fold_queue
-
-
-def settings(**changes):
-    network = NetworkConfig(hidden_size=4, dense=())
-    options = {
-        "window": WindowConfig(lag=4),
-        "test_years": 0.15,
-        "seeds": 2,
-        "fit": FitConfig(epochs=2, patience=1),
-    }
-    return BacktestConfig(network=network, **{**options, **changes})
-
-
-def prices(*tickers, **options):
-    return {
-        ticker: price_set(random_walk(260, seed, **options), DataConfig(ticker=ticker))
-        for seed, ticker in enumerate(tickers)
-    }
-
-
-def bits(store, ticker):
-    kinds = ("forecasts", "members", "scores", "epochs")
-    return [
-        (
-            one.number,
-            one.ridge_alpha,
-            {(kind, name): array.tobytes() for kind in kinds for name, array in getattr(one, kind).items()},
-        )
-        for one in store.load(ticker)
-    ]
 
 
 def run(config, threads=2, store=None, tickers=("A", "B")):
