@@ -1,9 +1,10 @@
 """Walk forward through years of prices, and say what the forecasts were worth."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -25,13 +26,16 @@ from trendlstm.cli.options import (
     window_options,
 )
 from trendlstm.config import BacktestConfig, DataConfig
-from trendlstm.errors import OptionError, RunError, TrendLSTMError
+from trendlstm.errors import ClusterError, OptionError, RunError, TrendLSTMError
 from trendlstm.output.console import Console
+
+if TYPE_CHECKING:
+    from trendlstm.workflows.fold_queue import Engine
 
 _DEFAULTS = BacktestConfig()
 _SOME_FAILED = 3
 # what may differ from one call with --resume to the next
-_FREE = ("resume", "threads", "no_plot", "as_json", "quiet")
+_FREE = ("resume", "threads", "engine", "scheduler", "no_plot", "as_json", "quiet")
 
 _account_options = combined(
     option(
@@ -55,6 +59,7 @@ _account_options = combined(
         "trendlstm backtest MSFT AAPL IBM GOOG --test-years 1 --refit 1 --seeds 3",
         "trendlstm backtest --universe tickers.txt --years 10 --test-years 5",
         "trendlstm backtest --resume runs/BACKTEST-20261121-093000",
+        "trendlstm backtest --universe tickers.txt --scheduler tcp://10.0.0.1:8786",
     ),
 )
 @click.argument("tickers", nargs=-1)
@@ -87,6 +92,18 @@ _account_options = combined(
     default=None,
     help="Go on with an interrupted backtest in this folder, with its prices and settings.",
 )
+@option(
+    "--engine",
+    type=click.Choice(["threads", "dask"]),
+    default="threads",
+    help="What fits: threads of this process, or with the extra dask as many worker processes.",
+)
+@option(
+    "--scheduler",
+    metavar="ADDRESS",
+    default=None,
+    help="Fit on the workers of this Dask scheduler, such as tcp://10.0.0.1:8786, on any machines.",
+)
 @flag("--no-plot", help="Draw no picture.")
 @output_options
 @click.pass_context
@@ -97,6 +114,8 @@ def backtest(
     csvs: tuple[str, ...],
     out: str | None,
     resume: str | None,
+    engine: str,
+    scheduler: str | None,
     no_plot: bool,
     as_json: bool,
     quiet: bool,
@@ -112,7 +131,7 @@ def backtest(
     console = make_console(as_json, quiet)
     from trendlstm.output.backtest import BacktestFolder, show_backtest, show_plan
     from trendlstm.workflows.backtest import assess
-    from trendlstm.workflows.fold_queue import ThreadEngine, run
+    from trendlstm.workflows.fold_queue import run
 
     labelled = dict(_labelled(tickers, universe, csvs))
     given: list[str] = []
@@ -131,20 +150,21 @@ def backtest(
             folder.refuse_changes(backtest_config(options), *_load(console, labelled, options))
         planned = folder.planned
         show_plan(console, folder)
-        engine = ThreadEngine(options["threads"])
-        compile_kernels(console, planned.config.network.dtype)
         try:
-            with console.progress("Folds", planned.folds) as bar:
-                failures = run(planned, folder.store, engine, lambda one: bar.update(one.done, str(one)))
-        except KeyboardInterrupt:
+            with (
+                _engine(console, engine, scheduler, options["threads"], planned.config) as chosen,
+                console.progress("Folds", planned.folds) as bar,
+            ):
+                failures = run(planned, folder.store, chosen, lambda one: bar.update(one.done, str(one)))
+            result = assess(planned, folder.store, failures)
+            document = folder.write(result, draw=not no_plot)
+        except (KeyboardInterrupt, ClusterError):
             if folder.finished:
                 console.warning(
                     f"{folder.finished:,} of {planned.folds:,} folds are finished. Go on with "
                     f"`trendlstm backtest --resume {folder.path}`."
                 )
             raise
-        result = assess(planned, folder.store, failures)
-        document = folder.write(result, draw=not no_plot)
     show_backtest(console, result)
     console.print()
     console.print(f"The backtest is in {folder.path}.")
@@ -152,6 +172,24 @@ def backtest(
         console.json({"run": folder.path, **document})
     if result.failures:
         context.exit(_SOME_FAILED)
+
+
+@contextmanager
+def _engine(
+    console: Console, name: str, scheduler: str | None, threads: int | None, config: BacktestConfig
+) -> "Iterator[Engine]":
+    """What fits the folds."""
+    from trendlstm.nn.threads import thread_count
+    from trendlstm.workflows.fold_queue import ThreadEngine
+
+    if name == "threads" and scheduler is None:
+        compile_kernels(console, config.network.dtype)
+        yield ThreadEngine(threads)
+        return
+    from trendlstm.workflows.cluster import DaskEngine, connect, local_cluster
+
+    with local_cluster(thread_count(threads)) if scheduler is None else connect(scheduler) as client:
+        yield DaskEngine(client)
 
 
 def _labelled(

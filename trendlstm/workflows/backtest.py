@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -30,10 +30,13 @@ from trendlstm.evaluation.trading import (
     portfolio,
 )
 from trendlstm.evaluation.walk_bands import Coverage, coverage_of_bands
-from trendlstm.workflows.fold_queue import FoldStore, MemoryStore, Planned, Report, ThreadEngine, plan, run
+from trendlstm.workflows.fold_queue import Engine, FoldStore, MemoryStore, Planned, Report, ThreadEngine, plan, run
 from trendlstm.workflows.folds import BASELINES, Walk
 from trendlstm.workflows.variants import MODELS
 from trendlstm.workflows.walked import Walked
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 FloatArray = NDArray[np.float64]
 POOLED = ""  # stands where a ticker would: the measures of all together
@@ -267,6 +270,7 @@ class Traded:
 def backtest(
     prices_by_ticker: Mapping[str, PriceSet | pd.DataFrame | pd.Series],
     config: BacktestConfig | None = None,
+    client: "Client | None" = None,
     *,
     n_threads: int | None = None,
     progress: Report | None = None,
@@ -279,6 +283,8 @@ def backtest(
         From `load_prices`, or any other that `trendlstm.data.frames.price_table` takes. Not modified.
     config : BacktestConfig, optional
         Every setting. Default: those of the command.
+    client : distributed.Client, optional
+        Of the Dask cluster whose workers fit the folds. Default: threads of this process.
     n_threads : int, optional
         Default: all cores that the process may use. The result does not depend on it.
     progress : callable, optional
@@ -307,8 +313,16 @@ def backtest(
         ticker: price_set(table, DataConfig(ticker=ticker)) for ticker, table in prices_by_ticker.items()
     }
     planned, store = plan(prices, config), MemoryStore()
-    failures = run(planned, store, ThreadEngine(n_threads), progress)
+    failures = run(planned, store, _engine(client, n_threads), progress)
     return assess(planned, store, failures)
+
+
+def _engine(client: "Client | None", n_threads: int | None) -> Engine:
+    if client is None:
+        return ThreadEngine(n_threads)
+    from trendlstm.workflows.cluster import DaskEngine
+
+    return DaskEngine(client)
 
 
 def assess(planned: Planned, store: FoldStore, failures: Mapping[str, str]) -> Backtest:
