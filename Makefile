@@ -35,9 +35,9 @@ test-cuda: $(VENV)/test $(VENV)/cuda ## Test the GPU's kernels without one: simu
 test-gpu: $(VENV)/test $(VENV)/cuda ## Test on a GPU, which must be there.
 	NUMBA_ENABLE_CUDASIM=0 $(BIN)/python -m pytest tests/cuda --override-ini addopts=--import-mode=importlib
 
-# A scheduler and workers that come, go and are killed, on the loopback.
-test-dask: $(VENV)/test $(VENV)/dask ## Test a backtest on a Dask cluster of this machine's processes.
-	$(BIN)/python -m pytest tests/cluster --override-ini addopts=--import-mode=importlib
+# Processes that are killed, a scheduler and workers that come and go, on the loopback.
+test-dask: $(VENV)/test $(VENV)/dask ## Test backtests that are killed, and on a Dask cluster of this machine.
+	$(BIN)/python -m pytest tests/processes --override-ini addopts=--import-mode=importlib
 
 lint: $(VENV)/lint ## Check style, types and the order of the layers.
 	$(BIN)/ruff check .

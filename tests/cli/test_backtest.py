@@ -214,3 +214,11 @@ def test_an_existing_folder_and_one_without_folds_are_refused(tmp_path, csvs):
         in result.stderr
     )
     assert "is no backtest that can be resumed" in run(f"backtest --resume {tmp_path}", 1).stderr
+
+
+@pytest.mark.parametrize("engine", ["--engine dask", "--scheduler tcp://127.0.0.1:1"])
+def test_without_dask_other_engines_say_what_to_install(engine, tmp_path, monkeypatch, csvs):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    result = run(f"backtest {csvs} {SMALL} {engine} --out {tmp_path}/run", 2)
+    assert "more than one process needs Dask: " in result.stderr and "dask" in result.stderr
+    assert not (tmp_path / "run").exists()

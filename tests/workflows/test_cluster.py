@@ -1,4 +1,4 @@
-"""What can be said of a cluster without Dask; the rest is in tests/cluster."""
+"""What can be said of a cluster without Dask; the rest is in tests/processes."""
 
 import re
 import sys

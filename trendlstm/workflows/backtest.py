@@ -30,7 +30,16 @@ from trendlstm.evaluation.trading import (
     portfolio,
 )
 from trendlstm.evaluation.walk_bands import Coverage, coverage_of_bands
-from trendlstm.workflows.fold_queue import Engine, FoldStore, MemoryStore, Planned, Report, ThreadEngine, plan, run
+from trendlstm.workflows.fold_queue import (
+    Engine,
+    FoldStore,
+    MemoryStore,
+    Planned,
+    Report,
+    ThreadEngine,
+    plan,
+    run,
+)
 from trendlstm.workflows.folds import BASELINES, Walk
 from trendlstm.workflows.variants import MODELS
 from trendlstm.workflows.walked import Walked
