@@ -21,6 +21,7 @@ from typing import Any
 import click
 import numba
 import numpy as np
+from backtest_job import PEERS as BACKTEST_PEERS
 from peers import FIT, MANY, PREDICT, timed
 
 import trendlstm as tl
@@ -36,17 +37,17 @@ TOLERANCE = 1e-4
 CORES = len(os.sched_getaffinity(0))
 
 
-def run_peer(job: str, name: str, case: Path, cores: int = CORES) -> dict[str, Any]:
-    """What scripts/peers.py prints, run on the first `cores` cores of this process."""
+def run_script(script: str, *arguments: str, cores: int = CORES) -> dict[str, Any]:
+    """The JSON object that a script of this folder prints, run on the first `cores` cores of this process."""
     allowed = sorted(os.sched_getaffinity(0))[:cores]
     result = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("peers.py")), job, name, str(case)],
+        [sys.executable, str(Path(__file__).with_name(script)), *arguments],
         capture_output=True,
         text=True,
         preexec_fn=lambda: os.sched_setaffinity(0, allowed),
     )
     if result.returncode:
-        raise click.ClickException(f"{name} failed at {job}:\n{result.stderr}")
+        raise click.ClickException(f"{script} {' '.join(arguments)} failed:\n{result.stderr}")
     return json.loads(result.stdout.splitlines()[-1])
 
 
@@ -113,7 +114,7 @@ def bench_fit(folder: Path, peers: list[str]) -> list[dict[str, Any]]:
         reference: list[float] = []
         for name in ["trendlstm", *peers]:
             for threads in sorted({1, CORES}):
-                measured = run_peer("fit", name, case, threads)
+                measured = run_script("peers.py", "fit", name, str(case), cores=threads)
                 reference = reference or measured["losses"]
                 require_equal(name, measured["losses"], reference)
                 row = {"T": steps, "name": name, "threads": threads, "ms": measured["ms"]}
@@ -134,7 +135,7 @@ def bench_large(folder: Path, peers: list[str]) -> list[dict[str, Any]]:
         reference: list[float] = []
         for name in ["trendlstm", *peers]:
             for threads in sorted({1, CORES}):
-                measured = run_peer("fit", name, case, threads)
+                measured = run_script("peers.py", "fit", name, str(case), cores=threads)
                 reference = reference or measured["losses"]
                 require_equal(name, measured["losses"], reference)
                 rows.append(
@@ -150,7 +151,7 @@ def bench_many(folder: Path, peers: list[str]) -> list[dict[str, Any]]:
     for steps in STEPS:
         case = write_case(folder, steps, 1)
         for name in ["trendlstm", *peers]:
-            rows.append({"T": steps, "name": name, **run_peer("many", name, case)})
+            rows.append({"T": steps, "name": name, **run_script("peers.py", "many", name, str(case))})
             say(f"{MANY_FITS} fits", rows[-1])
     return rows
 
@@ -162,7 +163,7 @@ def bench_predict(folder: Path, peers: list[str]) -> list[dict[str, Any]]:
     reference: list[float] = []
     for name in ["trendlstm", *peers]:
         for threads in sorted({1, CORES}):
-            measured = run_peer("predict", name, case, threads)
+            measured = run_script("peers.py", "predict", name, str(case), cores=threads)
             reference = reference or measured["outputs"]
             require_equal(name, measured.pop("outputs"), reference)
             rows.append({"name": name, "threads": threads, **measured})
@@ -190,6 +191,15 @@ def bench_process(folder: Path, with_peers: bool) -> list[dict[str, Any]]:
         rows.append({"name": "Keras/TensorFlow script", "seconds": median(others[1:])})
     for row in rows:
         say("whole process", row)
+    return rows
+
+
+def bench_backtest(folder: Path, with_peers: bool) -> list[dict[str, Any]]:
+    """A year of daily refits; the peers on some of the folds, for the epochs that trendlstm's fits took."""
+    rows = []
+    for name in ["trendlstm", *(BACKTEST_PEERS if with_peers else [])]:
+        rows.append({"name": name, **run_script("backtest_job.py", name, str(folder / "backtest.npz"))})
+        say("backtest", rows[-1])
     return rows
 
 
@@ -317,6 +327,7 @@ def main(alone: bool) -> None:
             "large_fits": bench_large(folder, [name for name in peers["fit"] if name == "PyTorch"]),
             "many_fits": bench_many(folder, peers["many"]),
             "inference": bench_predict(folder, peers["predict"]),
+            "backtest": bench_backtest(folder, not alone),
             "process": bench_process(folder, not alone),
             "growth": bench_growth(),
             "installed_mib": installed_mib(),

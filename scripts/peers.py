@@ -84,29 +84,32 @@ def torch_model(case: Case):
     return model
 
 
+def torch_trainer(case: Case, x, y):
+    """A model and a function that takes an Adam step on some of the samples' rows."""
+    import torch
+
+    model = torch_model(case)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=LEARNING_RATE, fused=True)
+
+    def step(rows):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.mse_loss(model(x[rows]), y[rows])
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return model, step
+
+
 def fit_torch(case: Case) -> Trained:
     import torch
 
     torch.set_num_threads(cores())
     x, y = torch.tensor(case["x"]), torch.tensor(case["y"])
-
-    def start():
-        model = torch_model(case)
-        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.Adam(trained, lr=LEARNING_RATE, fused=True)
-
-        def step(rows):
-            optimizer.zero_grad()
-            loss = torch.nn.functional.mse_loss(model(x[rows]), y[rows])
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        return step
-
-    step = start()
+    _, step = torch_trainer(case, x, y)
     steps = [float(step(torch.arange(batch_size(case)))) for _ in range(3)]
-    step = start()
+    _, step = torch_trainer(case, x, y)
 
     def train(count: int) -> None:
         for _ in range(count):
@@ -181,30 +184,31 @@ def fit_jax(case: Case) -> Trained:
     return train, [float(loss) for loss in losses]
 
 
-def fit_keras(case: Case) -> Trained:
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+def keras_model(case: Case, window: tuple[int, ...]):
+    """A compiled model of windows (T, F)."""
     import keras
 
+    layers = [
+        keras.Input(window),
+        keras.layers.LSTM(hidden_size(case)),
+        keras.layers.Dense(32, activation="relu"),
+        keras.layers.Dense(32, activation="relu"),
+        keras.layers.Dense(1),
+    ]
+    model = keras.Sequential(layers)
+    values = [case["recurrent.weight_ih"].T, case["recurrent.weight_hh"].T, case["recurrent.bias"]]
+    values += [case[f"dense.{layer}.{kind}"].T for layer in range(3) for kind in ("weight", "bias")]
+    model.set_weights(values)
+    model.compile(keras.optimizers.Adam(LEARNING_RATE, epsilon=1e-8), "mse")
+    return model
+
+
+def fit_keras(case: Case) -> Trained:
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     x, y = case["x"], case["y"]
-
-    def start():
-        layers = [
-            keras.Input(x.shape[1:]),
-            keras.layers.LSTM(hidden_size(case)),
-            keras.layers.Dense(32, activation="relu"),
-            keras.layers.Dense(32, activation="relu"),
-            keras.layers.Dense(1),
-        ]
-        model = keras.Sequential(layers)
-        values = [case["recurrent.weight_ih"].T, case["recurrent.weight_hh"].T, case["recurrent.bias"]]
-        values += [case[f"dense.{layer}.{kind}"].T for layer in range(3) for kind in ("weight", "bias")]
-        model.set_weights(values)
-        model.compile(keras.optimizers.Adam(LEARNING_RATE, epsilon=1e-8), "mse")
-        return model
-
-    model = start()
+    model = keras_model(case, x.shape[1:])
     steps = [float(model.train_on_batch(x[: batch_size(case)], y[: batch_size(case)])) for _ in range(3)]
-    model = start()
+    model = keras_model(case, x.shape[1:])
     return lambda count: model.fit(x, y, batch_size=batch_size(case), epochs=count, verbose=0), steps
 
 

@@ -69,6 +69,23 @@ def many_fits(rows: list[dict[str, Any]]) -> str:
     return table(["64 fits at once: fits of one epoch a second", *(f"T = {count}" for count in steps)], body)
 
 
+def backtest(rows: list[dict[str, Any]]) -> str:
+    """Seconds and fits a second of a year of daily refits; the peers' are extrapolated, and say so."""
+    own, *peers = rows
+    body = [["trendlstm, all folds", f"{own['seconds']:.0f}", f"{own['fits_per_second']:.1f}"]]
+    for row in peers:
+        label = f"{row['name']}: extrapolated from {row['folds_measured']} folds"
+        slower = row["seconds"] / own["seconds"]
+        body.append([label, f"{row['seconds']:.0f} ({slower:.1f}x)", f"{row['fits_per_second']:.2f}"])
+    columns = [f"A backtest: {own['folds']} daily refits x {own['fits'] // own['folds']} seeds"]
+    text = (
+        f"Those are {own['fits']:,} fits, stopped early after {own['epochs_per_fit']:.1f} epochs on average; the peers "
+        f"train each network for as many. All that trendlstm does besides fitting (samples, ridge, forecasts, the file "
+        f"of folds, idle cores) adds {100 * own['overhead']:.1f} % to the fits' own time."
+    )
+    return f"{table([*columns, 'seconds', 'fits a second'], body)}\n\n{text}"
+
+
 def inference(rows: list[dict[str, Any]]) -> str:
     """Latency and throughput."""
     keys = ("p50_us", "p99_us", "ms_10000")
@@ -102,6 +119,7 @@ def main() -> None:
             f"loop of multiply-adds alone. At T = 60 the whole process peaks at {memory:.0f} MiB.",
             large_fits(results["large_fits"]),
             many_fits(results["many_fits"]),
+            backtest(results["backtest"]),
             inference(results["inference"]),
             process,
             "The first run compiles the kernels. `docs/growth.png` shows how the time grows with each size.",
