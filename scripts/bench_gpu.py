@@ -18,7 +18,7 @@ from peers import LEARNING_RATE, torch_model
 
 import trendlstm as tl
 from bench import BATCH_SIZE, ROOT, SAMPLES, STEPS, flops_per_epoch, require_equal, write_case
-from trendlstm.cuda.shim import SIMULATED, cuda
+from trendlstm.cuda.compile import SIMULATED, cuda
 from trendlstm.errors import OptionError
 from trendlstm.nn.device import device_name
 

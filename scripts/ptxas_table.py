@@ -15,11 +15,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from numba import cuda, types
+import numpy as np
+from numba import cuda
+from numba.cuda import types
+from numba.cuda.typing.typeof import typeof
 
-from trendlstm.cuda.kernels import make_kernels
-from trendlstm.cuda.recurrent import Spec
-from trendlstm.cuda.shim import launch_bounds
+from trendlstm.cuda import buffers
+from trendlstm.cuda.buffers import Spec
+from trendlstm.cuda.compile import launch_bounds
+from trendlstm.cuda.fit import make_fit
+from trendlstm.cuda.predict import Inputs, make_predict
+from trendlstm.cuda.stream import make_stream
 from trendlstm.kernels.buffers import LSTM, LSTM1997, RNN
 from trendlstm.version import install_command
 
@@ -59,22 +65,38 @@ def find_ptxas() -> str:
     return found
 
 
-def _signature(name: str, spec: Spec) -> types.Type:
-    real, whole, double = (types.float32 if spec.itemsize == 4 else types.float64), types.int64, types.float64
+KERNELS = {"fit": make_fit, "stream": make_stream, "predict": make_predict}
+
+
+def _arguments(name: str, spec: Spec) -> tuple:
+    """What the kernel is launched with, in small."""
+
+    def real(dimensions: int) -> np.ndarray:
+        return np.zeros((1,) * dimensions, spec.real)
+
+    whole = np.zeros(1, np.int64)
     if name == "predict":
-        return types.void(real[::1], whole[::1], real[::1], whole[::1], whole, real[:, ::1], real[:, ::1])
-    data = (real[:, :, ::1], real[::1], whole[::1], real[::1], real[::1], whole[::1], whole[::1])
-    state = (whole[:, ::1], double[:, ::1], double[:, :, ::1])
-    return types.void(*data, *state, whole[::1], whole, whole[::1], real[:, ::1], whole)
+        return real(1), whole, Inputs(real(1), whole, 1), real(2), real(2)
+    numbers = np.zeros((1, 1))
+    own: tuple
+    if name == "fit":
+        options, progress = buffers.FIT_OPTIONS, buffers.FIT_PROGRESS
+        own = buffers.Fits(real(2), real(2), real(1), numbers, numbers)
+    else:
+        options, progress = buffers.STREAM_OPTIONS, buffers.STREAM_PROGRESS
+        own = buffers.Streams(numbers, numbers)
+    records = (np.zeros(1, dtype) for dtype in (buffers.JOB, options, progress))
+    networks = buffers.Networks(whole, *records, real(2), real(2), real(2), real(2))
+    samples = buffers.Samples(x=real(1), y=real(1), lengths=whole, order=whole)
+    return networks, own, samples, buffers.Launch(whole, 1, whole, 1, real(2))
 
 
 @cache
 def measure(name: str, spec: Spec, architecture: tuple[int, int]) -> Usage:
     """Compile one of the kernels "fit", "stream" and "predict" for a compute capability."""
-    function = getattr(make_kernels(spec), name).py_func
     ptx, _ = cuda.compile(
-        function,
-        _signature(name, spec),
+        KERNELS[name](spec).py_func,
+        types.void(*map(typeof, _arguments(name, spec))),
         cc=architecture,
         device=False,
         abi="numba",

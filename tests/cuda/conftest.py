@@ -15,7 +15,7 @@ def pytest_sessionstart(session):
 
 @pytest.fixture(autouse=True)
 def threads_in_turn():
-    from trendlstm.cuda.shim import SIMULATED
+    from trendlstm.cuda.compile import SIMULATED
 
     if SIMULATED:
         from simulator import take_turns

@@ -7,7 +7,8 @@ from naive import assert_close
 
 import trendlstm as tl
 from trendlstm.config import FitConfig
-from trendlstm.cuda import kernels, shim
+from trendlstm.cuda.buffers import make_spec
+from trendlstm.cuda.compile import SIMULATED
 from trendlstm.errors import FitInterrupted, OptionError, TrainingError
 from trendlstm.kernels.equations import BETA1
 from trendlstm.nn import gpu as driver
@@ -15,7 +16,6 @@ from trendlstm.nn.parameters import named_values
 
 CELLS = ["lstm", "lstm1997", "rnn"]
 RTOL = {"float64": 1e-9, "float32": 1e-4}
-SIMULATED = shim.SIMULATED
 
 
 def network(cell="lstm", dtype="float32", T=3, F=2, H=5, dense=(4,), m=1, **options):
@@ -45,9 +45,9 @@ def weights(net):
 def one_step(net, x, y, lengths=None):
     """The loss and the gradient of one minibatch, as Adam's first moment has it after its first step."""
     job = net.fit_job(x, y, FitConfig(epochs=1, batch_size=len(x), shuffle=False), lengths=lengths)
-    series = driver.Series(driver.make_spec(job.plan, net.dtype), [job])
-    series.run(lambda: None)
-    moment = series.parameters.copy_to_host()[0, kernels.FIRST]
+    fits = driver.GpuFits(make_spec(job.plan, net.dtype), [job])
+    fits.run(lambda: None)
+    moment = fits.networks.first_moment.copy_to_host()[0]
     return job.loss[0], {
         name: value / (1 - BETA1) for name, value in named_values(net.config, moment).items()
     }
@@ -97,11 +97,16 @@ def test_gradients_without_output_squashing(cell):
         assert_close(gradient, expected[name], 1e-9, name)
 
 
-@pytest.mark.parametrize(
-    ("cell", "H", "dtype", "F"),
-    [("lstm", 64, "float32", 1), ("lstm1997", 48, "float32", 16), ("rnn", 80, "float32", 3), ("lstm", 80, "float32", 1)]
-    + ([] if SIMULATED else [("lstm", 256, "float32", 16), ("lstm", 256, "float64", 16), ("rnn", 256, "float64", 1)]),
-)  # fmt: skip
+WIDE = [
+    ("lstm", 64, "float32", 1),
+    ("lstm1997", 48, "float32", 16),
+    ("rnn", 80, "float32", 3),
+    ("lstm", 80, "float32", 1),
+]
+WIDEST = [("lstm", 256, "float32", 16), ("lstm", 256, "float64", 16), ("rnn", 256, "float64", 1)]
+
+
+@pytest.mark.parametrize(("cell", "H", "dtype", "F"), WIDE if SIMULATED else WIDE + WIDEST)
 def test_gradients_of_wide_layers(cell, H, dtype, F):
     T, N = (2, 9) if SIMULATED else (30, 70)
     rng = np.random.default_rng(H)
@@ -173,16 +178,14 @@ def overfitting():
 @pytest.mark.parametrize("patience", [None, 2])
 def test_best_weights_and_patience_are_the_cpus(patience):
     (x, y), validation = overfitting()
-    options = {
-        "epochs": 8, "batch_size": 12, "learning_rate": 0.05, "patience": patience, "validation": validation
-    }  # fmt: skip
+    options = {"epochs": 8, "batch_size": 12, "learning_rate": 0.05, "patience": patience}
+    options["validation"] = validation
     ours, cpus = network(dtype="float64"), network(dtype="float64")
     expected = cpus.fit(x, y, **options)
     assert 1 < expected.best_epoch < expected.epochs_run, "the problem must overfit to test anything"
     history = ours.fit(x, y, device="cuda", **options)
-    assert (history.best_epoch, history.epochs_run, history.stopped) == (
-        expected.best_epoch, expected.epochs_run, expected.stopped,
-    )  # fmt: skip
+    for what in ("best_epoch", "epochs_run", "stopped"):
+        assert getattr(history, what) == getattr(expected, what)
     np.testing.assert_allclose(history.loss, expected.loss, rtol=1e-9)
     np.testing.assert_allclose(history.validation_loss, expected.validation_loss, rtol=1e-9)
     for name, tensor in ours.state_dict().items():
@@ -273,8 +276,7 @@ def test_launches_of_any_length_give_the_same_bits(nanoseconds, dtype, monkeypat
         monkeypatch.setattr(driver, "_LAUNCH_NANOSECONDS", launch)
         net = network(dtype=dtype)
         job = net.fit_job(x, y, options, validation=problem(9, seed=1))
-        series = driver.Series(driver.make_spec(job.plan, net.dtype), [job])
-        series.run(lambda: None)
+        driver.GpuFits(make_spec(job.plan, net.dtype), [job]).run(lambda: None)
         results.add(
             (job.kept.tobytes(), job.loss.tobytes(), job.validation_loss.tobytes(), job.progress.tobytes())
         )
@@ -348,10 +350,11 @@ def test_fit_many_is_each_fit_alone(short, request):
 def test_shared_data_is_copied_once():
     x, y = (array.astype(np.float32) for array in problem())
     jobs = [network(seed=seed).fit_job(x, y, FitConfig(epochs=1), validation=(x, y)) for seed in range(3)]
-    table, data = driver._lay_out([(job.plan, job.train, job.validation) for job in jobs])
+    spec = make_spec(jobs[0].plan, x.dtype)
+    table, data = driver._lay_out(spec, [(job.plan, job.train, job.validation) for job in jobs])
     assert data.x.size == x.size + 1
-    assert len(set(table[:, kernels.X])) == len(set(table[:, kernels.VALIDATION_X])) == 1
-    assert len(set(table[:, kernels.ORDER])) == 3
+    assert len(set(table["train"]["x"])) == len(set(table["validation"]["x"])) == 1
+    assert len(set(table["order"])) == 3
 
 
 def test_weight_decay_of_networks_that_differ_inside_their_padding():
@@ -370,14 +373,14 @@ def test_ctrl_c_while_a_launch_is_waited_for_keeps_weights_and_history_together(
     """It may come before the host has read what the launch did."""
     x, y = problem()
     net, whole = network(), network()
-    read, reads = driver.Series.read, iter(range(100))
+    read, reads = driver.GpuFits.read, iter(range(100))
 
-    def interrupted_read(series):
+    def interrupted_read(fits):
         if next(reads) == 9:  # the launch that ended the fifth epoch
             raise KeyboardInterrupt
-        read(series)
+        read(fits)
 
-    monkeypatch.setattr(driver.Series, "read", interrupted_read)
+    monkeypatch.setattr(driver.GpuFits, "read", interrupted_read)
     with pytest.raises(FitInterrupted) as interrupted:
         net.fit(x, y, epochs=50, batch_size=len(x), device="cuda")
     monkeypatch.undo()

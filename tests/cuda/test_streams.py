@@ -38,9 +38,8 @@ def test_trials_are_the_cpus(small, max_sequences):
     found = trials.run_trials(small, models, device="cuda", progress=reports.append, **options)
     assert any(trial.outcome == "solved" for trial in expected) == (max_sequences > 45)
     for ours, cpus in zip(found, expected, strict=True):
-        assert (ours.model, ours.seed, ours.outcome, ours.sequences) == (
-            cpus.model, cpus.seed, cpus.outcome, cpus.sequences,
-        )  # fmt: skip
+        for what in ("model", "seed", "outcome", "sequences"):
+            assert getattr(ours, what) == getattr(cpus, what)
         assert_close(ours.curve, cpus.curve, 1e-4)
         assert abs(ours.wrong - cpus.wrong) <= 1
     assert reports[-1].finished == len(expected)

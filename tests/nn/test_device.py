@@ -30,10 +30,9 @@ def without_gpu(monkeypatch):
     def fail():
         raise RuntimeError("no driver\nwas found.")
 
-    shim = SimpleNamespace(SIMULATED=False, cuda=SimpleNamespace(get_current_device=fail))
+    compiler = SimpleNamespace(SIMULATED=False, cuda=SimpleNamespace(get_current_device=fail))
     monkeypatch.setattr(cuda, "find_spec", lambda name: name)
-    monkeypatch.setitem(sys.modules, "trendlstm.cuda.shim", shim)
-    monkeypatch.setattr(cuda, "shim", shim, raising=False)
+    monkeypatch.setitem(sys.modules, "trendlstm.cuda.compile", compiler)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +111,6 @@ import sys, numpy as np, trendlstm as tl
 net = tl.Network(hidden_size=2, dense=())
 net.fit(np.ones((9, 3, 1)), np.zeros((9, 1)), epochs=1, device="auto")
 net.predict(np.ones((9, 3, 1)))
-assert "trendlstm.cuda.shim" not in sys.modules and "numba_cuda" not in sys.modules
+assert "trendlstm.cuda.compile" not in sys.modules and "numba_cuda" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

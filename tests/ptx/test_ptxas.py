@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trendlstm.cuda.recurrent import Spec
+from trendlstm.cuda.buffers import Spec
 from trendlstm.kernels.buffers import LSTM, RNN
 
 _SOURCE = Path(__file__).parents[2] / "scripts" / "ptxas_table.py"

@@ -310,7 +310,7 @@ def _run_on_gpu(jobs: "Sequence[_RunningTrial]", report: Callable[[], None]) -> 
         group = [job for job in jobs if job.model.cell == cell]
         networks = [job.make_network() for job in group]
         thetas = [network.theta for network in networks]
-        streams = gpu.Streams(group[0].config, thetas, group[0].options(), group[0].task.criterion.run)
+        streams = gpu.GpuStreams(group[0].config, thetas, group[0].options(), group[0].task.criterion.run)
         blocks = [job.blocks() for job in group]
         errors: list[list[np.ndarray]] = [[] for _ in group]
         learning = list(range(len(group)))

@@ -11,7 +11,7 @@ from .compile import inlined
 UNFINISHED, ALL_EPOCHS, PATIENCE, NOT_FINITE, SOLVED, USED_UP = range(6)
 
 
-def record(**fields: type) -> np.dtype:
+def record(**fields: type | np.dtype) -> np.dtype:
     """The dtype of records whose fields are attributes, in Python as in compiled code."""
     # aligned: the GPU reads a number that might not be byte by byte
     return np.dtype((np.record, np.dtype(list(fields.items()), align=True)))
@@ -80,7 +80,7 @@ def judge_sequence(progress, options, recent, error, is_correct):
     """Count one sequence of a stream, and end the training if it has succeeded.
 
     `error` is its mean |error|, `recent` (run,) the ring of the last ones. It has succeeded when `run` sequences in a
-    row were correct and the mean of their errors is below options.mean.
+    row were correct and the mean of their errors is below options.mean_error.
     """
     recent[progress.seen % recent.size] = error
     progress.seen += 1
@@ -89,5 +89,5 @@ def judge_sequence(progress, options, recent, error, is_correct):
         total = 0.0
         for place in range(recent.size):
             total += recent[place]
-        if total / recent.size < options.mean:
+        if total / recent.size < options.mean_error:
             progress.outcome = SOLVED

@@ -22,7 +22,7 @@ class StreamOptions(NamedTuple):
     learning_rate: float
     clip_norm: float
     tolerance: float
-    mean: float
+    mean_error: float
 
 
 class StreamState(NamedTuple):

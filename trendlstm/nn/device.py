@@ -67,12 +67,12 @@ def device_name() -> str:
     """
     if find_spec("numba_cuda") is None:
         raise OptionError(f"device 'cuda' needs the GPU's compiler: {install_command('cuda')}.")
-    from trendlstm.cuda import shim
+    from trendlstm.cuda.compile import SIMULATED, cuda
 
-    if shim.SIMULATED:
+    if SIMULATED:
         return "numba-cuda's simulator"
     try:
-        name = shim.cuda.get_current_device().name
+        name = cuda.get_current_device().name
     except Exception as error:  # the driver's own errors, of many kinds
         reason = " ".join(str(error).split()).split(". ")[0].rstrip(".: ")
         raise OptionError(

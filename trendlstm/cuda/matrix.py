@@ -16,24 +16,28 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..kernels.buffers import CHUNK_ROWS
-from .shim import SIMULATED
+from .compile import SIMULATED
 
 VECTOR = 4  # numbers: the most that a thread reads from shared memory at once
 PLANES = CHUNK_ROWS // VECTOR
 
 
-def _callable(function: Any, arity: int) -> Callable:
+def _callable(function: Any) -> Callable:
     """The intrinsic itself, or in the simulator what Python can call."""
     if not SIMULATED:
         return function
-    names = ", ".join("abcdef"[:arity])
-    compiled = numba.njit(eval(f"lambda {names}: function({names})", {"function": function}))
+    compiled = numba.njit(lambda *arguments: function(*arguments))
 
     def call(*arguments: Any) -> None:
-        # the simulator wraps the arrays of global memory
-        compiled(*(value._item._ary if hasattr(value, "_item") else value for value in arguments))
+        compiled(*map(_unwrapped, arguments))
 
     return call
+
+
+def _unwrapped(argument: Any) -> Any:
+    """The NumPy array that the simulator has wrapped, once or twice, for an array of the GPU's memory."""
+    argument = getattr(argument, "_item", argument)
+    return getattr(argument, "_ary", argument)
 
 
 class _Code:
@@ -93,7 +97,7 @@ def make_multiply_add(count: int, outputs: int, stride: int, plane: int) -> Call
 
         return types.void(sums, weight, values, types.int64), codegen
 
-    return _callable(multiply_add, 4)
+    return _callable(multiply_add)
 
 
 def make_outer_product(count: int, outputs: int, stride: int, dz_stride: int, dz_plane: int) -> Callable:
@@ -109,9 +113,7 @@ def make_outer_product(count: int, outputs: int, stride: int, dz_stride: int, dz
             code = _Code(context, builder, signature, arguments)
             weight = code.pointer(0)
             values, dz = code.at(code.pointer(1), arguments[2]), code.at(code.pointer(3), arguments[4])
-            for p in range(
-                PLANES
-            ):  # one after the other, for the dz of all rows take twice as many registers
+            for p in range(PLANES):  # one after the other: the dz of all rows would take twice the registers
                 factors = [code.vector(dz, n * dz_stride + p * dz_plane) for n in range(outputs)]
                 for k in range(count):
                     rows = code.vector(values, k * stride + p * VECTOR)
@@ -125,7 +127,7 @@ def make_outer_product(count: int, outputs: int, stride: int, dz_stride: int, dz
 
         return types.void(weight, values, types.int64, dz, types.int64), codegen
 
-    return _callable(outer_product, 5)
+    return _callable(outer_product)
 
 
 def make_load(offsets: list[int], certain: int) -> Callable:
@@ -149,7 +151,7 @@ def make_load(offsets: list[int], certain: int) -> Callable:
 
         return types.void(values, source, types.int64, types.int64), codegen
 
-    return _callable(load, 4)
+    return _callable(load)
 
 
 def make_store(offsets: list[int], certain: int) -> Callable:
@@ -171,4 +173,4 @@ def make_store(offsets: list[int], certain: int) -> Callable:
 
         return types.void(values, target, types.int64, types.int64), codegen
 
-    return _callable(store, 4)
+    return _callable(store)

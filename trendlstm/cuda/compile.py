@@ -1,4 +1,7 @@
-"""The one place that imports the GPU's compiler; to try its successor, change these imports."""
+"""How the GPU's functions are compiled: the one place that imports its compiler.
+
+To try that compiler's successor, change these imports.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,35 +30,42 @@ def launch_bounds(threads: int) -> tuple[int, int]:
     return threads, 1
 
 
-def kernel(threads: int) -> Callable[[Callable], Any]:
-    """Compile a function that is launched with blocks of so many threads."""
+def entry_point(threads: int) -> Callable[[Callable], Any]:
+    """Compile a function that is launched with blocks of so many threads: a kernel, in CUDA's words."""
     if SIMULATED:
         return cuda.jit
     return cuda.jit(launch_bounds=launch_bounds(threads))
 
 
-def configure(compiled: Any, blocks: int, threads: int) -> Any:
-    """What is called to launch a kernel, without the warning that there are few blocks: one network is one block."""
+def launch(function: Any, blocks: int, threads: int, *arguments: Any) -> None:
+    """Launch an entry point, without the warning that there are few blocks: one network is one block."""
     before = config.CUDA_LOW_OCCUPANCY_WARNINGS
     config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
     try:
-        return compiled[blocks, threads]
+        configured = function[blocks, threads]
     finally:
         config.CUDA_LOW_OCCUPANCY_WARNINGS = before
+    configured(*arguments)
 
 
-def device(function: Callable) -> Any:
-    """Compile a function that becomes part of the kernels that call it."""
-    if SIMULATED and "cuda" not in function.__code__.co_names:
-        return function  # plain Python, without the simulator's wrapper
+def inlined(function: Callable) -> Any:
+    """Compile a function that becomes part of each caller."""
     return cuda.jit(device=True, inline="always")(function)
 
 
-@device
-def unsigned(index):
+def from_cpu(function: Any) -> Any:
+    """A function of `kernels` that takes arrays: in the simulator as Python, because its arrays are not NumPy's."""
+    return function.py_func if SIMULATED else function
+
+
+def _unsigned(index):
     """`index`, from 0 to 2^32 - 1, as a number that the compiler knows is not negative.
 
     Otherwise it is tested for being counted from an array's end, and the addresses made from it are no longer a common
     base and a constant, but take a register each.
     """
     return np.int64(np.uint32(index))
+
+
+# called so often that the simulator, which wraps every function of the GPU, would take twice as long
+unsigned = int if SIMULATED else inlined(_unsigned)
