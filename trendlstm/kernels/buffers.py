@@ -5,6 +5,7 @@ remainder to treat. A padded unit's output is 0, and so are all its gradients: t
 """
 
 import itertools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -159,7 +160,8 @@ def parameter_size(plan: Plan) -> int:
 
 def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
     """An array of zeros that starts at a cache line: a vector that straddles two costs two loads."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    # np.prod would take almost as long as all the rest
+    size = math.prod(shape if isinstance(shape, tuple) else (shape,)) * np.dtype(dtype).itemsize
     raw = np.zeros(size + 64, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + size].view(dtype).reshape(shape)
@@ -192,7 +194,7 @@ def make_workspace(plan: Plan, dtype: np.dtype, rows: int = CHUNK_ROWS, backward
 def _split(flat: np.ndarray, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
     views, start = [], 0
     for shape in shapes:
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         views.append(flat[start : start + size].reshape(shape))
         start += size
     return views
