@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 BLOCK_SECONDS = 10.0  # of work in a task: far more than the milliseconds that a task costs the scheduler
-CONNECT_SECONDS = 10.0
+CONNECT_SECONDS = 5.0
 _TASKS_PER_THREAD = 2  # at the workers, so that none waits for the next one
 _LEAST_TASKS = 8  # also where there is no worker yet: clusters that grow on demand want to see work
 _POLL_SECONDS = 0.2
