@@ -181,6 +181,13 @@ def test_what_adjusted_prices_know_too_much_is_said(scaling, tmp_path):
     assert ("Adjusted prices look ahead" in shown) == (scaling == "none")
 
 
+def test_tickers_and_files_may_be_mixed(csvs, tmp_path):
+    options = f"{SMALL} --refit 10 --source sample --decimal . --out {tmp_path}/run --json"
+    document = json.loads(run(f"backtest MSFT {csvs} {options}").stdout)
+    sources = {ticker: provenance["source"] for ticker, provenance in document["provenance"].items()}
+    assert sources == {"MSFT": "sample", "AA": "csv", "BB": "csv"}
+
+
 @pytest.mark.parametrize(
     "options, content, message",
     [

@@ -241,8 +241,8 @@ def _load(
     with console.progress("Prices", len(labelled)) as bar:
         for number, (label, csv) in enumerate(labelled.items(), start=1):
             own = {name: options[name] for name in names}
-            if csv is None:
-                own |= {"decimal": None, "date_format": None}
+            # beside files there may be tickers, and each kind has options of its own
+            own |= {"decimal": None, "date_format": None} if csv is None else {"source": DataConfig.source}
             try:
                 prices[label] = find_prices(DataConfig(ticker=label, csv=csv, **own))
             except OptionError:

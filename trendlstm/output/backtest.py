@@ -203,7 +203,9 @@ def show_plan(console: Console, folder: BacktestFolder) -> None:
         console.print(f"... and {count(len(walks) - MOST_LINES, 'ticker')} more.")
     config = planned.config
     learns = (
-        "all rows before it" if config.train_years is None else f"the {config.train_years:g} years before it"
+        "all rows before it"
+        if config.train_years is None
+        else f"the last {config.train_years:g} year{'' if config.train_years == 1 else 's'} before it"
     )
     networks = count(config.seeds * len(config.models) * planned.folds, "network")
     console.print(
@@ -282,7 +284,7 @@ def _show_forecasts(console: Console, result: Backtest) -> None:
         + (", of all tickers together in % of the price." if several else "."),
         "MASE: MAE in units of persistence's before the test. Skill: 1 - RMSE / RMSE of persistence (tomorrow =",
         "today).",
-        "Lag: the shift in sessions at which the forecasts fit the closes best; +1 is an echo of the last close.",
+        "Lag: the shift, in forecasts, at which they fit the closes best; of step 1, +1 is an echo of the last close.",
         f"Bands: closes in % that split conformal and adaptive intervals held, which should be {100 * NOMINAL:g}.",
     ]
     if several and len(tickers) > MOST_LINES:
