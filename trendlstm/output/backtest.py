@@ -282,8 +282,7 @@ def _show_forecasts(console: Console, result: Backtest) -> None:
     legend = [
         "RMSE, MAE: in the price's currency"
         + (", of all tickers together in % of the price." if several else "."),
-        "MASE: MAE in units of persistence's before the test. Skill: 1 - RMSE / RMSE of persistence (tomorrow =",
-        "today).",
+        "MASE: MAE in units of persistence's before the test. Skill: 1 - RMSE / RMSE of persistence.",
         "Lag: the shift, in forecasts, at which they fit the closes best; of step 1, +1 is an echo of the last close.",
         f"Bands: closes in % that split conformal and adaptive intervals held, which should be {100 * NOMINAL:g}.",
     ]
