@@ -4,12 +4,12 @@ Needs the extra `cuda`, which brings NVIDIA's compiler. The table stands between
 tests/ptx compares it with what the compiler says.
 """
 
+import multiprocessing
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +27,7 @@ from trendlstm.cuda.fit import make_fit
 from trendlstm.cuda.predict import Inputs, make_predict
 from trendlstm.cuda.stream import make_stream
 from trendlstm.kernels.buffers import LSTM, LSTM1997, RNN
+from trendlstm.nn.threads import available_threads
 from trendlstm.version import install_command
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "gpu.md"
@@ -41,6 +42,9 @@ SIZES = (
     (64, 1, 8),
     (256, 16, 8),
 )  # H, F, bytes of a number
+
+
+Kernel = tuple[str, Spec, tuple[int, int]]  # a name of `KERNELS`, and the compute capability
 
 
 class Usage(NamedTuple):
@@ -91,7 +95,13 @@ def _arguments(name: str, spec: Spec) -> tuple:
     return networks, own, samples, buffers.Launch(whole, 1, whole, 1, real(2))
 
 
-@cache
+def measure_all(kernels: Iterable[Kernel]) -> dict[Kernel, Usage]:
+    """`measure` of many kernels, on every core: each takes some 20 seconds."""
+    different = list(dict.fromkeys(kernels))
+    with multiprocessing.get_context("spawn").Pool(available_threads()) as pool:
+        return dict(zip(different, pool.starmap(measure, different, chunksize=1), strict=True))
+
+
 def measure(name: str, spec: Spec, architecture: tuple[int, int]) -> Usage:
     """Compile one of the kernels "fit", "stream" and "predict" for a compute capability."""
     ptx, _ = cuda.compile(
@@ -124,17 +134,18 @@ def compilers() -> str:
     return f"numba-cuda {version('numba-cuda')}, ptxas {re.findall(r'V([0-9.]+)', told)[-1]}."
 
 
-def lines() -> Iterator[str]:
-    """The part of the document between the marks, line by line as it becomes known."""
+def lines(usages: dict[Kernel, Usage]) -> Iterator[str]:
+    """The part of the document between the marks, given what `documented_kernels` take."""
     yield f"`python scripts/ptxas_table.py` with {compilers()}"
     yield ""
     yield "| kernel | cell | H | F | dtype | threads | sm | registers | stack | spills | shared memory |"
     yield "|---|---|--:|--:|---|--:|--:|--:|--:|--:|--:|"
-    for name, cell, spec, architecture in _kernels():
-        usage = measure(name, spec, architecture)
+    names = {code: name for name, code in CELLS.items()}
+    for name, spec, architecture in documented_kernels():
+        usage = usages[name, spec, architecture]
         yield (
-            f"| {name} | {cell} | {spec.hidden_size} | {spec.features} | float{8 * spec.itemsize} | {spec.threads} "
-            f"| {architecture[0]}{architecture[1]} | {usage.registers} | {usage.stack} "
+            f"| {name} | {names[spec.cell]} | {spec.hidden_size} | {spec.features} | float{8 * spec.itemsize} "
+            f"| {spec.threads} | {architecture[0]}{architecture[1]} | {usage.registers} | {usage.stack} "
             f"| {usage.spill_stores + usage.spill_loads} | {usage.shared:,} |"
         )
 
@@ -145,26 +156,24 @@ def documented() -> list[str]:
 
 
 def main() -> None:
-    """Print the lines and write them into the document."""
-    made = []
-    for line in lines():
-        print(line, flush=True)
-        made.append(line)
+    """Write the lines into the document and print them, after some minutes."""
+    made = list(lines(measure_all(documented_kernels())))
+    print(*made, sep="\n")
     before, _, after = DOCUMENT.read_text(encoding="utf-8").split(MARK)
     DOCUMENT.write_text("\n".join([before + MARK, *made, MARK + after]), encoding="utf-8")
 
 
-def _kernels() -> Iterator[tuple[str, str, Spec, tuple[int, int]]]:
+def documented_kernels() -> Iterator[Kernel]:
     """The reference model's, its training for every architecture; of other sizes one."""
     newest = ARCHITECTURES[-1]
-    for cell, code in CELLS.items():
+    for code in CELLS.values():
         reference = Spec(code, 1, 64, 1, 1, 4)
         for architecture in ARCHITECTURES:
-            yield "fit", cell, reference, architecture
+            yield "fit", reference, architecture
         for name in ("stream", "predict"):
-            yield name, cell, reference, newest
+            yield name, reference, newest
     for hidden, features, itemsize in SIZES:
-        yield "fit", "lstm", Spec(LSTM, features, hidden, 1, 1, itemsize), newest
+        yield "fit", Spec(LSTM, features, hidden, 1, 1, itemsize), newest
 
 
 if __name__ == "__main__":

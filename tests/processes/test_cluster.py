@@ -301,6 +301,8 @@ def test_ctrl_c_ends_a_local_cluster_without_a_word(tmp_path):
 
 def test_a_lost_scheduler_is_one_sentence(make_cluster, tmp_path):
     ours = make_cluster(1)
+    with cluster.connect(ours.address) as client:
+        client.wait_for_workers(1, timeout=60)  # else a warning says that there is none yet
     with after_the_first_fold(tmp_path, ours.address) as process:
         ours.kill_scheduler()
         sentence = process.stdout.read().splitlines()[-1]
