@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-avx2 test-parity test-cuda test-gpu test-dask lint bench bench-self bench-gpu clean
+.PHONY: help train test test-avx2 test-parity test-cuda test-gpu test-dask test-ecosystem test-forecasters lint bench bench-self bench-gpu clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -39,6 +39,15 @@ test-gpu: $(VENV)/test $(VENV)/cuda ## Test on a GPU, which must be there.
 test-dask: $(VENV)/test $(VENV)/dask ## Test backtests that are killed, and on a Dask cluster of this machine.
 	$(BIN)/python -m pytest tests/processes --override-ini addopts=--import-mode=importlib
 
+# A browser for the report page, executed notebooks, a model hub on the loopback, the wheel in a new environment.
+test-ecosystem: $(VENV)/test $(VENV)/ecosystem ## Test in a browser (chromium, which must be there), notebooks, a hub, as a wheel.
+	$(BIN)/python -m pytest tests/ecosystem --override-ini addopts=--import-mode=importlib
+
+# skforecast and sktime need pandas 2, hence an environment of their own.
+test-forecasters: ## Test as the regressor of skforecast and sktime, which it installs.
+	$(MAKE) VENV=$(VENV)-forecasters $(VENV)-forecasters/forecasters
+	$(VENV)-forecasters/bin/python -m pytest tests/forecasters --override-ini addopts=--import-mode=importlib
+
 lint: $(VENV)/lint ## Check style, types and the order of the layers.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check trendlstm scripts tests
@@ -67,10 +76,10 @@ $(VENV)/core: pyproject.toml | $(BIN)/python
 	@$(PIP) --editable .
 	@touch $@
 
-$(VENV)/test $(VENV)/lint $(VENV)/peers $(VENV)/cuda $(VENV)/dask: $(VENV)/%: pyproject.toml | $(BIN)/python
+$(VENV)/test $(VENV)/lint $(VENV)/peers $(VENV)/cuda $(VENV)/dask $(VENV)/ecosystem $(VENV)/forecasters: $(VENV)/%: pyproject.toml | $(BIN)/python
 	@echo "Installing trendlstm and its extra '$*' into $(VENV): half a minute to some minutes, once."
 	@$(PIP) --editable ".[$*]"
 	@touch $@
 
 clean: ## Remove the virtual environment.
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VENV)-forecasters
