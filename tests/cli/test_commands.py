@@ -16,7 +16,7 @@ import click
 import numpy as np
 import pandas as pd
 import pytest
-from command_line import run
+from command_line import error_of, run
 from walks import random_walk, trained
 from yahoo_server import redirect_yfinance, serve
 
@@ -36,15 +36,6 @@ ROOT = Path(__file__).parents[2]
 SMALL = "--hidden 3 --dense none --lag 4 --epochs 3 --threads 2"
 SAMPLE = f"MSFT --source sample --years 1 {SMALL}"
 DASH = "–"
-
-
-def error_of(command, expect):
-    """The one line on stderr that is not a warning."""
-    result = run(command, expect)
-    lines = [line for line in result.stderr.splitlines() if not line.startswith(("Warning: ", "Compiling "))]
-    assert len(lines) == 1 and lines[0].startswith("Error: "), result.stderr
-    assert lines[0].endswith((".", "?"))
-    return lines[0].removeprefix("Error: ")
 
 
 def write_csv(path, rows=160, scale=1.0, **walk):
@@ -167,9 +158,10 @@ def test_what_train_prints(runs, name):
         assert float(error) == pytest.approx(document["recursive"][line]["rmse"], rel=1e-3)
     assert document["evidence"] is False and "; no evidence of skill: see above\n" in shown
     forecast = pd.read_csv(folder / "forecast.csv")
+    forecast = forecast[forecast["split"] == "future"]
     assert len(forecast) == (5 if is_direct else 10)
     for row in forecast.itertuples():
-        assert re.search(rf"{row.date}\s+{row.price:,.3f}\s+{row.direction}\s", shown)
+        assert re.search(rf"{row.date}\s+{row.predicted:,.3f}\s+{row.direction}\s", shown)
     until, rows = document["learned_until"], document["rows"]
     if name == "ensemble":
         assert f"the final fit on all rows, until {until}, for the epochs that validation chose" in shown
@@ -359,13 +351,75 @@ def test_a_last_close_outside_the_band_of_its_forecast_gets_a_warning(runs):
     warning = r"^Warning: The last close lies outside the band of (\d) of (\d+) sessions, the first (....-..-..): by "
     for name, is_warned in (("plain", False), ("csv", True)):
         folder, trained = runs[name]
-        rows = pd.read_csv(folder / "forecast.csv")
+        rows = pd.read_csv(folder / "forecast.csv").query("split == 'future'")
         outside = rows[(rows["naive"] < rows["low"]) | (rows["high"] < rows["naive"])]
         assert len(outside) > 0 if is_warned else outside.empty
         for stderr in (trained.stderr, run(f"forecast {folder}").stderr):
             found = re.findall(warning, stderr, re.MULTILINE)
             expected = [(str(len(outside)), "10", outside["date"].iloc[0])] if is_warned else []
             assert found == expected
+
+
+def test_a_ticker_is_trained_and_forecast_in_one_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run("forecast msft --source sample --days 3 --json")
+    told = json.loads(result.stdout)
+    folder = Path(told["run"])
+    assert folder.parent == Path("runs") and folder.name.startswith("MSFT-")
+    table = pd.read_csv(folder / "forecast.csv")
+    assert list(table.columns[:4]) == ["date", "actual", "predicted", "split"]
+    assert table["split"].unique().tolist() == ["train", "validation", "test", "future"]
+    future = table[table["split"] == "future"]
+    assert future["actual"].isna().all() and table["actual"].notna().sum() == len(table) - 3
+    assert future["predicted"].tolist() == [row["price"] for row in told["forecast"]]
+    document = json.loads((folder / "run.json").read_text())
+    assert document["settings"] == {
+        **TrainConfig().to_dict(),
+        "data": {**TrainConfig().to_dict()["data"], "source": "sample"},
+    }
+    assert document["verdict"] in result.stderr and "  Close  Direction  " in result.stderr
+    assert f"{folder}/forecast.csv has the forecast" in result.stderr
+    again = run(f"forecast {folder} --days 3 --out again.csv")
+    assert json.loads(run(f"forecast {folder} --days 3 --json").stdout)["forecast"] == told["forecast"]
+    pd.testing.assert_frame_equal(pd.read_csv("again.csv"), table, check_exact=True)
+    assert again.stdout.endswith("again.csv has the forecast and the predictions of the past sessions.\n")
+
+
+@pytest.mark.parametrize("name", ["plain", "direct", "ensemble", "csv"])
+def test_a_forecast_with_its_past_says_what_the_model_had_seen(runs, name, tmp_path):
+    folder, _ = runs[name]
+    document = json.loads((folder / "run.json").read_text())
+    run(f"forecast {folder} --out {tmp_path / 'all.csv'}")
+    table = pd.read_csv(tmp_path / "all.csv")
+    kept = pd.read_csv(folder / "forecast.csv")
+    if name == "ensemble":  # its forecasts come from a fit on all rows
+        assert table["split"].unique().tolist() == ["train", "future"]
+    else:
+        pd.testing.assert_frame_equal(table, kept, check_exact=True)
+    if name == "csv":
+        later = write_csv(tmp_path / "walk.csv", rows=430)
+        run(f"forecast {folder} --csv {later} --out {tmp_path / 'all.csv'}")  # which is replaced
+        longer = pd.read_csv(tmp_path / "all.csv")
+        new = longer[longer["split"] == "new"]
+        assert len(new) == 30 and new["date"].min() > document["provenance"]["end"]
+        past = kept[kept["split"] != "future"]
+        pd.testing.assert_frame_equal(longer[: len(past)], past, check_exact=True)
+        assert not np.isclose(new["predicted"], new["actual"]).any()
+
+
+def test_what_is_neither_a_run_nor_a_ticker_with_prices_is_told_as_both(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    message = error_of("forecast nosuch --source sample", 1)
+    assert (
+        message.startswith("There is no run nosuch, so it was taken for a ticker. ") and "NOSUCH" in message
+    )
+    assert "is not a run's folder" in error_of("forecast runs/nosuch", 1)
+    (tmp_path / "old_run!").mkdir()
+    assert "run.json cannot be read" in error_of("forecast old_run!", 1)
+    assert "--out gone/x.csv is in a folder that does not exist" in error_of(
+        "forecast MSFT --out gone/x.csv", 2
+    )
+    assert list(tmp_path.iterdir()) == [tmp_path / "old_run!"]
 
 
 def test_forecast_of_other_prices(runs, tmp_path):
@@ -400,8 +454,12 @@ def test_after_a_split_the_forecast_is_that_of_the_same_prices_on_their_new_leve
     )
     after = restated(before, tmp_path / "split.csv", 4, rows=430)
     expected, found = (
-        json.loads(run(f"forecast {tmp_path / 'run'} --csv {csv} --json").stdout) for csv in (before, after)
+        json.loads(run(f"forecast {tmp_path / 'run'} --csv {csv} --json --out {tmp_path / name}.csv").stdout)
+        for name, csv in (("expected", before), ("found", after))
     )
+    tables = [pd.read_csv(tmp_path / f"{name}.csv") for name in ("expected", "found")]
+    for column in ("actual", "predicted", "naive"):  # of the past sessions, too
+        np.testing.assert_allclose(tables[1][column], tables[0][column] / 4, rtol=1e-6)
     for row, same in zip(found["forecast"], expected["forecast"], strict=True):
         for name in ("price", "low", "high", "naive"):
             assert row[name] == (pytest.approx(same[name] / 4, rel=1e-6) if same[name] else None)

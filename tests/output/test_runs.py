@@ -65,8 +65,30 @@ def test_every_file_says_what_the_result_holds(written):
 
     predictions = pd.read_csv(folder / "predictions.csv", parse_dates=["origin", "date"])
     pd.testing.assert_frame_equal(predictions, result.assessment.predictions, check_dtype=False, rtol=1e-14)
-    forecast = pd.read_csv(folder / "forecast.csv", parse_dates=["origin", "date"])
+    table = pd.read_csv(folder / "forecast.csv", parse_dates=["origin", "date"])
+    assert (
+        list(table.columns[:3]) == ["date", "actual", "predicted"] and table["date"].is_monotonic_increasing
+    )
+    future = table[table["split"] == "future"].reset_index(drop=True)
+    assert future["actual"].isna().all()
+    forecast = future.rename(columns={"predicted": "price"})[list(result.forecast)]
     pd.testing.assert_frame_equal(forecast, result.forecast, check_dtype=False, rtol=1e-14)
+    past = table[table["split"] != "future"].reset_index(drop=True)
+    assert list(past["date"]) == list(result.windows.dates[result.windows.lag :])
+    first = predictions[predictions["step"] == 1].rename(columns={"prediction": "predicted"})
+    names = ["date", "actual", "predicted", "split", "origin"]
+    known = past[past["date"].isin(first["date"])]
+    assert len(known) == len(first) and set(past["split"]) == {"train", "validation", "test"}
+    pd.testing.assert_frame_equal(
+        known[names].reset_index(drop=True),
+        first[names].reset_index(drop=True),
+        check_dtype=False,
+        rtol=1e-14,
+    )
+    closes = result.windows.prices["Close"]
+    np.testing.assert_allclose(past["naive"], closes[past["origin"]], rtol=1e-14)
+    moves = np.sign(past["predicted"] - past["naive"])
+    assert list(past["direction"]) == list(moves.map({-1: "down", 0: "unchanged", 1: "up"}))
     history = pd.read_csv(folder / "history.csv")
     assert list(history.columns) == ["network", "epoch", "loss", "validation_loss"]
     for k, one in enumerate(result.histories):

@@ -1,21 +1,34 @@
-"""Forecast with a trained model."""
+"""Forecast with a trained model, or train one for it."""
 
+import os
 from dataclasses import asdict, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from trendlstm.cli.common import make_console, ticker_label
 from trendlstm.cli.options import examples, file_options, option, output_options
-from trendlstm.config import SOURCES, Source
+from trendlstm.cli.train import make_run
+from trendlstm.config import SOURCES, DataConfig, Source, TrainConfig
+from trendlstm.errors import OptionError, SourceError
+from trendlstm.files import write_csv
+from trendlstm.output.console import Console
 from trendlstm.output.wording import prices_sentence
+
+if TYPE_CHECKING:
+    from trendlstm.data.prices import PriceSet
+    from trendlstm.output.runs import Run
 
 
 @click.command(
-    short_help="Forecast the next sessions with a trained model.",
-    epilog=examples("trendlstm forecast runs/MSFT-20261121-093000 --days 5"),
+    short_help="Forecast the next sessions, of a ticker or with a trained model.",
+    epilog=examples(
+        "trendlstm forecast MSFT",
+        "trendlstm forecast runs/MSFT-20261121-093000 --days 5 --out next.csv",
+    ),
 )
-@click.argument("run", type=click.Path())
+@click.argument("run", metavar="TICKER|RUN", type=click.Path())
 @option(
     "--days",
     type=click.IntRange(1, 1000),
@@ -27,87 +40,90 @@ from trendlstm.output.wording import prices_sentence
     "--source",
     type=click.Choice(SOURCES),
     default=None,
-    show_default="the run's",
+    show_default="the run's, or auto",
     help="Where the newest prices come from.",
 )
 @file_options
+@option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    default=None,
+    show_default="forecast.csv in the new run of a TICKER",
+    help="A CSV file to write or replace: date, actual and predicted of the past and the next sessions.",
+)
 @output_options
 def forecast(
     run: str,
     days: int | None,
     source: Source | None,
     csv: str | None,
+    out: str | None,
     as_json: bool,
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Forecast the sessions after the newest prices with the model in the folder RUN.
+    """Forecast the sessions after the newest prices.
 
-    Prices come from the run's own source or file, but reach to the newest, whatever its --end was.
+    With a TICKER a model is trained first, with the defaults of `trendlstm train`, on four years of prices (with --csv
+    all that the file has); its run is kept in runs/. With the folder RUN of an earlier run its model is used.
+    Prices then come from the run's own source or file, but reach to the newest, whatever its --end was.
     """
     console = make_console(as_json, quiet)
-    from trendlstm.data.sources import find_prices
-    from trendlstm.output.forecast import level_sentences
-    from trendlstm.output.runs import bands_record, load_run
-    from trendlstm.output.train import last_close_warning, show_forecast, standing
-    from trendlstm.workflows.forecast import days_to_forecast
-
-    loaded = load_run(run)
-    forecaster, data = loaded.forecaster, loaded.config.data
-    if loaded.status != "finished":
-        console.warning(
-            f"The training of {run} did not finish ({loaded.status}); its weights are the best until then."
+    if out is not None and not Path(out).absolute().parent.is_dir():
+        raise OptionError(
+            f"--out {out} is in a folder that does not exist: make it first, or choose another."
         )
     given = {name: value for name, value in options.items() if value is not None}
-    if csv is not None:
-        everything = {"years": None, "start": None, "decimal": None, "date_format": None}
-        # the run's own file may have several tickers, of which the run's is meant
-        ticker = data.ticker if csv == data.csv else ticker_label(None, csv)
-        data = replace(data, ticker=ticker, csv=csv, source=source or "auto", **everything)
-    elif source is not None:
-        data = replace(data, csv=None, source=source, decimal=None, date_format=None)
-    data = replace(data, end=None, **given)
-    days = days_to_forecast(forecaster, days)
-    prices = find_prices(data)
-    provenance = prices.provenance.to_dict()
+    is_run = _is_run(run)
+    if is_run:
+        loaded, prices = _load(console, run, source, csv, given, days)
+    else:
+        loaded, prices = _train(console, run, source, csv, given, days, as_json)
+    from trendlstm.output.forecast import learned_sentence, level_sentences
+    from trendlstm.output.runs import bands_record
+    from trendlstm.output.train import last_close_warning, show_forecast, standing
+
+    ticker, provenance = prices.provenance.ticker, prices.provenance.to_dict()
     table, level = loaded.forecast_later(prices, days)
-    if provenance["end"] < forecaster.learned_until:
-        console.warning(
-            f"The model has learned from prices until {forecaster.learned_until}, after the start of this "
-            "forecast, so it may know what it forecasts."
-        )
-    restated, doubt = level_sentences(level, loaded.config.window) if level else ("", "")
-    if doubt:
-        console.warning(doubt)
-    console.print(prices_sentence(provenance))
-    if restated:
-        console.print(restated)
-    console.print(
-        f"The model was trained on prices until {forecaster.learned_until}"
-        + (
-            ", in a final fit on all rows of its run, for the epochs that validation chose."
-            if loaded.is_final_fit
-            else "; the validation rows after them chose its epoch."
-        )
-    )
-    if loaded.verdict:
-        console.print(f"Its run said: {loaded.verdict}")
+    if is_run:
+        restated, doubt = level_sentences(level, loaded.config.window) if level else ("", "")
+        if doubt:
+            console.warning(doubt)
+        console.print(prices_sentence(provenance))
+        if restated:
+            console.print(restated)
+        console.print(learned_sentence(loaded))
+        if loaded.verdict:
+            console.print(f"Its run said: {loaded.verdict}")
+    else:
+        console.print()
+        console.print(loaded.verdict)
     console.print()
     trained_on = loaded.config.data.ticker
-    by = "" if trained_on == data.ticker else f" by the model of {trained_on}"
-    title = f"Forecast of {data.ticker}{by}{standing(loaded.evidence)}"
+    by = "" if trained_on == ticker else f" by the model of {trained_on}"
+    title = f"Forecast of {ticker}{by}{standing(loaded.evidence)}"
     show_forecast(console, table, title, loaded.bands, loaded.no_bands)
     if warning := last_close_warning(table):
         console.warning(warning)
+    if out is not None:
+        write_csv(out, loaded.forecast_with_past(prices, table))
+    console.print()
+    written = [out] if out is not None else [] if is_run else [loaded.path / "forecast.csv"]
+    if written:
+        console.print(f"{written[0]} has the forecast and the predictions of the past sessions.")
+    if not is_run:
+        console.print(
+            f"The run is in {loaded.path}: `trendlstm forecast {loaded.path}` uses its model again."
+        )
     if as_json:
         console.json(
             {
                 "run": loaded.path,
                 "status": loaded.status,
-                "ticker": data.ticker,
+                "ticker": ticker,
                 "trained_on": trained_on,
                 "provenance": provenance,
-                "learned_until": forecaster.learned_until,
+                "learned_until": loaded.forecaster.learned_until,
                 "final_fit": loaded.is_final_fit,
                 "verdict": loaded.verdict,
                 "evidence": loaded.evidence,
@@ -116,3 +132,80 @@ def forecast(
                 "forecast": table.to_dict("records"),
             }
         )
+
+
+def _is_run(text: str) -> bool:
+    """Whether an argument means a run's folder: it is one, or it can be no ticker."""
+    from trendlstm.data.sources import check_ticker
+
+    if (Path(text) / "run.json").exists() or os.sep in text:
+        return True
+    try:
+        check_ticker(text)
+    except OptionError:
+        return True
+    return False
+
+
+def _load(
+    console: Console,
+    path: str,
+    source: Source | None,
+    csv: str | None,
+    given: dict[str, Any],
+    days: int | None,
+) -> "tuple[Run, PriceSet]":
+    """An earlier run, and the newest prices for it."""
+    from trendlstm.data.sources import find_prices
+    from trendlstm.output.runs import load_run
+    from trendlstm.workflows.forecast import days_to_forecast
+
+    loaded = load_run(path)
+    data = loaded.config.data
+    if loaded.status != "finished":
+        console.warning(
+            f"The training of {path} did not finish ({loaded.status}); its weights are the best until then."
+        )
+    if csv is not None:
+        everything = {"years": None, "start": None, "decimal": None, "date_format": None}
+        # the run's own file may have several tickers, of which the run's is meant
+        ticker = data.ticker if csv == data.csv else ticker_label(None, csv)
+        data = replace(data, ticker=ticker, csv=csv, source=source or "auto", **everything)
+    elif source is not None:
+        data = replace(data, csv=None, source=source, decimal=None, date_format=None)
+    days_to_forecast(loaded.forecaster, days)  # a wrong number is said before prices are fetched
+    prices = find_prices(replace(data, end=None, **given))
+    if prices.provenance.end < loaded.forecaster.learned_until:
+        console.warning(
+            f"The model has learned from prices until {loaded.forecaster.learned_until}, after the start of this "
+            "forecast, so it may know what it forecasts."
+        )
+    return loaded, prices
+
+
+def _train(
+    console: Console,
+    ticker: str,
+    source: Source | None,
+    csv: str | None,
+    given: dict[str, Any],
+    days: int | None,
+    as_json: bool,
+) -> "tuple[Run, PriceSet]":
+    """A new run with the defaults, and the prices that it was trained on."""
+    from trendlstm.data.sources import find_prices
+    from trendlstm.nn.device import choose_device
+    from trendlstm.output.runs import RunFolder, load_run
+    from trendlstm.workflows.train import prepare
+
+    data = DataConfig(ticker_label(ticker, csv), source=source or DataConfig.source, csv=csv, **given)
+    config = TrainConfig(data=data, device=choose_device("auto"))
+    try:
+        prices = find_prices(config.data)
+    except SourceError as error:
+        raise SourceError(f"There is no run {ticker}, so it was taken for a ticker. {error}") from error
+    folder = RunFolder(None, config.data.ticker)
+    _, _, path = make_run(
+        console, folder, prepare(config, prices), asked_device="auto", draw=True, as_json=as_json, days=days
+    )
+    return load_run(path), prices

@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 import click
 
-from trendlstm.cli import backtest, compare, data, forecast, leakcheck, reproduce, tools, train
+from trendlstm.cli import backtest, compare, data, forecast, leakcheck, reproduce, runs, tools, train
 from trendlstm.cli.options import examples
 from trendlstm.errors import TrendLSTMError
 from trendlstm.interrupts import INTERRUPTED, interrupts
@@ -94,6 +94,7 @@ for _command in (
     backtest.backtest,
     reproduce.reproduce,
     leakcheck.leakcheck,
+    runs.runs,
     tools.summary,
     tools.warmup,
     tools.doctor,

@@ -1,7 +1,7 @@
 """Train, measure and forecast."""
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,7 +25,14 @@ from trendlstm.cli.options import (
 )
 from trendlstm.errors import TrainingError
 from trendlstm.interrupts import INTERRUPTED
+from trendlstm.output.console import Console
 from trendlstm.output.wording import device_sentence, prices_sentence
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trendlstm.output.runs import RunFolder
+    from trendlstm.workflows.train import Prepared, Result
 
 
 @click.command(
@@ -67,45 +74,21 @@ def train(
     console = make_console(as_json, quiet)
     config = train_config(ticker, options)
     from trendlstm.data.sources import find_prices
-    from trendlstm.output.runs import RunFolder, draw_run, write_run
+    from trendlstm.output.runs import RunFolder
     from trendlstm.output.train import (
-        ending_sentence,
-        fits_sentences,
         forecast_title,
         last_close_warning,
         show_forecast,
         show_metrics,
         show_recursive,
-        windows_sentence,
     )
-    from trendlstm.workflows.train import prepare, run
+    from trendlstm.workflows.train import prepare
 
     folder = RunFolder(out, config.data.ticker)
     prepared = prepare(config, find_prices(config.data))
-    console.print(prices_sentence(prepared.prices.provenance.to_dict()))
-    console.print(windows_sentence(prepared.windows, prepared.prices.provenance.adjusted))
-    console.print(device_sentence(options["device"], config.device))
-    console.print()
-    console.print(prepared.networks[0].summary())
-    console.print()
-    with folder:
-        compile_kernels(console, config.network.dtype)
-        result = run(prepared, stages(console))
-        console.print(fits_sentences(result))
-        if result.status == "finished" and not no_plot:
-            try:
-                draw_run(result, folder.stage)
-            except KeyboardInterrupt:
-                result = replace(result, status="interrupted")
-        document = write_run(folder.stage, result)
-        path = folder.publish()
-    if result.status != "finished":
-        code = INTERRUPTED if result.status == "interrupted" else TrainingError.exit_code
-        failure = ending_sentence(result, path)
-        console.error(failure)
-        if as_json:
-            console.json({"error": failure, "exit_code": code, "run": path, **document})
-        click.get_current_context().exit(code)
+    result, document, path = make_run(
+        console, folder, prepared, asked_device=options["device"], draw=not no_plot, as_json=as_json
+    )
     assert result.assessment and result.forecast is not None  # of a run that finished
     console.print()
     show_metrics(console, result)
@@ -124,3 +107,72 @@ def train(
     console.print(f"The run is in {path}.")
     if as_json:
         console.json({"run": path, **document})
+
+
+def make_run(
+    console: Console,
+    folder: "RunFolder",
+    prepared: "Prepared",
+    *,
+    asked_device: str,
+    draw: bool,
+    as_json: bool,
+    days: int | None = None,
+) -> "tuple[Result, dict[str, Any], Path]":
+    """Train and publish the run's folder; a run that did not finish is published too, and ends the command.
+
+    Parameters
+    ----------
+    console : Console
+    folder : RunFolder
+        Not entered yet.
+    prepared : Prepared
+        Its networks are modified.
+    asked_device : str
+        What the user asked for, which may be "auto".
+    draw : bool
+        Whether to draw pictures.
+    as_json : bool
+        Whether a run that did not finish is also written as JSON.
+    days : int, optional
+        Sessions to forecast.
+
+    Returns
+    -------
+    result : Result
+        Finished.
+    document : dict
+        The content of `run.json`.
+    path : Path
+        The folder.
+    """
+    from trendlstm.output.runs import draw_run, write_run
+    from trendlstm.output.train import ending_sentence, fits_sentences, windows_sentence
+    from trendlstm.workflows.train import run
+
+    config = prepared.config
+    console.print(prices_sentence(prepared.prices.provenance.to_dict()))
+    console.print(windows_sentence(prepared.windows, prepared.prices.provenance.adjusted))
+    console.print(device_sentence(asked_device, config.device))
+    console.print()
+    console.print(prepared.networks[0].summary())
+    console.print()
+    with folder:
+        compile_kernels(console, config.network.dtype)
+        result = run(prepared, stages(console), days)
+        console.print(fits_sentences(result))
+        if result.status == "finished" and draw:
+            try:
+                draw_run(result, folder.stage)
+            except KeyboardInterrupt:
+                result = replace(result, status="interrupted")
+        document = write_run(folder.stage, result)
+        path = folder.publish()
+    if result.status != "finished":
+        code = INTERRUPTED if result.status == "interrupted" else TrainingError.exit_code
+        failure = ending_sentence(result, path)
+        console.error(failure)
+        if as_json:
+            console.json({"error": failure, "exit_code": code, "run": path, **document})
+        click.get_current_context().exit(code)
+    return result, document, path

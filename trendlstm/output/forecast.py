@@ -1,9 +1,14 @@
 """What `trendlstm forecast` says beside the table of its forecast."""
 
+from typing import TYPE_CHECKING
+
 from trendlstm.config import WindowConfig
 from trendlstm.data.price_level import LEAST_SESSIONS, SMALLEST_CHANGE, PriceLevel
 from trendlstm.data.prices import PRICE_COLUMNS
 from trendlstm.output.wording import count
+
+if TYPE_CHECKING:
+    from trendlstm.output.runs import Run
 
 
 def level_sentences(level: PriceLevel, window: WindowConfig) -> tuple[str, str]:
@@ -47,4 +52,13 @@ def level_sentences(level: PriceLevel, window: WindowConfig) -> tuple[str, str]:
     return (
         done,
         f"A split may restate more than prices, but {' and '.join(others)} {stand}: after one, train again.",
+    )
+
+
+def learned_sentence(run: "Run") -> str:
+    """What the model of a run has learned from."""
+    return f"The model was trained on prices until {run.forecaster.learned_until}" + (
+        ", in a final fit on all rows of its run, for the epochs that validation chose."
+        if run.is_final_fit
+        else "; the validation rows after them chose its epoch."
     )

@@ -32,7 +32,12 @@ from trendlstm.files import (
 )
 from trendlstm.nn.network import Network, load_with_extra
 from trendlstm.output.record import header
-from trendlstm.workflows.forecast import Forecaster, forecast_later
+from trendlstm.workflows.forecast import (
+    Forecaster,
+    at_level_of,
+    forecast_later,
+    past_and_future,
+)
 from trendlstm.workflows.train import Assessment, Result, kept_loss
 
 
@@ -141,7 +146,11 @@ def write_run(folder: Path, result: Result) -> dict[str, Any]:
     if result.assessment is not None:
         write_csv(folder / "predictions.csv", result.assessment.predictions)
     if result.forecast is not None:
-        write_csv(folder / "forecast.csv", result.forecast)
+        windows = result.windows
+        rows = windows.train_rows, windows.train_rows + windows.validation_rows, len(windows.dates)
+        ends = {split.name: windows.dates[stop - 1] for split, stop in zip(windows.splits, rows, strict=True)}
+        table = past_and_future(result.forecaster, windows.prices, ends, result.forecast)
+        write_csv(folder / "forecast.csv", table)
     tries = _describe_tries(folder.absolute().parent, result)
     document = jsonable({"status": result.status, **_describe(result), **tries})
     write_json(folder / "run.json", document)
@@ -350,10 +359,33 @@ class Run:
         self, prices: PriceSet, days: int | None = None
     ) -> tuple[pd.DataFrame, PriceLevel | None]:
         """As `forecast`, with how the prices compare with the run's; see `workflows.forecast.forecast_later`."""
-        closes = pd.Series(dtype=float)
-        if self.forecaster.scaler.scaling != "window":
-            closes = self.closes()
-        return forecast_later(self.forecaster, closes, prices, self.bands, days)
+        return forecast_later(self.forecaster, self._level_closes(), prices, self.bands, days)
+
+    def forecast_with_past(self, prices: PriceSet, forecast: pd.DataFrame) -> pd.DataFrame:
+        """A forecast behind the model's predictions of the sessions before it, one session ahead.
+
+        Parameters
+        ----------
+        prices : PriceSet
+            Those of the forecast.
+        forecast : DataFrame
+            From `forecast` or `forecast_later`.
+
+        Returns
+        -------
+        DataFrame
+            See `workflows.forecast.past_and_future`; "train" are the sessions that the model has learned from.
+        """
+        forecaster, _ = at_level_of(prices, self.forecaster, self._level_closes())
+        ends = {"train": pd.Timestamp(forecaster.learned_until)}
+        if self.evidence is not None:
+            last = self.predictions.groupby("split")["date"].max()
+            ends |= {name: last[name] for name in ("validation", "test")}
+        return past_and_future(forecaster, prices.frame, ends, forecast)
+
+    def _level_closes(self) -> pd.Series:
+        """The closes that tell the level of the run's prices; none where the model does not know levels."""
+        return pd.Series(dtype=float) if self.forecaster.scaler.scaling == "window" else self.closes()
 
     def closes(self) -> pd.Series:
         """The closes that the run kept, by date: those that it predicted, none if it did not get so far.

@@ -1,6 +1,6 @@
 """`Forecaster`: trained networks together with what turns prices into their inputs and their outputs into prices."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -201,14 +201,13 @@ def forecast_table(
     edges = np.full((steps, 2), np.nan)
     for k, band in enumerate(bands[:steps]):
         edges[k] = band.edges(price[k], volatility)
-    names = np.array(["down", "unchanged", "up"])
     return pd.DataFrame(
         {
             "origin": prices.index[-1],
             "date": dates,
             "step": np.arange(1, steps + 1),
             "price": price,
-            "direction": names[np.sign(price - last).astype(int) + 1],
+            "direction": _directions(price, last),
             "low": edges[:, 0],
             "high": edges[:, 1],
             "naive": last,
@@ -275,8 +274,67 @@ def forecast_later(
         See `forecast_table`.
     """
     days = days_to_forecast(forecaster, days)
-    level = None
-    if forecaster.scaler.scaling != "window":
-        level = compare_levels(closes, prices.frame["Close"])
-        forecaster = replace(forecaster, scaler=forecaster.scaler.restated(level.ratio))
+    forecaster, level = at_level_of(prices, forecaster, closes)
     return forecast_next(forecaster, prices, bands, days), level
+
+
+def at_level_of(
+    prices: PriceSet, forecaster: Forecaster, closes: pd.Series
+) -> tuple[Forecaster, PriceLevel | None]:
+    """The forecaster for prices that may have been restated since it was trained; see `forecast_later`."""
+    if forecaster.scaler.scaling == "window":
+        return forecaster, None
+    level = compare_levels(closes, prices.frame["Close"])
+    return replace(forecaster, scaler=forecaster.scaler.restated(level.ratio)), level
+
+
+def past_and_future(
+    forecaster: Forecaster, prices: pd.DataFrame, ends: Mapping[str, pd.Timestamp], forecast: pd.DataFrame
+) -> pd.DataFrame:
+    """A forecast behind what the forecaster says of the sessions before it, each from the session before.
+
+    Parameters
+    ----------
+    forecaster : Forecaster
+    prices : DataFrame
+        As `forecast_table` takes them; the first `lag` rows have no prediction.
+    ends : mapping of str to Timestamp
+        The last day of "train", "validation" and "test", as far as there are such parts, in this order.
+    forecast : DataFrame
+        From `forecast_table`.
+
+    Returns
+    -------
+    DataFrame
+        date, actual (NaN of the future), predicted, split (of `ends`; "new" after them, "future" of the forecast), step
+        (sessions ahead), low, high (the band, of the future alone), direction (against `naive`), naive (the Close at
+        the origin), origin: a row a session.
+    """
+    lag, close = forecaster.lag, prices["Close"].to_numpy(np.float64)
+    raw = prices[list(forecaster.scaler.features)].to_numpy(np.float64)
+    windows = np.lib.stride_tricks.sliding_window_view(raw, lag, axis=0).transpose(0, 2, 1)[:-1]
+    naive, dates = close[lag - 1 : -1], prices.index[lag:]
+    predicted = np.empty((0, 1))
+    if len(windows):  # networks take no fewer than one
+        predicted = forecaster.predict(forecaster.scaler.inputs(windows, naive), naive)
+    past = pd.DataFrame(
+        {
+            "date": dates,
+            "actual": close[lag:],
+            "predicted": predicted[:, 0],
+            "split": np.select([dates <= end for end in ends.values()], list(ends), "new"),
+            "step": 1,
+            "low": np.nan,
+            "high": np.nan,
+            "direction": _directions(predicted[:, 0], naive),
+            "naive": naive,
+            "origin": prices.index[lag - 1 : -1],
+        }
+    )
+    future = forecast.rename(columns={"price": "predicted"}).assign(actual=np.nan, split="future")
+    return pd.concat([past, future[list(past)]], ignore_index=True)
+
+
+def _directions(prices: FloatArray, naive: FloatArray | float) -> NDArray[np.str_]:
+    """Whether each price is "up", "down" or "unchanged" against the last close."""
+    return np.array(["down", "unchanged", "up"])[np.sign(prices - naive).astype(int) + 1]

@@ -212,7 +212,7 @@ def prepare(config: TrainConfig, prices: PriceSet) -> Prepared:
     return Prepared(config, prices, windows, _networks(config), time.perf_counter() - start)
 
 
-def run(prepared: Prepared, stages: Stages = silent) -> Result:
+def run(prepared: Prepared, stages: Stages = silent, days: int | None = None) -> Result:
     """Train, measure and forecast. Ctrl-C and a loss that diverges keep what there is by then.
 
     Parameters
@@ -221,6 +221,8 @@ def run(prepared: Prepared, stages: Stages = silent) -> Result:
         Its networks are modified.
     stages : callable, optional
         See `Stages`.
+    days : int, optional
+        Sessions to forecast, see `forecast.days_to_forecast`.
 
     Raises
     ------
@@ -240,7 +242,9 @@ def run(prepared: Prepared, stages: Stages = silent) -> Result:
                 final = fit_on_all_rows(trained, progress)
             seconds["final_fit"] = time.perf_counter() - start
         forecaster = final or trained.forecaster
-        forecast = forecast_next(forecaster, prepared.prices, assessment.bands, days_to_forecast(forecaster))
+        forecast = forecast_next(
+            forecaster, prepared.prices, assessment.bands, days_to_forecast(forecaster, days)
+        )
     except (KeyboardInterrupt, TrainingError, DataError) as error:
         trained = trained or _kept(prepared, getattr(error, "histories", ()))
         if trained is None:
