@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-avx2 test-parity test-cuda test-gpu test-dask test-ecosystem test-forecasters lint bench bench-self bench-gpu clean
+.PHONY: help train test test-avx2 test-parity test-cuda test-gpu test-dask test-ecosystem test-forecasters lint bench bench-self bench-gpu dist clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -66,6 +66,10 @@ bench-self: $(VENV)/core ## Time it alone.
 # Fits on a GPU, which must be there, beside this machine's processor and PyTorch with cuDNN.
 bench-gpu: $(VENV)/peers $(VENV)/cuda ## Time a GPU, which must be there, beside the processor and PyTorch.
 	$(BIN)/python scripts/bench_gpu.py
+
+dist: $(VENV)/ecosystem ## Build the wheel and the sdist into dist/, and check them.
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
 
 $(BIN)/python:
 	@echo "Making the virtual environment $(VENV)."
