@@ -92,7 +92,7 @@ def flops_per_epoch(steps: int) -> float:
 @numba.njit(nogil=True)
 def _multiply_add_loop(out, a, b, times):
     for _ in range(times):
-        full_tile(out, a, b, 0, 0, 0, b.shape[0], False, True)
+        full_tile(out, a, b, 0, 0, 0, b.shape[0], b.shape[0], b.shape[0], False, True)
 
 
 def peak_flops() -> float:

@@ -338,16 +338,15 @@ def test_recurrent_kernels_take_initial_states_and_gradients_of_every_step(cell,
         is_logistic = cell == "rnn-sigmoid"
         cells.rnn_forward(work.inputs, weight, lengths, work.gates, H, is_logistic)
         h = work.inputs[1:, :, :H].copy()
-        gradients = work.dh_external, work.dh, dweight
-        cells.rnn_backward(work.inputs, transposed, work.gates, is_logistic, *gradients)
+        cells.rnn_backward(transposed, work.gates, is_logistic, work.dh_external, work.dh)
     else:
         work.cell[0] = c0.ravel()
         states = work.gates, work.cell, work.squashed, cell == "lstm", squash_output
         cells.lstm_forward(work.inputs, weight, lengths, *states)
         h = work.inputs[1:, :, :H].copy()
-        gradients = work.dh_external, work.dh, work.dc, dweight
-        cells.lstm_backward(work.inputs, transposed, *states, *gradients)
+        cells.lstm_backward(transposed, *states, work.dh_external, work.dh, work.dc)
         assert_close(work.dc.reshape(N, H), expected["c0"], RTOL[dtype], "c0")
+    cells.recurrent_weight_gradient(dweight, work.inputs, work.gates, 0)
     for n, length in enumerate(lengths):
         assert_close(h[:length, n], trace.h[n, 1 : length + 1], RTOL[dtype], "h")
     rows = np.split(dweight.swapaxes(1, 2).reshape(G * H, -1), [H, H + F], axis=1)

@@ -1,4 +1,4 @@
-"""The recurrent cells: forward pass and back-propagation through time (BPTT) of one chunk of R samples.
+"""The recurrent cells: forward pass and back-propagation through time (BPTT) of R samples, one chunk or several.
 
 Shapes: T steps, R rows (samples), H hidden units, K = H + F + 1 rows of a gate's matrix (H + F without bias).
 
@@ -14,9 +14,10 @@ nothing, and every derivative below is 0 without a further test.
 """
 
 from .activations import sigmoid, tanh
+from .buffers import CHUNK_ROWS
 from .compile import compiled, inlined
 from .equations import cell_state, cell_state_1997, sigmoid_backward, tanh_backward
-from .matrix import product, transposed_multiply_add
+from .matrix import chunk_gradient_add, product
 from .simd import view
 
 
@@ -82,7 +83,6 @@ def cell_state_backward(dc, dh, o, s, squash_output):
 
 @inlined
 def lstm_backward(
-    inputs,
     weight_transposed,
     gates,
     cell,
@@ -92,9 +92,8 @@ def lstm_backward(
     dh_external,
     dh,
     dc,
-    dweight,
 ):
-    """BPTT of `lstm_forward`; adds to `dweight` and leaves dL/dz in `gates`.
+    """BPTT of `lstm_forward`; leaves dL/dz in `gates`, of which `recurrent_weight_gradient` makes the weights'.
 
     `dh_external` (T, R*H) is dL/dh_t from outside the cell; `dh`, `dc` (R*H,) are work space that ends as
     dL/dh_1 and dL/dc_0. With s = tanh(c_t):
@@ -103,9 +102,9 @@ def lstm_backward(
         dz_f = dc c_{t-1} f (1 - f)  dc_{t-1} = dc f           dh_{t-1} = sum over gates of dz W_h^T
     """
     n_gates, hidden_size, _ = weight_transposed.shape
-    steps, rows = squashed.shape[0], inputs.shape[1]
-    dh[:] = dweight.dtype.type(0)
-    dc[:] = dweight.dtype.type(0)
+    steps, rows = squashed.shape[0], dh.size // hidden_size
+    dh[:] = dh.dtype.type(0)
+    dc[:] = dh.dtype.type(0)
     for t in range(steps - 1, -1, -1):
         i, f, g, o = gates[0, t], gates[1, t], gates[n_gates - 2, t], gates[n_gates - 1, t]
         c_before, s, external = cell[t], squashed[t], dh_external[t]
@@ -125,7 +124,6 @@ def lstm_backward(
                 dc[j] *= f_before
         if t > 0:
             hidden_gradient(view(dh, 0, (rows, hidden_size)), gates, t, weight_transposed)
-    _weight_gradient(dweight, inputs, gates)
 
 
 @inlined
@@ -154,14 +152,14 @@ def rnn_forward(inputs, weight, lengths, gates, units, is_logistic):
 
 
 @inlined
-def rnn_backward(inputs, weight_transposed, gates, is_logistic, dh_external, dh, dweight):
+def rnn_backward(weight_transposed, gates, is_logistic, dh_external, dh):
     """BPTT of `rnn_forward`; arguments as in `lstm_backward`.
 
     dz = dh (1 - h^2), with the sigmoid dz = dh h (1 - h)    dh_{t-1} = dz W_h^T
     """
     hidden_size = weight_transposed.shape[1]
-    steps, rows = gates.shape[1], inputs.shape[1]
-    dh[:] = dweight.dtype.type(0)
+    steps, rows = gates.shape[1], dh.size // hidden_size
+    dh[:] = dh.dtype.type(0)
     for t in range(steps - 1, -1, -1):
         h, external = gates[0, t], dh_external[t]
         for j in range(dh.size):
@@ -174,7 +172,6 @@ def rnn_backward(inputs, weight_transposed, gates, is_logistic, dh_external, dh,
                 h[j] = tanh_backward(dh[j], h[j])
         if t > 0:
             hidden_gradient(view(dh, 0, (rows, hidden_size)), gates, t, weight_transposed)
-    _weight_gradient(dweight, inputs, gates)
 
 
 # These two call no kernel a gate: the products are so small that four calls cost a tenth of the time.
@@ -185,7 +182,8 @@ def gate_inputs(gates, t, step_inputs, weight):
     for k in range(n_gates):
         # to and fro: the matrices used last are still in the first-level cache, which does not hold all of them
         gate = k if t % 2 == 0 else n_gates - 1 - k
-        product(view(gates[gate, t], 0, (rows, hidden_size)), step_inputs, weight[gate], False, False)
+        z = view(gates[gate, t], 0, (rows, hidden_size))
+        product(z, step_inputs, weight[gate], CHUNK_ROWS, False, False)
 
 
 @compiled
@@ -194,15 +192,15 @@ def hidden_gradient(dh, gates, t, weight_transposed):
     rows, hidden_size = dh.shape
     for gate in range(weight_transposed.shape[0]):
         dz = view(gates[gate, t], 0, (rows, hidden_size))
-        product(dh, dz, weight_transposed[gate], False, gate > 0)
+        product(dh, dz, weight_transposed[gate], CHUNK_ROWS, False, gate > 0)
 
 
 @inlined
-def _weight_gradient(dweight, inputs, gates):
-    """dW += sum over steps and rows of [h_{t-1}, x_t, 1]^T dz: one product a gate, after the loop over time."""
+def recurrent_weight_gradient(dweight, inputs, gates, chunk):
+    """dW += sum over steps and a chunk's rows of [h_{t-1}, x_t, 1]^T dz: one product a gate, after the loop over time."""
     hidden_size = dweight.shape[2]
     steps, rows = gates.shape[1], inputs.shape[1]
     every_input = view(inputs, 0, (steps * rows, inputs.shape[2]))
     for gate in range(gates.shape[0]):
         dz = view(gates[gate], 0, (steps * rows, hidden_size))
-        transposed_multiply_add(dweight[gate], every_input, dz)
+        chunk_gradient_add(dweight[gate], every_input, dz, rows, chunk)

@@ -1,13 +1,44 @@
-"""One chunk of samples, as many rows as the work space has, through the whole network, forward and backward."""
+"""Chunks of samples, as many rows as the work space has, through the whole network, forward and backward.
+
+Several chunks go through the steps together, so that a block of weights in the first-level cache serves all of them.
+What a row or a chunk gets does not depend on the others beside it, down to the last bit.
+"""
 
 import numpy as np
 
-from .buffers import FEEDFORWARD
-from .cells import lstm_backward, lstm_forward, rnn_backward, rnn_forward
+from .buffers import CHUNK_ROWS, FEEDFORWARD, Workspace
+from .cells import lstm_backward, lstm_forward, recurrent_weight_gradient, rnn_backward, rnn_forward
 from .compile import compiled, inlined
-from .dense import dense_backward, dense_forward, feedforward_backward, feedforward_forward
+from .dense import (
+    dense_backward,
+    dense_forward,
+    dense_weight_gradient,
+    feedforward_backward,
+    feedforward_forward,
+)
 from .matrix import transpose
 from .simd import view
+
+
+@inlined
+def with_rows(plan, work, rows):
+    """The part of a work space that so many of its rows take, as a work space."""
+    flat = rows * plan.hidden_size
+    state = flat if plan.has_cell_state else 0
+    steps, total = plan.steps, plan.steps_seen * rows * plan.widths.sum()
+    return Workspace(
+        view(work.inputs, 0, (steps + 1, rows, work.inputs.shape[2])),
+        view(work.lengths, 0, (rows,)),
+        view(work.gates, 0, (plan.n_gates, steps, flat)),
+        view(work.cell, 0, (steps + 1, state)),
+        view(work.squashed, 0, (steps, state)),
+        view(work.activations, 0, (total,)),
+        view(work.dh_external, 0, (work.dh_external.shape[0], flat)),
+        view(work.dh, 0, (flat,)),
+        view(work.dc, 0, (state,)),
+        view(work.deltas, 0, (total,)),
+        work.transposed,
+    )
 
 
 @inlined
@@ -44,14 +75,19 @@ def transpose_weights(plan, theta, work):
 
 
 @compiled
-def load_chunk(plan, work, x, lengths, order, first, count):
-    """Copy the inputs of samples order[first : first + count] into the work space; absent rows get zeros."""
+def load_chunk(plan, work, x, lengths, order, first, count, start):
+    """Copy the inputs of samples order[first : first + count] into the rows from `start` on; absent rows get zeros.
+
+    A chunk has CHUNK_ROWS rows, or as many as the work space if that has fewer. Its initial state is set to 0.
+    """
     column = 0 if plan.cell == FEEDFORWARD else plan.hidden_size
     zero = x.dtype.type(0)
-    for r in range(work.lengths.size):
-        if r < count:
-            sample = x[order[first + r]]
-            work.lengths[r] = lengths[order[first + r]]
+    for r in range(start, start + min(CHUNK_ROWS, work.lengths.size)):
+        for j in range(column):
+            work.inputs[0, r, j] = zero
+        if r - start < count:
+            sample = x[order[first + r - start]]
+            work.lengths[r] = lengths[order[first + r - start]]
             for t in range(plan.steps):
                 for f in range(plan.features):
                     work.inputs[t, r, column + f] = sample[t, f]
@@ -60,6 +96,9 @@ def load_chunk(plan, work, x, lengths, order, first, count):
             for t in range(plan.steps):
                 for f in range(plan.features):
                     work.inputs[t, r, column + f] = zero
+    c = work.cell[0]
+    for j in range(start * plan.hidden_size, min(c.size, (start + CHUNK_ROWS) * plan.hidden_size)):
+        c[j] = zero
 
 
 @inlined
@@ -69,8 +108,8 @@ def _step_seen(plan, lengths, s, r):
 
 
 @compiled
-def forward_chunk(plan, theta, work):
-    """All activations of the loaded chunk; the last of them are the outputs."""
+def forward_chunks(plan, theta, work):
+    """All activations of the loaded chunks; the last of them are the outputs."""
     weight, start = _recurrent_weight(plan, theta)
     hidden_size, rows = plan.hidden_size, work.lengths.size
     if plan.cell == FEEDFORWARD:
@@ -113,28 +152,28 @@ def forward_chunk(plan, theta, work):
 
 @inlined
 def outputs(plan, values, rows):
-    """The last layer's (steps seen, rows, width) in a work space's activations or deltas."""
+    """The last layer's (steps seen, rows, width) in the activations or deltas of a work space of so many rows."""
     width = plan.widths[plan.widths.size - 1]
     steps = plan.steps_seen
     return view(values, values.size - steps * rows * width, (steps, rows, width))
 
 
 @compiled
-def squared_error(plan, work, y, order, first, count):
-    """The chunk's sum of squared errors (float64); leaves y_hat - y as the last layer's delta.
+def squared_error(plan, work, y, order, first, count, start):
+    """A chunk's sum of squared errors (float64); leaves y_hat - y as the last layer's delta.
 
-    It is 0 in absent rows and after a sample's end.
+    The chunk's are the rows from `start` on; the delta is 0 in absent rows and after a sample's end.
     """
     rows = work.lengths.size
     out, delta = outputs(plan, work.activations, rows), outputs(plan, work.deltas, rows)
     total = 0.0
     for s in range(delta.shape[0]):
-        for r in range(rows):
+        for r in range(start, start + CHUNK_ROWS):
             for k in range(delta.shape[2]):
                 delta[s, r, k] = delta.dtype.type(0)
-            if r < count and s < work.lengths[r]:
+            if r - start < count and s < work.lengths[r]:
                 for k in range(plan.outputs):
-                    error = out[s, r, k] - y[order[first + r], s * plan.outputs + k]
+                    error = out[s, r, k] - y[order[first + r - start], s * plan.outputs + k]
                     delta[s, r, k] = error
                     total += np.float64(error) * np.float64(error)
     return total
@@ -158,17 +197,20 @@ def minibatch_targets(plan, lengths, order, first, count):
 
 
 @compiled
-def backward_chunk(plan, work, gradient, scale):
-    """Add scale * (gradient of half the chunk's squared error) to `gradient`, a flat buffer like theta."""
+def backward_chunks(plan, work, gradients, first, stride, scale):
+    """Add scale * (gradient of half a chunk's squared error) to that chunk's accumulator, for all chunks.
+
+    Chunk k adds to gradients[first + k * stride], a flat buffer like theta.
+    """
     hidden_size, rows = plan.hidden_size, work.lengths.size
     rows_seen = plan.steps_seen * rows
     last = outputs(plan, work.deltas, rows)
     delta = view(last, 0, (last.size,))
-    factor = gradient.dtype.type(scale)
+    factor = work.deltas.dtype.type(scale)
     for k in range(delta.size):
         delta[k] *= factor
 
-    dweight, start = _recurrent_weight(plan, gradient)
+    _, start = _recurrent_weight(plan, gradients[first])
     weight_transposed, to = recurrent_transposed(plan, work.transposed)
     layers = plan.widths.size - 1
     for layer in range(layers):
@@ -180,21 +222,34 @@ def backward_chunk(plan, work, gradient, scale):
         start -= (n_in + 1) * n_out
         to -= n_in * n_out
         before = at - rows_seen * n_in
+        dz = view(work.deltas, at, (rows_seen, n_out))
         dense_backward(
-            view(work.activations, before, (rows_seen, n_in)),
             view(work.activations, at, (rows_seen, n_out)),
             view(work.transposed, to, (n_out, n_in)),
-            view(work.deltas, at, (rows_seen, n_out)),
+            dz,
             view(work.deltas, before, (rows_seen, n_in)),
-            view(gradient, start, (n_in + 1, n_out)),
             layer < layers - 1,
         )
+        layer_input = view(work.activations, before, (rows_seen, n_in))
+        for chunk in range(rows // CHUNK_ROWS):
+            dweight = view(gradients[first + chunk * stride], start, (n_in + 1, n_out))
+            dense_weight_gradient(layer_input, dz, dweight, rows, chunk)
         at = before
 
     dh_seen = view(work.deltas, 0, (rows_seen, hidden_size))
     if plan.cell == FEEDFORWARD:
-        feedforward_backward(work.inputs, work.gates, view(dh_seen, 0, (dh_seen.size,)), dweight)
-        return
+        feedforward_backward(work.gates, view(dh_seen, 0, (dh_seen.size,)))
+    else:
+        _recurrent_backward(plan, work, dh_seen, weight_transposed)
+    for chunk in range(rows // CHUNK_ROWS):
+        dweight, _ = _recurrent_weight(plan, gradients[first + chunk * stride])
+        recurrent_weight_gradient(dweight, work.inputs, work.gates, chunk)
+
+
+@inlined
+def _recurrent_backward(plan, work, dh_seen, weight_transposed):
+    """dL/dz of every gate and step, from dL/dh of the steps that the dense layers have seen."""
+    hidden_size, rows = plan.hidden_size, work.lengths.size
     for s in range(plan.steps_seen):
         for r in range(rows):
             dh = view(work.dh_external[_step_seen(plan, work.lengths, s, r)], r * hidden_size, (hidden_size,))
@@ -202,7 +257,6 @@ def backward_chunk(plan, work, gradient, scale):
                 dh[j] = dh_seen[s * rows + r, j]
     if plan.has_cell_state:
         lstm_backward(
-            work.inputs,
             weight_transposed,
             work.gates,
             work.cell,
@@ -212,18 +266,9 @@ def backward_chunk(plan, work, gradient, scale):
             work.dh_external,
             work.dh,
             work.dc,
-            dweight,
         )
     else:
-        rnn_backward(
-            work.inputs,
-            weight_transposed,
-            work.gates,
-            plan.is_logistic,
-            work.dh_external,
-            work.dh,
-            dweight,
-        )
+        rnn_backward(weight_transposed, work.gates, plan.is_logistic, work.dh_external, work.dh)
     for s in range(plan.steps_seen):
         for r in range(rows):
             dh = view(work.dh_external[_step_seen(plan, work.lengths, s, r)], r * hidden_size, (hidden_size,))

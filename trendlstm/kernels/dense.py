@@ -1,13 +1,14 @@
-"""Fully connected layers on one chunk of R samples; weight (in + 1, out), its last row the bias.
+"""Fully connected layers on R rows, samples or their steps; weight (in + 1, out), its last row the bias.
 
 Also the whole of the feed-forward cell: z = [x, 1] W, h = tanh(z), on the flattened window.
 """
 
 from .activations import tanh
+from .buffers import CHUNK_ROWS
 from .compile import compiled
 from .equations import relu as relu_of
 from .equations import relu_backward, tanh_backward
-from .matrix import multiply, multiply_add, transposed_multiply_add
+from .matrix import chunk_gradient_add, multiply, multiply_add
 from .simd import view
 
 
@@ -27,19 +28,25 @@ def dense_forward(x, weight, out, relu):
 
 
 @compiled
-def dense_backward(x, out, weight_transposed, dout, dx, dweight, relu):
-    """dW += x^T dz, db += sum dz, dx = dz W^T, with dz = dout (0 where relu cut off); dout becomes dz."""
-    n_in = x.shape[1]
+def dense_backward(out, weight_transposed, dout, dx, relu):
+    """dx = dz W^T with dz = dout (0 where relu cut off); dout becomes dz."""
     if relu:
         flat, dflat = view(out, 0, (out.size,)), view(dout, 0, (dout.size,))
         for j in range(flat.size):
             dflat[j] = relu_backward(dflat[j], flat[j])
-    transposed_multiply_add(view(dweight, 0, (n_in, dout.shape[1])), x, dout)
-    dbias = dweight[n_in]
-    for r in range(dout.shape[0]):
-        for j in range(dout.shape[1]):
-            dbias[j] += dout[r, j]
     multiply(dx, dout, weight_transposed)
+
+
+@compiled
+def dense_weight_gradient(x, dz, dweight, rows, chunk):
+    """dW += x^T dz, db += sum dz, over the rows of one chunk: CHUNK_ROWS of every `rows`, from row CHUNK_ROWS * chunk on."""
+    n_in, n_out = x.shape[1], dz.shape[1]
+    chunk_gradient_add(view(dweight, 0, (n_in, n_out)), x, dz, rows, chunk)
+    dbias = dweight[n_in]
+    for first in range(CHUNK_ROWS * chunk, dz.shape[0], rows):
+        for r in range(first, first + CHUNK_ROWS):
+            for j in range(n_out):
+                dbias[j] += dz[r, j]
 
 
 @compiled
@@ -51,9 +58,8 @@ def feedforward_forward(inputs, weight, gates):
 
 
 @compiled
-def feedforward_backward(inputs, gates, dh, dweight):
-    """dW += [x, 1]^T dz with dz = dh (1 - h^2); leaves dz in gates."""
+def feedforward_backward(gates, dh):
+    """dz = dh (1 - h^2), in the place of h in gates."""
     h = gates[0, 0]
     for j in range(h.size):
         h[j] = tanh_backward(dh[j], h[j])
-    transposed_multiply_add(dweight[0], inputs[0], view(h, 0, (inputs.shape[1], dweight.shape[2])))

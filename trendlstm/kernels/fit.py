@@ -10,7 +10,7 @@ import numpy as np
 
 from .adam import adam_step, clip, decay_weights, squared_norm
 from .buffers import BLOCK, CHUNK_ROWS
-from .chunk import all_targets, forward_chunk, load_chunk, squared_error, transpose_weights
+from .chunk import all_targets, forward_chunks, load_chunk, squared_error, transpose_weights, with_rows
 from .compile import compiled, inlined
 from .decisions import NOT_FINITE, UNFINISHED, end_epoch, is_best, kept_weights_failed
 from .gang import AGREED, ASKED, STOP, meet
@@ -195,15 +195,31 @@ def _end_of_epoch(plan, validation, validation_targets, options, loss, state, th
 @inlined
 def _validation_error(plan, validation, state, thread):
     """The sum of squared errors of the validation samples, the same on every thread."""
-    work, samples = thread.work, validation.x.shape[0]
-    for chunk in range(thread.rank, state.validation_errors.size, thread.size):
-        first = chunk * CHUNK_ROWS
-        rows = min(CHUNK_ROWS, samples - first)
-        load_chunk(plan, work, validation.x, validation.lengths, state.validation_order, first, rows)
-        forward_chunk(plan, state.theta, work)
-        state.validation_errors[chunk] = squared_error(
-            plan, work, validation.y, state.validation_order, first, rows
-        )
+    samples, chunks = validation.x.shape[0], state.validation_errors.size
+    together = thread.work.lengths.size // CHUNK_ROWS
+    for chunk in range(thread.rank * together, chunks, thread.size * together):
+        present = min(together, chunks - chunk)
+        work = with_rows(plan, thread.work, present * CHUNK_ROWS)
+        for k in range(present):
+            first = (chunk + k) * CHUNK_ROWS
+            rows = min(CHUNK_ROWS, samples - first)
+            load_chunk(
+                plan,
+                work,
+                validation.x,
+                validation.lengths,
+                state.validation_order,
+                first,
+                rows,
+                k * CHUNK_ROWS,
+            )
+        forward_chunks(plan, state.theta, work)
+        for k in range(present):
+            first = (chunk + k) * CHUNK_ROWS
+            rows = min(CHUNK_ROWS, samples - first)
+            state.validation_errors[chunk + k] = squared_error(
+                plan, work, validation.y, state.validation_order, first, rows, k * CHUNK_ROWS
+            )
     meet(state.counters, thread.size)
     total = 0.0
     for chunk in range(state.validation_errors.size):

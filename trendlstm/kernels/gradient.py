@@ -6,12 +6,13 @@ the result is the same bits for any number of threads.
 
 from .buffers import BLOCK, CHUNK_ROWS
 from .chunk import (
-    backward_chunk,
-    forward_chunk,
+    backward_chunks,
+    forward_chunks,
     load_chunk,
     minibatch_targets,
     squared_error,
     transpose_weights,
+    with_rows,
 )
 from .compile import compiled, inlined
 from .simd import view
@@ -27,24 +28,37 @@ def accumulators_used(gradients, count):
 def accumulate_chunks(plan, theta, data, order, first, count, gradients, squared_errors, thread):
     """Do one thread's share of a minibatch: accumulator a takes chunks a, a + A, a + 2A, ... in this order.
 
-    The minibatch is the samples order[first : first + count]; the gradient is that of its mean squared error.
+    The minibatch is the samples order[first : first + count]; the gradient is that of its mean squared error. As many
+    accumulators as the work space has chunks are filled together.
     """
-    work, accumulators = thread.work, gradients.shape[0]
+    accumulators, used = gradients.shape[0], accumulators_used(gradients, count)
     chunks = (count + CHUNK_ROWS - 1) // CHUNK_ROWS
+    together = thread.work.lengths.size // CHUNK_ROWS
     scale = 2.0 / minibatch_targets(plan, data.lengths, order, first, count)
-    for a in range(thread.rank, accumulators_used(gradients, count), thread.size):
-        gradient = gradients[a]
-        for j in range(gradient.size):
-            gradient[j] = gradient.dtype.type(0)
-        total = 0.0
-        for chunk in range(a, chunks, accumulators):
-            start = first + chunk * CHUNK_ROWS
-            rows = min(CHUNK_ROWS, first + count - start)
-            load_chunk(plan, work, data.x, data.lengths, order, start, rows)
-            forward_chunk(plan, theta, work)
-            total += squared_error(plan, work, data.y, order, start, rows)
-            backward_chunk(plan, work, gradient, scale)
-        squared_errors[a] = total
+    for a in range(thread.rank, used, thread.size * together):
+        for own in range(a, min(used, a + thread.size * together), thread.size):
+            gradient = gradients[own]
+            for j in range(gradient.size):
+                gradient[j] = gradient.dtype.type(0)
+            squared_errors[own] = 0.0
+        for before in range(0, chunks, accumulators):  # chunks of all accumulators that have been done
+            present = min(together, (min(used, chunks - before) - a + thread.size - 1) // thread.size)
+            if present <= 0:
+                break
+            work = with_rows(plan, thread.work, present * CHUNK_ROWS)
+            for k in range(present):
+                start = first + (before + a + k * thread.size) * CHUNK_ROWS
+                rows = min(CHUNK_ROWS, first + count - start)
+                load_chunk(plan, work, data.x, data.lengths, order, start, rows, k * CHUNK_ROWS)
+            forward_chunks(plan, theta, work)
+            for k in range(present):
+                own = a + k * thread.size
+                start = first + (before + own) * CHUNK_ROWS
+                rows = min(CHUNK_ROWS, first + count - start)
+                squared_errors[own] += squared_error(
+                    plan, work, data.y, order, start, rows, k * CHUNK_ROWS
+                )
+            backward_chunks(plan, work, gradients, a, thread.size, scale)
 
 
 @inlined

@@ -12,8 +12,8 @@ import numpy as np
 from .buffers import CHUNK_ROWS
 from .cells import cell_state_backward, hidden_gradient
 from .chunk import (
-    backward_chunk,
-    forward_chunk,
+    backward_chunks,
+    forward_chunks,
     load_chunk,
     recurrent_transposed,
     squared_error,
@@ -73,16 +73,16 @@ def bptt_by_lag(plan, theta, data, batch, work, gradients):
     """
     hidden_size, steps = plan.hidden_size, plan.steps
     dh, dc = work.dh, work.dc
-    gates, dweights = np.empty(work.gates.shape), np.zeros(theta.size)
+    gates, dweights = np.empty(work.gates.shape), np.zeros((1, theta.size))
     transpose_weights(plan, theta, work)
     weight_transposed, _ = recurrent_transposed(plan, work.transposed)
     for start in range(batch.start, batch.stop, CHUNK_ROWS):
         rows = min(CHUNK_ROWS, batch.stop - start)
-        load_chunk(plan, work, data.x, data.lengths, batch.order, start, rows)
-        forward_chunk(plan, theta, work)
-        squared_error(plan, work, data.y, batch.order, start, rows)
-        gates[:] = work.gates  # backward_chunk puts dL/dz in their place
-        backward_chunk(plan, work, dweights, 2.0 / plan.outputs)
+        load_chunk(plan, work, data.x, data.lengths, batch.order, start, rows, np.int64(0))
+        forward_chunks(plan, theta, work)
+        squared_error(plan, work, data.y, batch.order, start, rows, np.int64(0))
+        gates[:] = work.gates  # backward_chunks puts dL/dz in their place
+        backward_chunks(plan, work, dweights, np.int64(0), np.int64(1), 2.0 / plan.outputs)
         for j in range(dh.size):
             dh[j] = work.deltas[j]
         dc[:] = 0.0
@@ -141,8 +141,8 @@ def jacobian_norms(plan, theta, data, batch, work, norms):
     transpose_weights(plan, theta, work)
     weight_transposed, _ = recurrent_transposed(plan, work.transposed)
     rows = batch.stop - batch.start
-    load_chunk(plan, work, data.x, data.lengths, batch.order, batch.start, rows)
-    forward_chunk(plan, theta, work)
+    load_chunk(plan, work, data.x, data.lengths, batch.order, batch.start, rows, np.int64(0))
+    forward_chunks(plan, theta, work)
     for r in range(rows):
         sample = batch.start + r
         p_h[:] = 0.0

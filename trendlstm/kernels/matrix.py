@@ -6,6 +6,7 @@ All arrays are C-contiguous and of one dtype.
 
 import numpy as np
 
+from .buffers import CHUNK_ROWS
 from .compile import compiled, inlined
 from .simd import (
     TILE_ROWS,
@@ -14,6 +15,7 @@ from .simd import (
     narrow_row_tile,
     narrow_tile,
     transpose_tile,
+    view,
     wide_row_tile,
 )
 
@@ -22,53 +24,68 @@ _DEPTH_BLOCK = 128
 
 
 @inlined
-def product(out, a, b, transposed, accumulate):
-    """out = a b, or a^T b if `transposed`, added to what `out` holds if `accumulate`: code for a kernel of its own."""
-    rows, columns = out.shape
-    depth = b.shape[0]
+def product(out, a, b, rows, transposed, accumulate):
+    """out = a b, or a^T b if `transposed`, added to what `out` holds if `accumulate`: code for a kernel of its own.
+
+    With more than CHUNK_ROWS `rows` the sum goes over the first CHUNK_ROWS of every so many rows of b alone.
+    """
+    out_rows, columns, depth = out.shape[0], out.shape[1], b.shape[0]
     lanes = VECTOR_BYTES // out.itemsize
-    tiled_rows = rows - rows % TILE_ROWS
-    for first in range(0, depth, _DEPTH_BLOCK):
-        last = min(first + _DEPTH_BLOCK, depth)
+    tiled_rows = out_rows - out_rows % TILE_ROWS
+    block = _DEPTH_BLOCK // CHUNK_ROWS * rows
+    run = CHUNK_ROWS if rows > CHUNK_ROWS else block
+    period = rows if rows > CHUNK_ROWS else block
+    for first in range(0, depth, block):
+        last = min(first + block, depth)
+        run = min(run, last - first)
         add = accumulate or first > 0
         for j in range(0, columns, 2 * lanes):
             for i in range(0, tiled_rows, TILE_ROWS):
                 if j + 2 * lanes <= columns:
-                    full_tile(out, a, b, i, j, first, last, transposed, add)
+                    full_tile(out, a, b, i, j, first, last, run, period, transposed, add)
                 else:
-                    narrow_tile(out, a, b, i, j, first, last, transposed, add)
-        for i in range(tiled_rows, rows):
+                    narrow_tile(out, a, b, i, j, first, last, run, period, transposed, add)
+        for i in range(tiled_rows, out_rows):
             j = 0
             while j + 4 * lanes <= columns:
-                wide_row_tile(out, a, b, i, j, first, last, transposed, add)
+                wide_row_tile(out, a, b, i, j, first, last, run, period, transposed, add)
                 j += 4 * lanes
             while j < columns:
-                narrow_row_tile(out, a, b, i, j, first, last, transposed, add)
+                narrow_row_tile(out, a, b, i, j, first, last, run, period, transposed, add)
                 j += lanes
 
 
 @compiled
-def _product(out, a, b, transposed, accumulate):
-    product(out, a, b, transposed, accumulate)
+def _product(out, a, b, rows, transposed, accumulate):
+    product(out, a, b, rows, transposed, accumulate)
 
 
 # np.bool_: Numba would compile `_product` once more for every combination of literals
 @inlined
 def multiply(out, a, b):
     """out = a b."""
-    _product(out, a, b, np.bool_(False), np.bool_(False))
+    _product(out, a, b, np.int64(CHUNK_ROWS), np.bool_(False), np.bool_(False))
 
 
 @inlined
 def multiply_add(out, a, b):
     """out += a b."""
-    _product(out, a, b, np.bool_(False), np.bool_(True))
+    _product(out, a, b, np.int64(CHUNK_ROWS), np.bool_(False), np.bool_(True))
 
 
 @inlined
 def transposed_multiply_add(out, a, b):
     """out += a^T b: the gradient of a weight matrix, from all the rows it has seen."""
-    _product(out, a, b, np.bool_(True), np.bool_(True))
+    _product(out, a, b, np.int64(CHUNK_ROWS), np.bool_(True), np.bool_(True))
+
+
+@inlined
+def chunk_gradient_add(out, a, b, rows, chunk):
+    """out += a^T b over the rows of one chunk: CHUNK_ROWS of every `rows`, from row CHUNK_ROWS * chunk on."""
+    first = CHUNK_ROWS * chunk
+    left = b.shape[0] - first
+    a, b = view(a, first * a.shape[1], (left, a.shape[1])), view(b, first * b.shape[1], (left, b.shape[1]))
+    _product(out, a, b, np.int64(rows), np.bool_(True), np.bool_(True))
 
 
 @compiled

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .chunk import forward_chunk, load_chunk, outputs
+from .buffers import CHUNK_ROWS
+from .chunk import forward_chunks, load_chunk, outputs, with_rows
 from .compile import compiled
 from .simd import view
 
@@ -32,16 +33,18 @@ def predict_worker(plan, theta, inputs, out, thread):
     thread : Thread
         Its work space decides how many samples go through the network together.
     """
-    work = thread.work
-    chunk_rows = work.lengths.size
-    for chunk in range(thread.rank, (out.shape[0] + chunk_rows - 1) // chunk_rows, thread.size):
-        first = chunk * chunk_rows
-        rows = min(chunk_rows, out.shape[0] - first)
-        load_chunk(plan, work, inputs.x, inputs.lengths, inputs.order, first, rows)
-        forward_chunk(plan, theta, work)
-        values = outputs(plan, work.activations, chunk_rows)
+    all_rows = thread.work.lengths.size
+    for first in range(thread.rank * all_rows, out.shape[0], thread.size * all_rows):
+        count = min(all_rows, out.shape[0] - first)
+        chunks = (count + CHUNK_ROWS - 1) // CHUNK_ROWS
+        work = with_rows(plan, thread.work, min(all_rows, chunks * CHUNK_ROWS))
+        for start in range(0, count, CHUNK_ROWS):
+            rows = min(CHUNK_ROWS, count - start)
+            load_chunk(plan, work, inputs.x, inputs.lengths, inputs.order, first + start, rows, start)
+        forward_chunks(plan, theta, work)
+        values = outputs(plan, work.activations, work.lengths.size)
         for s in range(plan.steps_seen):
-            for r in range(rows):
+            for r in range(count):
                 for k in range(plan.outputs):
                     out[first + r, s * plan.outputs + k] = values[s, r, k]
 
@@ -81,10 +84,12 @@ def recurse_worker(plan, thetas, path, steps, relative, inputs, work):
                 for t in range(lag):
                     window[t] = real(values[step + t] - anchor)
                 values[step + lag] = anchor
-            # np.int64: Numba would compile `load_chunk` once more for a literal
-            load_chunk(plan, work, inputs.x, inputs.lengths, inputs.order, np.int64(0), rows)
+            # np.int64: Numba would compile `load_chunk` once more for literals
+            load_chunk(
+                plan, work, inputs.x, inputs.lengths, inputs.order, np.int64(0), rows, np.int64(0)
+            )
             for k in range(thetas.shape[0]):
-                forward_chunk(plan, thetas[k], work)
+                forward_chunks(plan, thetas[k], work)
                 predicted = outputs(plan, work.activations, chunk_rows)[0]
                 for r in range(rows):
                     path[first + r, step + lag] += np.float64(predicted[r, 0]) / thetas.shape[0]

@@ -36,16 +36,17 @@ def _fused_multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.V
 def _make_tile(rows: int, vectors: int):
     """An intrinsic that adds one tile, `rows` x (`vectors` * lanes), of a matrix product to the output.
 
-    `tile(out, a, b, i, j, first, last, transposed, accumulate)` computes, with k in [first, last),
+    `tile(out, a, b, i, j, first, last, run, period, transposed, accumulate)` computes
 
         out[i + r, j + c] = (out[i + r, j + c] if accumulate else 0) + sum_k a[i + r, k] * b[k, j + c]
 
-    (a[k, i + r] if `transposed`). All sums stay in registers over k.
+    (a[k, i + r] if `transposed`), with k in [first, first + run), [first + period, first + period + run), ... below
+    `last`. All sums stay in registers over k.
     """
 
     @intrinsic
-    def tile(typing_context, out, a, b, i, j, first, last, transposed, accumulate):
-        signature = types.void(out, a, b, i, j, first, last, transposed, accumulate)
+    def tile(typing_context, out, a, b, i, j, first, last, run, period, transposed, accumulate):
+        signature = types.void(out, a, b, i, j, first, last, run, period, transposed, accumulate)
 
         def codegen(context, builder, signature, arguments):
             arrays = [
@@ -53,7 +54,7 @@ def _make_tile(rows: int, vectors: int):
                 for kind, value in zip(signature.args[:3], arguments[:3], strict=True)
             ]
             out, a, b = arrays
-            i, j, first, last, transposed, accumulate = arguments[3:]
+            i, j, first, last, run, period, transposed, accumulate = arguments[3:]
             element = context.get_data_type(signature.args[0].dtype)
             itemsize = 4 if isinstance(element, ir.FloatType) else 8
             lanes = VECTOR_BYTES // itemsize
@@ -112,26 +113,45 @@ def _make_tile(rows: int, vectors: int):
 
             before = builder.append_basic_block("accumulate")
             zero = builder.append_basic_block("zero")
+            next_run = builder.append_basic_block("next_run")
             head = builder.append_basic_block("head")
             body = builder.append_basic_block("body")
+            end_of_run = builder.append_basic_block("end_of_run")
             end = builder.append_basic_block("end")
             builder.cbranch(accumulate, before, zero)
             builder.position_at_end(before)
             loaded = [[load(p) for p in row] for row in out_pointers]
-            builder.branch(head)
+            builder.branch(next_run)
             builder.position_at_end(zero)
-            builder.branch(head)
+            builder.branch(next_run)
+
+            builder.position_at_end(next_run)
+            start = builder.phi(_INDEX)
+            start.add_incoming(first, before)
+            start.add_incoming(first, zero)
+            sums_before = [[builder.phi(vector) for _ in columns] for _ in range(rows)]
+            for r in range(rows):
+                for v in range(vectors):
+                    sums_before[r][v].add_incoming(loaded[r][v], before)
+                    sums_before[r][v].add_incoming(ir.Constant(vector, [0.0] * lanes), zero)
+            stop = builder.add(start, run)
+            builder.cbranch(builder.icmp_signed("<", start, last), head, end)
 
             builder.position_at_end(head)
             k = builder.phi(_INDEX)
-            k.add_incoming(first, before)
-            k.add_incoming(first, zero)
+            k.add_incoming(start, next_run)
             sums = [[builder.phi(vector) for _ in columns] for _ in range(rows)]
             for r in range(rows):
                 for v in range(vectors):
-                    sums[r][v].add_incoming(loaded[r][v], before)
-                    sums[r][v].add_incoming(ir.Constant(vector, [0.0] * lanes), zero)
-            builder.cbranch(builder.icmp_signed("<", k, last), body, end)
+                    sums[r][v].add_incoming(sums_before[r][v], next_run)
+            builder.cbranch(builder.icmp_signed("<", k, stop), body, end_of_run)
+
+            builder.position_at_end(end_of_run)
+            start.add_incoming(builder.add(start, period), end_of_run)
+            for r in range(rows):
+                for v in range(vectors):
+                    sums_before[r][v].add_incoming(sums[r][v], end_of_run)
+            builder.branch(next_run)
 
             builder.position_at_end(body)
             b_k = offset((k, b_row))
@@ -152,7 +172,7 @@ def _make_tile(rows: int, vectors: int):
             builder.position_at_end(end)
             for r in range(rows):
                 for v in range(vectors):
-                    builder.store(sums[r][v], out_pointers[r][v]).align = itemsize
+                    builder.store(sums_before[r][v], out_pointers[r][v]).align = itemsize
             return context.get_dummy_value()
 
         return signature, codegen

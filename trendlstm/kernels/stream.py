@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .adam import adam_step, clip, squared_norm
-from .chunk import backward_chunk, forward_chunk, load_chunk, outputs, squared_error, transpose_weights
+from .chunk import backward_chunks, forward_chunks, load_chunk, outputs, squared_error, transpose_weights
 from .compile import compiled, inlined
 from .decisions import NOT_FINITE, UNFINISHED, USED_UP, judge_sequence
 from .gang import GO_ON, STOP
-from .simd import atomic_load
+from .simd import atomic_load, view
 
 
 class StreamOptions(NamedTuple):
@@ -92,12 +92,13 @@ def _minibatch(plan, data, order, first, count, options, state, work, errors):
     progress, chunk_rows = state.progress[0], work.lengths.size
     for j in range(state.gradient.size):
         state.gradient[j] = state.gradient.dtype.type(0)
+    gradients = view(state.gradient, 0, (1, state.gradient.size))
     total = 0.0
     for start in range(first, first + count, chunk_rows):
         rows = min(chunk_rows, first + count - start)
-        load_chunk(plan, work, data.x, data.lengths, order, start, rows)
-        forward_chunk(plan, state.theta, work)
-        total += squared_error(plan, work, data.y, order, start, rows)
+        load_chunk(plan, work, data.x, data.lengths, order, start, rows, np.int64(0))
+        forward_chunks(plan, state.theta, work)
+        total += squared_error(plan, work, data.y, order, start, rows, np.int64(0))
         delta = outputs(plan, work.deltas, chunk_rows)[0]
         for r in range(rows):
             error, is_correct = 0.0, True
@@ -109,5 +110,5 @@ def _minibatch(plan, data, order, first, count, options, state, work, errors):
             judge_sequence(progress, options, state.recent, errors[start + r], is_correct)
             if progress.outcome != UNFINISHED:
                 return total
-        backward_chunk(plan, work, state.gradient, 2.0 / (count * plan.outputs))
+        backward_chunks(plan, work, gradients, np.int64(0), np.int64(1), 2.0 / (count * plan.outputs))
     return total

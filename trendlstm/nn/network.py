@@ -280,7 +280,8 @@ class Network:
         size = 1 if chunks * plan.steps <= _SMALL_PREDICTION else min(thread_count(n_threads), chunks)
 
         def arguments(size: int) -> list[tuple]:
-            works = [buffers.make_workspace(plan, self.dtype, backward=False) for _ in range(size)]
+            rows = buffers.rows_together(plan, self.dtype, -(-chunks // size))
+            works = [buffers.make_workspace(plan, self.dtype, rows, backward=False) for _ in range(size)]
             return [
                 (plan, self.theta, inputs, out, Thread(rank, size, work)) for rank, work in enumerate(works)
             ]
@@ -323,7 +324,8 @@ class Network:
         accumulators = min(buffers.ACCUMULATORS, chunks)
         gradients = buffers.aligned_zeros((accumulators, self.theta.size), self.dtype)
         squared_errors = np.zeros(accumulators)
-        thread = Thread(0, 1, buffers.make_workspace(plan, self.dtype))
+        rows = buffers.rows_together(plan, self.dtype, chunks)
+        thread = Thread(0, 1, buffers.make_workspace(plan, self.dtype, rows))
         gradient_worker(plan, self.theta, data, np.arange(n), gradients, squared_errors, thread)
         targets = plan.outputs * (data.lengths.sum() if plan.steps_seen > 1 else n)
         return float(squared_errors.sum() / targets), named_values(self.config, gradients[0])

@@ -163,13 +163,13 @@ class Memory:
             array[...] = 0
         return array
 
-    def workspace(self, plan: Plan, dtype: np.dtype) -> Workspace:
-        """A work space: the last one if it was made for such a network."""
+    def workspace(self, plan: Plan, dtype: np.dtype, rows: int) -> Workspace:
+        """A work space of so many rows: the last one if it was made for such a network."""
         if self._work is not None:
             last, work = self._work
-            if work.inputs.dtype == dtype and _is_same_plan(last, plan):
+            if work.inputs.dtype == dtype and work.lengths.size == rows and _is_same_plan(last, plan):
                 return work
-        self._work = plan, buffers.make_workspace(plan, dtype)
+        self._work = plan, buffers.make_workspace(plan, dtype, rows)
         return self._work[1]
 
 
@@ -179,7 +179,8 @@ def _is_same_plan(one: Plan, other: Plan) -> bool:
 
 def _arguments(job: FitJob, state: FitState, memory: Memory, rank: int, size: int) -> tuple:
     """One thread's arguments of `fit_worker`, with a work space of its own."""
-    thread = Thread(rank, size, memory.workspace(job.plan, job.theta.dtype))
+    rows = buffers.rows_together(job.plan, job.theta.dtype, -(-job.chunks // size))
+    thread = Thread(rank, size, memory.workspace(job.plan, job.theta.dtype, rows))
     return job.plan, job.train, job.validation, job.options, state, thread
 
 
