@@ -9,12 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from .adam import adam_step, clip, decay_weights, squared_norm
-from .buffers import BLOCK, CHUNK_ROWS
+from .buffers import BLOCK, CHUNK_ROWS, Thread
 from .chunk import all_targets, forward_chunks, load_chunk, squared_error, transpose_weights, with_rows
 from .compile import compiled, inlined
 from .decisions import NOT_FINITE, UNFINISHED, end_epoch, is_best, kept_weights_failed
-from .gang import AGREED, ASKED, STOP, meet
+from .gang import AGREED, ASKED, ENDED, STOP, meet, open_gate, pass_gate
 from .gradient import accumulate_chunks, accumulators_used, add_accumulators
+from .pace import choose_size
 from .shuffle import shuffle_epoch
 from .simd import atomic_load, atomic_store, view
 
@@ -52,6 +53,7 @@ class FitState(NamedTuple):
     validation_loss: np.ndarray  # (E,) float64
     progress: np.ndarray  # (threads,) records, see `decisions`: each thread counts for itself
     counters: np.ndarray  # int64, see `gang`
+    pace: np.ndarray  # (1,) record, see `pace`: the first thread's
 
 
 @compiled
@@ -71,31 +73,50 @@ def fit_worker(plan, train, validation, options, state, thread):
         Each thread's own.
     """
     progress = state.progress[thread.rank]
+    epoch = last = 0
+    while progress.outcome == UNFINISHED and atomic_load(state.counters, STOP) < AGREED:
+        if thread.rank == 0:
+            if options.shuffle:
+                shuffle_epoch(state.order, options.seed, progress.epoch)
+            epoch, size = last + 1, state.pace[0].size
+            open_gate(state.counters, epoch, size)
+        else:
+            epoch, size = pass_gate(state.counters, thread.rank, last)
+            if size == 0:
+                return
+            state.progress[thread.rank] = state.progress[0]
+        if epoch != last + 1 or last == 0:  # this thread was not there when the weights were written
+            transpose_weights(plan, state.theta, thread.work)
+        _epoch(plan, train, validation, options, state, Thread(thread.rank, size, thread.work))
+        if thread.rank == 0:
+            choose_size(state.pace[0], state.counters, thread.size)
+        last = epoch
+    if thread.rank == 0:
+        open_gate(state.counters, ENDED, 0)
+
+
+@inlined
+def _epoch(plan, train, validation, options, state, thread):
+    """One epoch of the threads that take part in it."""
     samples, is_validated = train.x.shape[0], validation.x.shape[0] > 0
-    targets, validation_targets = all_targets(plan, train), all_targets(plan, validation)
-    transpose_weights(plan, state.theta, thread.work)
-    while progress.outcome == UNFINISHED:
-        if thread.rank == 0 and options.shuffle:
-            shuffle_epoch(state.order, options.seed, progress.epoch)
-        meet(state.counters, thread.size)
-        total = 0.0
-        for first in range(0, samples, options.batch_size):
-            count = min(options.batch_size, samples - first)
-            error = _minibatch(plan, train, first, count, state, thread)
-            if not np.isfinite(error):
-                _reject_minibatch(first, is_validated, state, thread)
-                return
-            if atomic_load(state.counters, STOP) >= AGREED:
-                return
-            total += error
-            used = accumulators_used(state.gradients, count)
-            if options.clip_norm > 0.0:
-                _clip(options.clip_norm, used, state, thread)
-                used = 1
-            _update(plan, options, used, state, thread)
-            if thread.rank == 0 and atomic_load(state.counters, STOP) == ASKED:
-                atomic_store(state.counters, STOP, AGREED)
-        _end_of_epoch(plan, validation, validation_targets, options, total / targets, state, thread)
+    total = 0.0
+    for first in range(0, samples, options.batch_size):
+        count = min(options.batch_size, samples - first)
+        error = _minibatch(plan, train, first, count, state, thread)
+        if not np.isfinite(error):
+            _reject_minibatch(first, is_validated, state, thread)
+            return
+        if atomic_load(state.counters, STOP) >= AGREED:
+            return
+        total += error
+        used = accumulators_used(state.gradients, count)
+        if options.clip_norm > 0.0:
+            _clip(options.clip_norm, used, state, thread)
+            used = 1
+        _update(plan, options, used, state, thread)
+        if thread.rank == 0 and atomic_load(state.counters, STOP) == ASKED:
+            atomic_store(state.counters, STOP, AGREED)
+    _end_of_epoch(plan, validation, options, total / all_targets(plan, train), state, thread)
 
 
 @inlined
@@ -171,13 +192,13 @@ def _update(plan, options, used, state, thread):
 
 
 @inlined
-def _end_of_epoch(plan, validation, validation_targets, options, loss, state, thread):
+def _end_of_epoch(plan, validation, options, loss, state, thread):
     """Validate the weights, keep them if they are the best, and end the fit if it is time."""
     progress = state.progress[thread.rank]
     is_validated = validation.x.shape[0] > 0
     validation_loss = np.nan
     if is_validated:
-        validation_loss = _validation_error(plan, validation, state, thread) / validation_targets
+        validation_loss = _validation_error(plan, validation, state, thread) / all_targets(plan, validation)
     # an epoch's last step may overflow
     if (is_validated and not np.isfinite(validation_loss)) or not _all_finite(state, thread):
         progress.outcome = NOT_FINITE

@@ -1,10 +1,11 @@
-"""The vector instructions: register tiles of a matrix product, powers of two, atomics. All LLVM code is here.
+"""The vector instructions: register tiles of a matrix product, powers of two, atomics, clocks. All LLVM code is here.
 
 The width of a vector and the size of a tile follow the features that Numba compiles for, which `NUMBA_CPU_NAME`
 and `NUMBA_CPU_FEATURES` may narrow; the host's own list would ignore them.
 """
 
 import sys
+import time
 
 from llvmlite import ir
 from numba import types
@@ -359,3 +360,43 @@ def yield_thread(typing_context):
         return context.get_dummy_value()
 
     return types.void(), codegen
+
+
+@intrinsic
+def pause(typing_context, microseconds):
+    """Let this thread sleep for some microseconds, at least."""
+
+    def codegen(context, builder, signature, arguments):
+        # Windows counts milliseconds
+        name = "Sleep" if sys.platform == "win32" else "usleep"
+        kind = ir.FunctionType(ir.IntType(32), [ir.IntType(32)])
+        length = builder.trunc(arguments[0], ir.IntType(32))
+        if sys.platform == "win32":
+            length = ir.Constant(ir.IntType(32), 1)
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [length])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+@intrinsic
+def nanoseconds(typing_context):
+    """A clock that only runs forward, in ns."""
+
+    def codegen(context, builder, signature, arguments):
+        if sys.platform == "win32":  # QueryPerformanceCounter counts 100 ns on all of them
+            kind = ir.FunctionType(ir.IntType(32), [_INDEX.as_pointer()])
+            query = cgutils.get_or_insert_function(builder.module, kind, "QueryPerformanceCounter")
+            place = cgutils.alloca_once(builder, _INDEX)
+            builder.call(query, [place])
+            return builder.mul(builder.load(place), ir.Constant(_INDEX, 100))
+        pair = ir.LiteralStructType([_INDEX, _INDEX])
+        kind = ir.FunctionType(ir.IntType(32), [ir.IntType(32), pair.as_pointer()])
+        clock = cgutils.get_or_insert_function(builder.module, kind, "clock_gettime")
+        place = cgutils.alloca_once(builder, pair)
+        builder.call(clock, [ir.Constant(ir.IntType(32), time.CLOCK_MONOTONIC), place])
+        seconds = builder.load(cgutils.gep_inbounds(builder, place, 0, 0))
+        rest = builder.load(cgutils.gep_inbounds(builder, place, 0, 1))
+        return builder.add(builder.mul(seconds, ir.Constant(_INDEX, 10**9)), rest)
+
+    return types.int64(), codegen

@@ -13,6 +13,7 @@ from trendlstm.errors import FitInterrupted, OptionError, TrainingError
 from trendlstm.kernels import buffers
 from trendlstm.kernels.buffers import Plan, Thread, Workspace
 from trendlstm.kernels.fit import FitState, fit_worker
+from trendlstm.kernels.pace import start_pace
 from trendlstm.nn.device import choose_device
 from trendlstm.nn.fit_job import FitJob
 from trendlstm.nn.history import History
@@ -208,6 +209,7 @@ def _state(job: FitJob, memory: Memory) -> FitState:
         validation_loss=job.validation_loss,
         progress=job.progress,
         counters=job.counters,
+        pace=start_pace(len(job.progress)),
     )
 
 

@@ -1,0 +1,82 @@
+"""How many of a fit's threads take part in an epoch: fewer where other processes have taken cores.
+
+Threads that share every minibatch wait for the slowest of them. Where the system gives one of them half a core, the
+others do half as much, and one thread alone would be as fast. So the first thread watches how long threads wait, tries
+an epoch or more with one thread fewer, and keeps to that if it was faster; later it tries more of them again. No result
+depends on it: a gradient is the same bits for any number of threads.
+"""
+
+import numpy as np
+
+from .compile import inlined
+from .decisions import record
+from .gang import WAITED
+from .simd import atomic_load, atomic_store, nanoseconds
+
+PACE = record(
+    size=np.int64,  # threads that take part
+    usual=np.int64,  # that number, also while another one is tried
+    epochs=np.int64,  # of the period, which lasts _PERIOD or longer
+    started=np.int64,  # ns: when it began
+    usual_ns=np.float64,  # an epoch of `usual` threads
+    wait=np.int64,  # periods until another number may be tried
+    last_wait=np.int64,
+)
+
+_PERIOD = 10_000_000  # ns: some time slices of the system's scheduler
+_WAITED_SHARE = 0.125  # of the threads' time: less waiting is in the nature of a minibatch
+_FASTER = 0.95  # what a trial must reach: less may be noise
+_LEAST_WAIT, _MOST_WAIT = 4, 128  # periods between trials; each that is in vain doubles them
+
+
+@inlined
+def choose_size(pace, counters, threads):
+    """Decide at the end of an epoch, on the first thread, how many of the `threads` take part in the next.
+
+    Parameters
+    ----------
+    pace : record of PACE
+        Modified.
+    counters : ndarray of int64
+        See `gang`.
+    threads : int
+        As many as there are.
+    """
+    now = nanoseconds()
+    if pace.started == 0:  # the first epoch is that in which the threads are started
+        _begin_period(pace, counters, now)
+        return
+    pace.epochs += 1
+    elapsed = now - pace.started
+    if threads == 1 or elapsed < _PERIOD:
+        return
+    epoch_ns = elapsed / pace.epochs
+    if pace.size != pace.usual:
+        if epoch_ns < _FASTER * pace.usual_ns:
+            pace.usual, pace.last_wait = pace.size, _LEAST_WAIT
+        else:
+            pace.size, pace.last_wait = pace.usual, min(2 * pace.last_wait, _MOST_WAIT)
+        pace.wait = pace.last_wait
+    else:
+        pace.usual_ns = epoch_ns
+        pace.wait -= 1
+        waited = atomic_load(counters, WAITED)
+        if pace.wait <= 0 and pace.size < threads:
+            pace.size += 1
+        elif pace.wait <= 0 and pace.size > 1 and waited > _WAITED_SHARE * elapsed * pace.size:
+            pace.size -= 1
+    _begin_period(pace, counters, now)
+
+
+@inlined
+def _begin_period(pace, counters, now):
+    pace.epochs, pace.started = 0, now
+    atomic_store(counters, WAITED, 0)
+
+
+def start_pace(threads: int) -> np.ndarray:
+    """The record (1,) of a fit that begins with all of its threads."""
+    pace = np.zeros(1, PACE)
+    pace["size"] = pace["usual"] = threads
+    pace["last_wait"] = _LEAST_WAIT
+    return pace
