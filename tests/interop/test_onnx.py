@@ -73,9 +73,11 @@ def run_of(scaling="window", features=("Close",), seeds=3, dtype="float32", cell
 # -------------------------------------------------------------------------------------------------- networks
 
 
-@settings(max_examples=60, derandomize=True)
-@given(data=st.data(), cell=st.sampled_from(CELLS), dtype=st.sampled_from(DTYPES))
-def test_any_network_computes_the_same(tmp_path_factory, data, cell, dtype):
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("cell", CELLS)
+@settings(max_examples=12, derandomize=True)
+@given(data=st.data())
+def test_any_network_computes_the_same(tmp_path_factory, cell, dtype, data):
     def size(most, least=1):
         return data.draw(st.integers(least, most))
 
@@ -107,10 +109,14 @@ def test_one_file_takes_any_number_of_samples_and_steps(tmp_path, cell, dtype):
     network = network_of(input_size=2, hidden_size=3, dense=(5,), output_size=2, cell=cell, dtype=dtype)
     tl.export_onnx(network, tmp_path / "network.onnx")
     session = session_of(tmp_path / "network.onnx")
-    # Without a forget gate the cell state grows, and with it what float32 rounds off: of thousands of samples with
-    # hundreds of steps some are then as far from `predict` as that is from float64, up to 1e-4.
-    is_steady = dtype == "float64" or cell != "lstm1997"
-    for samples, steps in ((1, 1), (1, 300), (10_000, 1), *([(10_000, 300)] if is_steady else [])):
+    sizes = [(1, 1), (1, 300), (10_000, 1)]
+    if dtype == "float64":
+        sizes.append((100, 300))
+    elif cell != "lstm1997":
+        # Without a forget gate the cell state grows, and with it what float32 rounds off: of thousands of samples with
+        # hundreds of steps some are then as far from `predict` as that is from float64, up to 1e-4.
+        sizes.append((10_000, 300))
+    for samples, steps in sizes:
         x = np.random.default_rng(steps).normal(size=(samples, steps, 2)).astype(dtype)
         assert_agree(session.run(None, {"x": x})[0], network.predict(x), dtype)
 

@@ -118,7 +118,7 @@ def export_onnx(source: Network | Run, path: str | Path) -> OnnxExport:
         kind = type(source).__name__
         raise OptionError(f"Only a Network or a Run (see load_run) becomes an ONNX model, not a {kind}.")
     onnx.checker.check_model(model, full_check=True)
-    content = model.SerializeToString(deterministic=True)
+    content = model.SerializeToString()
     try:
         replace_file(path, lambda file: file.write(content))
     except OSError as error:
