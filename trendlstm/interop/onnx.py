@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from trendlstm.data.windows import Scaler
 
-# Both of ONNX 1.12 (2022): nothing here needs newer operators, and a runtime takes files of its own year and before. From
-# opset 18 on, mean and split are written in another way, which runtimes of 17 refuse.
+# Both of ONNX 1.12 (2022): nothing here needs newer operators, and the older a file's versions, the more runtimes take
+# it. From opset 18 on, mean and split are written in another way, which runtimes of 17 refuse.
 OPSET, IR_VERSION = 17, 8
 METADATA_KEY = "trendlstm"
 
