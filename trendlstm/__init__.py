@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     )
     from trendlstm.data.sources import load_prices
     from trendlstm.data.windows import make_windows
+    from trendlstm.interop.onnx import export_onnx
     from trendlstm.nn.gradient_flow import gradient_flow
     from trendlstm.nn.many import fit_many
     from trendlstm.nn.network import Network, load
@@ -33,6 +34,7 @@ _MODULES = {
     "WindowConfig": "config",
     "__version__": "version",
     "backtest": "workflows.backtest",
+    "export_onnx": "interop.onnx",
     "fit_many": "nn.many",
     "gradient_flow": "nn.gradient_flow",
     "load": "nn.network",
@@ -55,6 +57,7 @@ __all__ = [
     "__version__",
     "backtest",
     "evaluation",
+    "export_onnx",
     "fit_many",
     "gradient_flow",
     "load",

@@ -398,8 +398,8 @@ def test_a_forecast_with_its_past_says_what_the_model_had_seen(runs, name, tmp_p
         pd.testing.assert_frame_equal(table, kept, check_exact=True)
     if name == "csv":
         later = write_csv(tmp_path / "walk.csv", rows=430)
-        run(f"forecast {folder} --csv {later} --out {tmp_path / 'all.csv'}")  # which is replaced
-        longer = pd.read_csv(tmp_path / "all.csv")
+        run(f"forecast {folder} --csv {later} --out {tmp_path / 'later.csv'}")
+        longer = pd.read_csv(tmp_path / "later.csv")
         new = longer[longer["split"] == "new"]
         assert len(new) == 30 and new["date"].min() > document["provenance"]["end"]
         past = kept[kept["split"] != "future"]
