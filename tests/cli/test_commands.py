@@ -416,10 +416,11 @@ def test_what_is_neither_a_run_nor_a_ticker_with_prices_is_told_as_both(tmp_path
     assert "is not a run's folder" in error_of("forecast runs/nosuch", 1)
     (tmp_path / "old_run!").mkdir()
     assert "run.json cannot be read" in error_of("forecast old_run!", 1)
-    assert "--out gone/x.csv is in a folder that does not exist" in error_of(
-        "forecast MSFT --out gone/x.csv", 2
-    )
-    assert list(tmp_path.iterdir()) == [tmp_path / "old_run!"]
+    assert "gone/x.csv is in a folder that does not exist" in error_of("forecast MSFT --out gone/x.csv", 2)
+    (tmp_path / "mine.csv").write_text("mine")
+    assert "mine.csv exists already" in error_of("forecast MSFT --source sample --out mine.csv", 2)
+    assert {path.name for path in tmp_path.iterdir()} == {"old_run!", "mine.csv"}
+    assert (tmp_path / "mine.csv").read_text() == "mine"
 
 
 def test_forecast_of_other_prices(runs, tmp_path):
