@@ -26,8 +26,8 @@ except ImportError as error:
 class LSTMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """A `Network` as a regressor of scikit-learn: each row of X is one window of a time series.
 
-    `fit` does what `Network.fit` does, to the same bits. What it computes with are X and y as they are: scale them (by a
-    `Pipeline` and a `TransformedTargetRegressor`).
+    `fit` gives the weights of `Network.fit` with the same settings, bit for bit. X and y are taken as they are: put a
+    scaler before it in a `Pipeline`, and one of y into a `TransformedTargetRegressor`.
 
     Parameters
     ----------
@@ -156,15 +156,15 @@ class LSTMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         refuse_mask("X", X)
         refuse_mask("y", y)
         columns, steps = _in_columns(X)
-        columns, y = validate_data(self, columns, y, validate_separately=({}, {"ensure_2d": False}))
-        check_consistent_length(columns, y)
-        x = self._windows(columns, self._steps(columns.shape[1], steps))
+        columns, targets = validate_data(self, columns, y, validate_separately=({}, {"ensure_2d": False}))
+        check_consistent_length(columns, targets)
+        x = self._windows(columns, self._n_features(columns.shape[1], steps))
         n_train = len(x) - self._n_validation(len(x))
         network = Network(
             input_size=x.shape[2],
             hidden_size=self.hidden_size,
             dense=self.dense,
-            output_size=1 if y.ndim == 1 else y.shape[1],
+            output_size=1 if targets.ndim == 1 else targets.shape[1],
             cell=self.cell,
             dtype=self.dtype,
             seed=seed,
@@ -176,11 +176,11 @@ class LSTMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         )
         history = network.fit(
             x[:n_train],
-            y[:n_train],
+            targets[:n_train],
             epochs=self.epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
-            validation=(x[n_train:], y[n_train:]) if n_train < len(x) else None,
+            validation=(x[n_train:], targets[n_train:]) if n_train < len(x) else None,
             patience=self.patience,
             clip_norm=self.clip_norm,
             weight_decay=self.weight_decay,
@@ -192,7 +192,7 @@ class LSTMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.n_iter_ = history.epochs_run
         self.loss_curve_ = history.loss
         self.validation_loss_curve_ = history.validation_loss
-        self._one_dimensional = y.ndim == 1
+        self._one_dimensional = targets.ndim == 1
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:
@@ -219,10 +219,13 @@ class LSTMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         refuse_mask("X", X)
         columns, steps = _in_columns(X)
         columns = validate_data(self, columns, reset=False)
-        lag = self.network_.config.lag
-        if steps not in (None, lag):
-            raise DataError(f"X has windows of {steps} steps, but this model was fitted with {lag}.")
-        outputs = self.network_.predict(self._windows(columns, lag), n_threads=self.n_threads, device=self.device)
+        network = self.network_
+        if steps not in (None, network.config.lag):
+            raise DataError(
+                f"X has windows of {steps} steps, but this model was fitted with {network.config.lag}."
+            )
+        x = self._windows(columns, network.config.input_size)
+        outputs = network.predict(x, n_threads=self.n_threads, device=self.device)
         outputs = outputs.astype(np.result_type(columns, outputs), copy=False)
         return outputs[:, 0] if self._one_dimensional else outputs
 
@@ -237,9 +240,9 @@ class LSTMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             return int(self.random_state)
         return int(generator.randint(np.iinfo(np.int32).max))
 
-    def _steps(self, n_columns: int, steps: int | None) -> int:
-        """T of windows of so many columns; `steps` is that of three-dimensional ones."""
-        NetworkConfig(lag=self.lag)  # refuses what is no lag, which could not divide the columns
+    def _n_features(self, n_columns: int, steps: int | None) -> int:
+        """F of windows of so many columns; `steps` is T of three-dimensional ones."""
+        NetworkConfig(lag=self.lag)  # refuses what is no lag, before it divides the columns
         if steps is not None and self.lag not in (None, steps):
             raise DataError(f"X has windows of {steps} steps, but lag is {self.lag}.")
         steps = steps or self.lag or n_columns
@@ -248,13 +251,13 @@ class LSTMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 f"X has {n_columns} columns, but with lag {steps} it must have {steps} for each feature: give the "
                 f"lag of these windows, or windows in three dimensions."
             )
-        return steps
+        return n_columns // steps
 
-    def _windows(self, columns: np.ndarray, steps: int) -> np.ndarray:
+    def _windows(self, columns: np.ndarray, features: int) -> np.ndarray:
         """Columns (N, T * F) as windows (N, T, F), from the oldest step to the newest."""
         if not isinstance(self.newest_first, bool | np.bool_):
             raise OptionError(f"newest_first must be True or False, but is {self.newest_first!r}.")
-        windows = columns.reshape(len(columns), steps, -1)
+        windows = columns.reshape(len(columns), -1, features)
         return windows[:, ::-1] if self.newest_first else windows
 
     def _n_validation(self, n_samples: int) -> int:
