@@ -12,7 +12,7 @@ from trendlstm.sklearn import LSTMRegressor
 
 QUICK = {"hidden_size": 8, "dense": (), "learning_rate": 0.03, "epochs": 60, "n_threads": 1}
 ESTIMATORS = {
-    "defaults": LSTMRegressor(),
+    "defaults": LSTMRegressor(n_threads=1),
     "1997": LSTMRegressor(cell="lstm1997", **QUICK),
     "sigmoid": LSTMRegressor(cell="rnn-sigmoid", **{**QUICK, "epochs": 200}),
     "float64, newest first": LSTMRegressor(cell="rnn", dtype="float64", newest_first=True, **QUICK),
