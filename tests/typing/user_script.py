@@ -10,6 +10,7 @@ import pandas as pd
 
 import trendlstm as tl
 from trendlstm.nn.history import History
+from trendlstm.sklearn import LSTMRegressor
 
 prices = tl.load_prices("MSFT", years=4, source="sample")
 assert_type(prices, pd.DataFrame)
@@ -36,6 +37,10 @@ walked = tl.backtest({"MSFT": prices}, tl.BacktestConfig(models=("lstm", "rnn"),
 assert_type(walked, tl.Backtest)
 walked.equity.pivot_table(index="date", columns="strategy", values="equity")
 assert_type(walked.verdict, str)
+model = LSTMRegressor(cell="rnn", lag=20, validation_fraction=0.1, patience=3).fit(train.x, train.y)
+assert_type(model, LSTMRegressor)
+assert_type(model.network_, tl.Network)
+model.predict(train.x).mean(axis=0)
 
 tl.load_prices("MSFT", source="yaho")  # type: ignore[arg-type]
 tl.make_windows(prices, scaling="log")  # type: ignore[arg-type]
@@ -53,3 +58,5 @@ tl.fit_many(net, train.x, train.y)  # type: ignore[arg-type]
 net.predict(train.x, device="gpu")  # type: ignore[arg-type]
 tl.BacktestConfig(models=("gru9",))  # type: ignore[arg-type]
 tl.fitmany([net], train.x, train.y)  # type: ignore[attr-defined]
+LSTMRegressor(cell="gru9")  # type: ignore[arg-type]
+LSTMRegressor(hidden=64)  # type: ignore[call-arg]

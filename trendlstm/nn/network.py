@@ -137,6 +137,13 @@ class Network:
         values = config.to_dict()
         return cls(**{**values, "dense": config.dense})
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # a pickled array is no longer aligned, and joblib may map it from a file, read-only: the kernels are compiled
+        # for one kind of array
+        theta = buffers.aligned_zeros(state["theta"].shape, state["theta"].dtype)
+        theta[:] = state["theta"]
+        self.__dict__.update(state, theta=theta, _last_plan=None)
+
     def __repr__(self) -> str:
         config = self.config
         return (
