@@ -51,13 +51,14 @@ def test_training_goes_on_from_the_weights_as_it_would_in_keras(dtype):
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(40, 6, 2)).astype(dtype), 1 + rng.normal(size=(40, 1)).astype(dtype)
     model = keras.Sequential([keras.Input((6, 2)), layers.LSTM(5), layers.Dense(4, "relu"), layers.Dense(1)])
-    model.compile(keras.optimizers.Adam(0.01, epsilon=1e-8), "mse")
+    # Keras adds epsilon before it corrects the bias of v, so that it weighs 1 / sqrt(1 - 0.999) as much in step 1.
+    model.compile(keras.optimizers.Adam(0.01, epsilon=1e-8 * np.sqrt(0.001)), "mse")
     net = tl.from_keras(model)
     before = net.loss_and_gradients(x, y)[0]
     net.fit(x, y, epochs=1, batch_size=40, learning_rate=0.01, shuffle=False)
     model.train_on_batch(x, y)
     for ours, theirs in zip(tl.to_keras_weights(net), model.get_weights(), strict=True):
-        naive.assert_close(ours, theirs, 1e-6 if dtype == "float64" else 1e-4)
+        naive.assert_close(ours, theirs, 1e-6 if dtype == "float64" else 1e-4)  # its rate is float32
     net.fit(x, y, epochs=20, learning_rate=0.01)
     assert net.loss_and_gradients(x, y)[0] < before
 
@@ -117,11 +118,11 @@ class OwnModel(keras.Model):
                 layers.LSTM(3, return_sequences=True, name="a"),
                 layers.Dropout(0.2, name="b"),
                 layers.LSTM(3, name="c"),
-                layers.GRU(3, name="d"),
+                layers.Reshape((3,), name="d"),
                 layers.Dense(1, "sigmoid", name="e"),
             ),
             r"a \(LSTM\) returns the outputs of every step \(return_sequences=True\); b \(Dropout\) drops units in "
-            r"training \(rate=0\.2\); c \(LSTM\) is stacked .*; d \(GRU\) is a layer that .*; e \(Dense\) has "
+            r"training \(rate=0\.2\); c \(LSTM\) is stacked .*; d \(Reshape\) is a layer that .*; e \(Dense\) has "
             "activation='sigmoid', but as the last it needs 'linear'",
         ),
         (lambda: sequential(layers.LSTM(3, recurrent_dropout=0.1), layers.Dense(1)), r"recurrent_dropout=0\.1"),
@@ -139,6 +140,7 @@ class OwnModel(keras.Model):
         (branches, r"both \(Add\) is a layer"),
         (shared, "something else than its layers one after the other"),
         (two_outputs, "several inputs or outputs"),
+        (lambda: sequential(layers.GRU(3), layers.Dense(1)), r"\(GRU\) is a layer that a Network does not have"),
         (OwnModel, "OwnModel computes its outputs in code of its own"),
         (lambda: keras.Sequential([layers.LSTM(3), layers.Dense(1)]), "has no weights yet"),
         (lambda: keras.Input((3, 2)), "takes a Keras model, but was given a KerasTensor"),

@@ -71,6 +71,20 @@ def random_windows(network: Network) -> np.ndarray:
     return (windows * np.geomspace(0.3, 3, _SAMPLES)[:, None, None]).astype(network.dtype)
 
 
+def redrawn(network: Network, seed: int) -> Network:
+    """A network of the same settings whose parameters are drawn anew, so widely that ReLUs open and close."""
+    generator = np.random.default_rng(seed)
+    drawn = Network.from_config(network.config)
+    drawn.load_state_dict(
+        {
+            name: generator.uniform(-1, 1, array.shape)
+            * (2 / np.sqrt(array.shape[-1]) if array.ndim > 1 else 1)
+            for name, array in network.state_dict().items()
+        }
+    )
+    return drawn
+
+
 def disagreement(network: Network, windows: np.ndarray, outputs: np.ndarray) -> float:
     """How far another model's outputs (N, m) are from the network's, as a share of the largest; 0 within rounding."""
     ours = network.predict(windows)

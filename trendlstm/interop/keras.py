@@ -1,5 +1,6 @@
 """Weights from and to Keras, which is never imported here: a model that comes in brings its own methods."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -118,7 +119,7 @@ def _read_layers(model: Any) -> tuple[Cell, list[Any]]:
     used: list[Any] = []
     activations: list[str] = []  # of the Dense layers
     for layer in model.layers:
-        kind, config = type(layer).__name__, layer.get_config()
+        kind, config = type(layer).__name__, _config(layer)
         refused = _own_problem(kind, config)
         if kind in ("LSTM", "SimpleRNN"):
             if cell is not None:
@@ -201,9 +202,15 @@ def _dense_problems(cell: Cell, dense: list[Any], activations: list[str]) -> lis
             problems.append(
                 f"{layer.name} (Dense) has activation={activation!r}, but as {place} it needs {expected!r}"
             )
-        if not hidden and not layer.get_config()["use_bias"]:
+        if not hidden and not _config(layer)["use_bias"]:
             problems.append(f"{layer.name} (Dense) has no bias")
     return problems
+
+
+def _config(layer: Any) -> Mapping[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras', of activations that it could not save
+        return layer.get_config()
 
 
 def _activation(config: Mapping[str, Any], name: str = "activation") -> str:

@@ -9,19 +9,21 @@ import numpy as np
 
 from trendlstm.config import Cell
 from trendlstm.errors import OptionError
-from trendlstm.interop.agreement import disagreement, first_line, network_of, random_windows
+from trendlstm.interop.agreement import disagreement, first_line, network_of, random_windows, redrawn
 from trendlstm.nn.network import Network
 
 # weight_ih_l0 and its like, of a layer of any name
 _RECURRENT_TENSOR = re.compile(r"(?:.*\.)?((?:weight|bias)_(?:ih|hh|hr))_l(\d+)(_reverse)?")
 _GATES_TO_CELL: dict[int, Cell] = {4: "lstm", 1: "rnn"}
+_DRAWS = 8  # of weights to call a module with
 _ACTIVATIONS = {"recurrent": ("ReLU",), "feed-forward": ("ReLU", "Tanh")}
 
 
 def from_pytorch(source: Any, cell: Cell | None = None, lag: int | None = None) -> Network:
     """The network that a PyTorch module is, or that the tensors of its `state_dict()` make, with its weights.
 
-    A module's classes say what it is, and it is called with a few random windows to prove that both predict the same.
+    A module's classes say what it is, and it is called with a few random windows, with its own and with random weights,
+    to prove that both predict the same.
     Tensors alone say less: that there is a ReLU between the linear layers is taken for granted, and `cell` must say
     what else they do not. PyTorch's two biases of a recurrent layer are added.
 
@@ -332,62 +334,70 @@ def _layer_problem(nn: Any, layer: Any, activations: tuple[str, ...]) -> str:
 
 
 def _prove(torch: Any, module: Any, network: Network) -> None:
-    """Call the module with a few windows; refuse it if it predicts something else than the network."""
+    """Call the module with a few windows; refuse it if it predicts something else than the network.
+
+    Its own weights may hide what it computes: a ReLU that is always open is as good as none. So it is also called as if
+    it had others, which leaves its own alone.
+    """
     windows = random_windows(network)
     config, name = network.config, type(module).__name__
     recurrent = [child for child in module.modules() if isinstance(child, torch.nn.RNNBase)]
     steps_first = bool(recurrent) and not recurrent[0].batch_first
     inputs = windows if recurrent else windows.reshape(len(windows), -1)
     tensor = torch.from_numpy(inputs).to(next(module.parameters()).device)
-    outputs = _call(torch, module, tensor.transpose(0, 1) if steps_first else tensor)
-    shape = tuple(outputs.shape)
+    tensor = tensor.transpose(0, 1) if steps_first else tensor
     instead = "if you know that it has the same weights, give its state_dict() instead"
-    n, steps = windows.shape[:2]
-    if shape in ((n, steps, config.output_size), (steps, n, config.output_size)):
-        raise OptionError(
-            f"the module {name} returns the outputs of every step, of shape {shape}, where predict(x) returns the "
-            "last: give its state_dict() instead, and predict with every_step=True."
-        )
-    if shape == (n,) and config.output_size == 1:
-        outputs, shape = outputs[:, None], (n, 1)
-    if shape != (n, config.output_size):
-        raise OptionError(
-            f"the module {name} returns outputs of shape {shape} for inputs of shape {tuple(tensor.shape)}, not "
-            f"{(n, config.output_size)}: {instead}."
-        )
-    error = disagreement(network, windows, outputs)
-    if not error:
-        return
-    if not disagreement(_without_relu(network), windows, outputs):
-        raise OptionError(
-            f"the module {name} has no ReLU between its linear layers, but a Network has: join them into one."
-        )
-    layers = "linear layers with ReLU between them" if config.dense else "a linear layer"
-    first = (
-        "a linear layer and tanh" if config.cell == "ann" else f"the last hidden state of one {config.cell}"
-    )
-    raise OptionError(
-        f"the module {name} computes something else than {first}, then {layers}: its outputs differ by {error:.2g} of "
-        f"the largest; {instead}."
-    )
+    for draw in range(_DRAWS):
+        drawn = redrawn(network, draw) if draw else network
+        state = to_pytorch_state_dict(drawn, module) if draw else module.state_dict()
+        outputs = _outputs(torch, module, state, tensor, config.output_size, steps_first, instead)
+        error = disagreement(drawn, windows, outputs)
+        if error and not disagreement(_without_relu(drawn), windows, outputs):
+            raise OptionError(
+                f"the module {name} has no ReLU between its linear layers, but a Network has: join them into one."
+            )
+        if error:
+            layers = "linear layers with ReLU between them" if config.dense else "a linear layer"
+            before = (
+                "a linear layer and tanh"
+                if config.cell == "ann"
+                else f"the last hidden state of one {config.cell}"
+            )
+            raise OptionError(
+                f"the module {name} computes something else than {before}, then {layers}: its outputs differ by "
+                f"{error:.2g} of the largest; {instead}."
+            )
 
 
-def _call(torch: Any, module: Any, inputs: Any) -> np.ndarray:
-    """A module's outputs in evaluation mode, which is undone."""
-    modes = [(child, child.training) for child in module.modules()]
+def _outputs(
+    torch: Any, module: Any, state: Any, inputs: Any, size: int, steps_first: bool, instead: str
+) -> np.ndarray:
+    """A module's outputs (N, m) with the tensors of a state_dict; evaluation mode is undone."""
+    name, modes = type(module).__name__, [(child, child.training) for child in module.modules()]
     try:
         with torch.no_grad():
-            outputs = module.eval()(inputs)
-        outputs = outputs[0] if isinstance(outputs, tuple) else outputs
-        return outputs.cpu().numpy()
+            outputs = torch.func.functional_call(module.eval(), state, (inputs,))
+        outputs = (outputs[0] if isinstance(outputs, tuple) else outputs).cpu().numpy()
     except Exception as error:  # whatever the module's code raises
         raise OptionError(
-            f"the module {type(module).__name__} cannot be called with windows of shape {tuple(inputs.shape)} "
-            f"({first_line(error)}): if you know what it computes, give its state_dict() instead."
+            f"the module {name} cannot be called with windows of shape {tuple(inputs.shape)} ({first_line(error)}): "
+            f"{instead}."
         ) from error
     finally:
         for child, mode in modes:
             child.training = mode
+    n = inputs.shape[1 if steps_first else 0]
+    if outputs.shape == (*inputs.shape[:2], size):
+        raise OptionError(
+            f"the module {name} returns the outputs of every step, of shape {outputs.shape}, where predict(x) returns "
+            "the last: give its state_dict() instead, and predict with every_step=True."
+        )
+    if outputs.shape not in ((n, size), (n,) if size == 1 else ()):
+        raise OptionError(
+            f"the module {name} returns outputs of shape {outputs.shape} for inputs of shape {tuple(inputs.shape)}, "
+            f"not {(n, size)}: {instead}."
+        )
+    return outputs.reshape(n, size)
 
 
 def _without_relu(network: Network) -> Network:
