@@ -46,7 +46,7 @@ def test_two_biases_are_added():
         ({"other__weight_ih_l0": (12, 3)}, r"other\.weight_ih_l0 is of a second recurrent layer"),
         ({"lstm__weight_hh_l0": (9, 3)}, "has the three gates of a GRU"),
         ({"lstm__weight_hh_l0": (13, 3)}, r"of shape \(13, 3\), neither"),
-        ({"lstm__weight_hh_l0": None}, "lack a weight_ih_l0 or weight_hh_l0"),
+        ({"lstm__weight_hh_l0": None}, r"weight_hh_l0 is missing beside lstm\.weight_ih_l0"),
         ({"norm__weight": (3,), "norm__bias": (3,)}, r"norm\.weight, norm\.bias: neither of a"),
         ({"epoch": ()}, "epoch: neither of a"),
         ({"fc1__bias": None}, r"fc1\.weight has no bias"),
@@ -83,12 +83,16 @@ def test_what_tensors_do_not_say_must_be_said():
     )
 
 
-def test_dtypes():
+def test_what_are_no_tensors_of_one_dtype():
     low = {name: array.astype(np.float16) for name, array in state().items()}
     with pytest.raises(OptionError, match="the weights are float16, but"):
         tl.from_pytorch(low)
     with pytest.raises(OptionError, match="the weights are float16 and float64, but"):
         tl.from_pytorch(state() | {"fc2.bias": low["fc2.bias"]})
+    with pytest.raises(
+        OptionError, match=r"holds others \('model_state_dict'\): give the one with the tensors"
+    ):
+        tl.from_pytorch({"model_state_dict": state(), "epoch": 3})
     with pytest.raises(OptionError, match="was given a list"):
         tl.from_pytorch([1, 2])
 

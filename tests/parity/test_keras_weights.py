@@ -96,6 +96,11 @@ def two_outputs():
     return keras.Model(inputs, [layers.Dense(1)(hidden), layers.Dense(1)(hidden)])
 
 
+def named_output():
+    inputs = keras.Input((5, 2))
+    return keras.Model(inputs, {"close": layers.Dense(1)(layers.LSTM(3)(inputs))})
+
+
 class OwnModel(keras.Model):
     def __init__(self):
         super().__init__()
@@ -139,8 +144,13 @@ class OwnModel(keras.Model):
         (lambda: sequential(layers.Dense(3, "tanh"), layers.Dense(1), shape=(4,)), "its first layer with weights"),
         (branches, r"both \(Add\) is a layer"),
         (shared, "something else than its layers one after the other"),
+        (named_output, "returns dict for windows of shape"),
         (two_outputs, "several inputs or outputs"),
         (lambda: sequential(layers.GRU(3), layers.Dense(1)), r"\(GRU\) is a layer that a Network does not have"),
+        (
+            lambda: sequential(keras.Sequential([keras.Input((5, 2)), layers.LSTM(3)], name="inner"), layers.Dense(1)),
+            r"one that a Network can be: inner \(Sequential\) is a layer that a Network does not have\. Leave",
+        ),
         (OwnModel, "OwnModel computes its outputs in code of its own"),
         (lambda: keras.Sequential([layers.LSTM(3), layers.Dense(1)]), "has no weights yet"),
         (lambda: keras.Input((3, 2)), "takes a Keras model, but was given a KerasTensor"),

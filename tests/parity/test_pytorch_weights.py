@@ -172,6 +172,7 @@ class WithOwnCell(nn.Module):
         (lambda: Changed(lambda module, y, x: module.recurrent(x)[0].sum(-1, True)), "of every step.*every_step=True"),
         (lambda: Changed(lambda _, y, x: y[:, None]), r"shape \(16, 1, 1\) for inputs of shape \(16, 7, 2\)"),
         (lambda: Changed(lambda _, y, x: y.no_such_thing), "cannot be called with .*'Tensor' object has no attribute"),
+        (lambda: nn.Sequential(nn.LSTM(2, 3), Last(), nn.LazyLinear(1)), "has no shape yet: call the module once"),
         (lambda: Tutorial().half(), "is of float16, but a Network's weights"),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 1)), "give lag="),
     ],

@@ -1,6 +1,7 @@
 """A `Network` made of another library's weights, and the proof that it predicts what that library's model predicts."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -74,7 +75,9 @@ def random_windows(network: Network) -> np.ndarray:
 def redrawn(network: Network, seed: int) -> Network:
     """A network of the same settings whose parameters are drawn anew, so widely that ReLUs open and close."""
     generator = np.random.default_rng(seed)
-    drawn = Network.from_config(network.config)
+    drawn = Network.from_config(
+        replace(network.config, init="uniform")
+    )  # the quickest to draw and throw away
     drawn.load_state_dict(
         {
             name: generator.uniform(-1, 1, array.shape)

@@ -69,12 +69,19 @@ def from_keras(model: Any) -> Network:
     network = network_of(cell, _weights(cell, used), lag)
     windows = random_windows(network)
     try:
-        outputs = np.asarray(model.predict_on_batch(windows))
+        outputs = model.predict_on_batch(windows)
     except Exception as error:  # whatever the backend raises
         raise OptionError(
             f"the Keras model {model.name!r} cannot be called with windows of shape {windows.shape}: "
             f"{first_line(error)}."
         ) from error
+    expected = (len(windows), network.config.output_size)
+    shape = getattr(outputs, "shape", None)
+    if shape != expected:
+        raise OptionError(
+            f"the Keras model {model.name!r} returns {shape or type(outputs).__name__} for windows of shape "
+            f"{windows.shape}, not one array of shape {expected}."
+        )
     if differ := disagreement(network, windows, outputs):
         raise OptionError(
             f"the Keras model {model.name!r} computes something else than its layers one after the other: its outputs "
@@ -151,7 +158,7 @@ def _read_layers(model: Any) -> tuple[Cell, list[Any]]:
             problems.append(
                 "its first layer with weights is neither LSTM nor SimpleRNN, nor Dense between Flatten and others"
             )
-    problems += _dense_problems(cell, dense, activations)
+    problems += _dense_problems(dense, activations, flattens)
     if len(getattr(model, "inputs", [0])) > 1 or len(getattr(model, "outputs", [0])) > 1:
         problems.append("it has several inputs or outputs")
     if problems:
@@ -189,13 +196,13 @@ def _own_problem(kind: str, config: Mapping[str, Any]) -> str:
     return ""
 
 
-def _dense_problems(cell: Cell, dense: list[Any], activations: list[str]) -> list[str]:
+def _dense_problems(dense: list[Any], activations: list[str], flattens: bool) -> list[str]:
     """What is wrong with Dense layers where they stand: tanh comes after Flatten, the last is linear, ReLU between."""
     problems = []
     if not dense:
         return ["it does not end with a Dense layer"]
     for number, (layer, activation) in enumerate(zip(dense, activations, strict=True)):
-        hidden = cell == "ann" and number == 0
+        hidden = flattens and number == 0
         expected = "tanh" if hidden else "linear" if number == len(dense) - 1 else "relu"
         if activation != expected:
             place = {"tanh": "the first", "relu": "one between", "linear": "the last"}[expected]

@@ -153,7 +153,17 @@ def _network_of(cell: Cell | None, tensors: Mapping[str, Any], lag: int | None) 
 
 
 def _shapes(tensors: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(np.shape(tensor)) for name, tensor in tensors.items()}
+    nested = [name for name, tensor in tensors.items() if isinstance(tensor, Mapping)]
+    if nested:
+        raise OptionError(
+            f"the mapping holds others ({', '.join(map(repr, nested))}): give the one with the tensors alone."
+        )
+    try:
+        return {name: tuple(np.shape(tensor)) for name, tensor in tensors.items()}
+    except RuntimeError as error:  # of a lazy module
+        raise OptionError(
+            f"a tensor has no shape yet: call the module once before ({first_line(error)})."
+        ) from error
 
 
 def _array(name: str, tensor: Any) -> np.ndarray:
@@ -232,7 +242,7 @@ def _recurrent_cell(
     """The cell that has so many rows of weights; what is wrong with them joins the problems."""
     hh = recurrent.get("weight_hh")
     if hh is None or "weight_ih" not in recurrent:
-        problems.append(f"{', '.join(recurrent.values())} lack a weight_ih_l0 or weight_hh_l0")
+        problems.append(f"a weight_ih_l0 or weight_hh_l0 is missing beside {', '.join(recurrent.values())}")
         return "lstm"
     rows, hidden = shapes[hh] if len(shapes[hh]) == 2 else (0, 1)
     found = _GATES_TO_CELL.get(rows // hidden) if rows % hidden == 0 else None
@@ -345,7 +355,7 @@ def _prove(torch: Any, module: Any, network: Network) -> None:
     steps_first = bool(recurrent) and not recurrent[0].batch_first
     inputs = windows if recurrent else windows.reshape(len(windows), -1)
     tensor = torch.from_numpy(inputs).to(next(module.parameters()).device)
-    tensor = tensor.transpose(0, 1) if steps_first else tensor
+    tensor = tensor.transpose(0, 1).contiguous() if steps_first else tensor
     instead = "if you know that it has the same weights, give its state_dict() instead"
     for draw in range(_DRAWS):
         drawn = redrawn(network, draw) if draw else network
