@@ -12,6 +12,7 @@ import trendlstm as tl
 from trendlstm.errors import DataError, OptionError
 
 SHAPES = [(1, 1, 1, (), 1), (5, 2, 4, (6, 3), 2), (20, 1, 16, (8,), 1)]  # T, F, H, dense, m
+STEPS = 5  # of Adam; the first one is little more than the gradient's sign
 
 
 def same_weights(one, other):
@@ -130,16 +131,26 @@ def test_training_goes_on_from_the_weights_as_it_would_in_pytorch(dtype):
     module.load_state_dict(tl.to_pytorch_state_dict(net, module))  # the sum in one bias
     module.recurrent.bias_hh_l0.requires_grad_(False)
     optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], lr=0.01)
-    nn.functional.mse_loss(module(torch.from_numpy(x)), torch.from_numpy(y)).backward()
-    optimizer.step()
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        nn.functional.mse_loss(module(torch.from_numpy(x)), torch.from_numpy(y)).backward()
+        optimizer.step()
     before = net.loss_and_gradients(x, y)[0]
-    net.fit(x, y, epochs=1, batch_size=40, learning_rate=0.01, shuffle=False)
+    net.fit(x, y, epochs=STEPS, batch_size=40, learning_rate=0.01, shuffle=False)
     for name, tensor in tl.to_pytorch_state_dict(net, module).items():
         expected = module.state_dict()[name]
         assert tensor.dtype == expected.dtype and tensor.device == expected.device
         naive.assert_close(tensor.numpy(), expected.numpy(), 1e-9 if dtype == "float64" else 1e-4, name)
     net.fit(x, y, epochs=20, learning_rate=0.01)
     assert net.loss_and_gradients(x, y)[0] < before
+
+
+def test_tensors_are_of_the_modules_dtype_and_on_its_device():
+    net = tl.Network(2, 4, (3,), 1, dtype="float64")
+    for module in (Tutorial(), Tutorial(device="meta")):
+        for name, tensor in tl.to_pytorch_state_dict(net, module).items():
+            like = module.state_dict()[name]
+            assert (tensor.dtype, tensor.device, tensor.shape) == (like.dtype, like.device, like.shape)
 
 
 class WithOwnCell(nn.Module):
