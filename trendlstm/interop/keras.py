@@ -159,7 +159,7 @@ def _read_layers(model: Any) -> tuple[Cell, list[Any]]:
                 "its first layer with weights is neither LSTM nor SimpleRNN, nor Dense between Flatten and others"
             )
     problems += _dense_problems(dense, activations, flattens)
-    if len(getattr(model, "inputs", [0])) > 1 or len(getattr(model, "outputs", [0])) > 1:
+    if len(model.inputs) > 1 or len(model.outputs) > 1:
         problems.append("it has several inputs or outputs")
     if problems:
         raise OptionError(
