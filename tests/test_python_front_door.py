@@ -41,6 +41,8 @@ def test_one_call_from_a_table_to_what_the_command_writes(result, prices, tmp_pa
         "model-0.safetensors",
         "model-1.safetensors",
         "run.json",
+        "config.json",
+        "README.md",
         "history.csv",
         "predictions.csv",
         "forecast.csv",

@@ -36,6 +36,13 @@ ROOT = Path(__file__).parents[2]
 SMALL = "--hidden 3 --dense none --lag 4 --epochs 3 --threads 2"
 SAMPLE = f"MSFT --source sample --years 1 {SMALL}"
 DASH = "–"
+UNFINISHED = {
+    "model.safetensors",
+    "run.json",
+    "config.json",
+    "README.md",
+    "history.csv",
+}  # what such a run has
 
 
 def write_csv(path, rows=160, scale=1.0, **walk):
@@ -78,6 +85,8 @@ def test_the_main_job_shows_the_reference_model_and_writes_its_run(tmp_path):
     assert {path.name for path in out.iterdir()} == {
         "model.safetensors",
         "run.json",
+        "config.json",
+        "README.md",
         "history.csv",
         "predictions.csv",
         "forecast.csv",
@@ -780,7 +789,7 @@ def test_a_loss_that_is_no_longer_finite_keeps_the_last_good_weights(tmp_path):
     message = error_of(command, 1)
     assert re.search(r"no longer finite in epoch [2-9]: use a smaller learning rate than 500000", message)
     assert message.endswith(f"The weights are in {out}.")
-    assert {path.name for path in out.iterdir()} == {"model.safetensors", "run.json", "history.csv"}
+    assert {path.name for path in out.iterdir()} == UNFINISHED
     assert json.loads((out / "run.json").read_text())["status"] == "diverged"
 
 
@@ -915,7 +924,7 @@ def test_ctrl_c_during_training_keeps_the_best_weights_so_far(tmp_path):
     assert done.stderr.endswith(f"Error: Interrupted; the best weights so far are in {tmp_path / 'run'}.\n")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     found = {path.name for path in (tmp_path / "run").iterdir()}
-    assert found == {"model.safetensors", "run.json", "history.csv"}
+    assert found == UNFINISHED
     document = json.loads((tmp_path / "run" / "run.json").read_text())
     assert document["status"] == "interrupted" and document["fits"][0]["epochs_run"] >= 1
     from trendlstm.output import runs
@@ -939,7 +948,7 @@ def test_ctrl_c_during_the_final_fit_keeps_what_was_evaluated(tmp_path):
     done = interrupted(tmp_path, 2, 0, "--final-fit")
     assert "Trained 3 epochs" in done.stdout
     found = {path.name for path in (tmp_path / "run").iterdir()}
-    assert found == {"model.safetensors", "run.json", "history.csv", "predictions.csv"}
+    assert found == {*UNFINISHED, "predictions.csv"}
     document = json.loads((tmp_path / "run" / "run.json").read_text())
     assert document["status"] == "interrupted" and document["verdict"]
     assert not run(f"forecast {tmp_path / 'run'} --json").stdout.count('"final_fit": true')
@@ -977,8 +986,8 @@ def test_a_reader_that_goes_away_costs_no_run(command, tmp_path):
     """As in `trendlstm train | head -2`."""
     done = in_a_process(READER_GONE, *shlex.split(command), "--no-plot", "--out", tmp_path / "run")
     assert done.returncode == 0 and "Error" not in done.stderr, done.stderr
-    (document,) = (tmp_path / "run").glob("*.json")
-    assert json.loads(document.read_text())
+    documents = list((tmp_path / "run").glob("*.json"))
+    assert documents and all(json.loads(document.read_text()) for document in documents)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")

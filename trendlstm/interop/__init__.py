@@ -1,1 +1,1 @@
-"""Models in and out: the formats of other tools, which are imported on use only."""
+"""Models in and out in the forms of other tools, which are imported on use only."""

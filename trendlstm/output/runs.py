@@ -27,10 +27,12 @@ from trendlstm.files import (
     hidden_beside,
     jsonable,
     open_held,
+    replace_file,
     write_csv,
     write_json,
 )
 from trendlstm.nn.network import Network, load_with_extra
+from trendlstm.output.model_card import hub_config, model_card
 from trendlstm.output.record import header
 from trendlstm.workflows.forecast import (
     Forecaster,
@@ -129,6 +131,8 @@ def count_earlier_tries(runs: Path, ticker: str, result: float) -> int:
 def write_run(folder: Path, result: Result) -> dict[str, Any]:
     """Write weights, tables and `run.json` of a result, as far as it went, into an existing folder.
 
+    `config.json` and `README.md`, the model card, are what a model hub reads of it.
+
     Parameters
     ----------
     folder : Path
@@ -153,6 +157,9 @@ def write_run(folder: Path, result: Result) -> dict[str, Any]:
         write_csv(folder / "forecast.csv", table)
     tries = _describe_tries(folder.absolute().parent, result)
     document = jsonable({"status": result.status, **_describe(result), **tries})
+    write_json(folder / "config.json", hub_config(document))
+    card = model_card(document).encode()
+    replace_file(folder / "README.md", lambda file: file.write(card))
     write_json(folder / "run.json", document)
     return document
 
