@@ -3,10 +3,9 @@
 Nothing has a colour of its own, so that it is read on a light page as on a dark one.
 """
 
-import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from html import escape
-from numbers import Integral, Real
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trendlstm.formats import DASH, p_value, significant
@@ -14,8 +13,7 @@ from trendlstm.formats import DASH, p_value, significant
 if TYPE_CHECKING:
     import pandas as pd
 
-_MOST_ROWS = 20  # of a longer table the first and the last are shown
-_LEFT, _RIGHT = ' style="text-align: left"', ' style="text-align: right"'
+_MOST_ROWS = 30  # of a longer table the first and the last are shown
 
 
 class Table(NamedTuple):
@@ -36,8 +34,9 @@ def as_html(title: str, *parts: str | Table) -> str:
     ----------
     title : str
     *parts : str or Table
-        Each line of a text is a paragraph; empty texts and tables without rows are left out. In tables a float has
-        four significant digits, a moment its date, and what is None or NaN is a dash.
+        Each line of a text is a paragraph; empty texts and tables without rows are left out. In a table a number has
+        four significant digits, a column of whole numbers none after the point, a moment its date, and what is None or
+        NaN is a dash.
 
     Returns
     -------
@@ -53,47 +52,48 @@ def as_html(title: str, *parts: str | Table) -> str:
 
 
 def _table(table: Table) -> str:
-    frame, half = table.frame, _MOST_ROWS // 2
-    columns = {
-        str(name): [_cell(str(name), value, table.percent) for value in frame[name]] for name in frame.columns
-    }
-    texts = {name for name, cells in columns.items() if any(cell.is_text for cell in cells)}
-    rows = [
-        "".join(_td(cell.text, name in texts) for name, cell in zip(columns, row))
-        for row in zip(*columns.values())
+    columns = [
+        _column(str(name), list(values), name in table.percent) for name, values in table.frame.items()
     ]
+    headings = "".join(heading for heading, _ in columns)
+    rows = ["".join(row) for row in zip(*(cells for _, cells in columns), strict=True)]
     if len(rows) > _MOST_ROWS:
-        gap = f'<td colspan="{len(columns)}"{_LEFT}>… {len(rows) - 2 * half:,} rows more …</td>'
+        half = _MOST_ROWS // 2
+        gap = f'<td colspan="{len(columns)}">… {len(rows) - 2 * half:,} more …</td>'
         rows = [*rows[:half], gap, *rows[-half:]]
-    headings = "".join(
-        f'<th scope="col"{_LEFT if name in texts else _RIGHT}>{escape(name)}</th>' for name in columns
-    )
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
     caption = f'<caption style="caption-side: top; text-align: left">{escape(table.title)}</caption>'
-    return f"<table>{caption}<thead><tr>{headings}</tr></thead><tbody>{body}</tbody></table>"
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    whole = f"<table>{caption}<thead><tr>{headings}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div style="overflow-x: auto">{whole}</div>'
 
 
-def _td(text: str, is_text: bool) -> str:
-    return f"<td{_LEFT if is_text else _RIGHT}>{escape(text)}</td>"
+def _column(name: str, values: Sequence[Any], is_share: bool) -> tuple[str, list[str]]:
+    """A column's heading and its cells: text is aligned left, numbers are aligned right."""
+    present = [value for value in values if not _is_missing(value)]
+    is_number = all(isinstance(value, Real) and not isinstance(value, bool) for value in present)
+    write = _format_of(name, present, is_share) if is_number else _text
+    style = f' style="text-align: {"right" if is_number else "left"}"'
+    cells = (DASH if _is_missing(value) else write(value) for value in values)
+    return (
+        f'<th scope="col"{style}>{escape(name)}</th>',
+        [f"<td{style}>{escape(cell)}</td>" for cell in cells],
+    )
 
 
-class _Cell(NamedTuple):
-    text: str
-    is_text: bool = False  # aligned left, with its column
+def _is_missing(value: Any) -> bool:
+    return value is None or value != value
 
 
-def _cell(column: str, value: Any, percent: Collection[str]) -> _Cell:
-    if value is None or value != value:
-        return _Cell(DASH)
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return _Cell(f"{value:%Y-%m-%d}" if hasattr(value, "strftime") else str(value), is_text=True)
-    number = float(value)
-    if column in percent:
-        return _Cell(f"{100 * number:.1f} %")
-    if column == "p" or column.endswith("_p"):
-        return _Cell(str(p_value(number)))
-    if isinstance(value, Integral) or (
-        math.isfinite(number) and number == int(number) and abs(number) >= 1000
-    ):
-        return _Cell(f"{int(number):,}")
-    return _Cell(significant(number))
+def _text(value: Any) -> str:
+    return f"{value:%Y-%m-%d}" if hasattr(value, "strftime") else str(value)
+
+
+def _format_of(name: str, numbers: Sequence[Any], is_share: bool) -> Callable[[Any], str]:
+    """How the numbers of a column are written."""
+    if is_share:
+        return lambda share: f"{100 * share:.1f} %"
+    if name == "p" or name.endswith("_p"):
+        return lambda p: str(p_value(p))
+    if all(number == round(number, 0) for number in numbers):
+        return lambda number: f"{number:,.0f}"
+    return significant

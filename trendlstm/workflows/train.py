@@ -204,9 +204,10 @@ def metrics_table(metrics: Mapping[str, Mapping[str, Sequence[StepMetrics]]]) ->
 
 
 def errors_table(metrics: pd.DataFrame) -> Table:
-    """`Result.metrics` as a notebook shows it."""
+    """`Result.metrics` as a notebook shows it: of the first and the last step."""
+    shown = metrics[metrics["step"].isin([1, metrics["step"].max()])] if len(metrics) else metrics
     return Table(
-        "How far the predictions were off; only test rows can support a claim", metrics, HIT_RATE_COLUMNS
+        "How far the predictions were off; only test rows can support a claim", shown, HIT_RATE_COLUMNS
     )
 
 
