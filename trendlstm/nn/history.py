@@ -89,5 +89,8 @@ class History:
 
             ax = pyplot.gca()
         draw_losses(ax, [self])
-        ax.legend()
+        scale = ax.yaxis.get_transform()
+        low, high = scale.transform(ax.get_ylim())
+        ax.set_ylim(top=scale.inverted().transform(high + 0.4 * (high - low)))  # room for the legend
+        ax.legend(loc="upper right", frameon=False)
         return ax
