@@ -88,3 +88,14 @@ def test_nothing_to_plot_is_said():
     history = History(np.array([]), None, 0, 0, 0.1, "interrupted")
     with pytest.raises(DataError, match="No epoch was finished"):
         history.plot(Figure().add_subplot())
+
+
+@pytest.mark.parametrize(("largest", "scale"), [(1.0, "linear"), (500.0, "log")])
+def test_no_curve_runs_into_the_legend(largest, scale):
+    loss = np.geomspace(largest, 0.5, 100)
+    figure = Figure(figsize=(8, 3.5))
+    ax = History(loss, loss[::-1], 1, 100, 0.1, "epochs").plot(figure.add_subplot())
+    figure.draw_without_rendering()
+    assert ax.get_yscale() == scale
+    bottom = ax.get_legend().get_window_extent().y0
+    assert all(ax.transData.transform(line.get_xydata())[:, 1].max() < bottom for line in ax.lines)

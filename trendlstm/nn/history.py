@@ -91,6 +91,7 @@ class History:
         draw_losses(ax, [self])
         scale = ax.yaxis.get_transform()
         low, high = scale.transform(ax.get_ylim())
-        ax.set_ylim(top=scale.inverted().transform(high + 0.4 * (high - low)))  # room for the legend
+        top = float(scale.inverted().transform(high + 0.4 * (high - low)))  # room for the legend
+        ax.set_ylim(top=top)
         ax.legend(loc="upper right", frameon=False)
         return ax
