@@ -63,6 +63,7 @@ def test_a_run_read_back_forecasts_what_it_forecast(result, prices, tmp_path):
     pd.testing.assert_frame_equal(
         run.predictions, result.assessment.predictions, check_dtype=False, rtol=1e-14
     )
+    pd.testing.assert_frame_equal(run.metrics, result.metrics, check_exact=True)
     assert len(run.forecast(prices, days=1)) == 1
     with pytest.raises(OptionError, match="3 days are beyond this model's horizon of 2"):
         run.forecast(prices, days=3)

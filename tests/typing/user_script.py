@@ -7,6 +7,7 @@ from typing import assert_type
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 import trendlstm as tl
 from trendlstm.nn.history import History
@@ -43,6 +44,16 @@ model = LSTMRegressor(cell="rnn", lag=20, validation_fraction=0.1, patience=3).f
 assert_type(model, LSTMRegressor)
 assert_type(model.network_, tl.Network)
 model.predict(train.x).mean(axis=0)
+tl.backtest({"MSFT": prices}, progress=True)
+result = tl.train(prices, tl.TrainConfig(seeds=2), progress=True)
+tl.train(prices, progress=lambda told: print(told.epoch, told.validation_loss))
+assert_type(result.metrics, pd.DataFrame)
+assert_type(tl.load_run("runs/MSFT").metrics, pd.DataFrame)
+assert_type(windows.table, pd.DataFrame)
+assert_type(history.table, pd.DataFrame)
+assert_type(tl.gradient_flow(net, train.x, train.y).table, pd.DataFrame)
+assert_type(history.plot(), Axes)
+history.plot(ax=history.plot()).set_title("twice")
 
 tl.load_prices("MSFT", source="yaho")  # type: ignore[arg-type]
 tl.make_windows(prices, scaling="log")  # type: ignore[arg-type]
@@ -58,6 +69,9 @@ net.fit(train.x, train.y, progress="yes")  # type: ignore[arg-type]
 tl.fit_many([net], train.x, train.y, epoch=3)  # type: ignore[call-arg]
 tl.fit_many(net, train.x, train.y)  # type: ignore[arg-type]
 net.predict(train.x, device="gpu")  # type: ignore[arg-type]
+history.plot(axes=None)  # type: ignore[call-arg]
+tl.train(prices, progress="yes")  # type: ignore[arg-type]
+tl.backtest({"MSFT": prices}, progress="yes")  # type: ignore[arg-type]
 tl.BacktestConfig(models=("gru9",))  # type: ignore[arg-type]
 tl.fitmany([net], train.x, train.y)  # type: ignore[attr-defined]
 LSTMRegressor(cell="gru9")  # type: ignore[arg-type]

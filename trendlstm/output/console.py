@@ -16,12 +16,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from trendlstm.files import json_text
+from trendlstm.formats import DASH
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.progress import Progress as RichProgress
 
-DASH = "–"  # what a table shows where there is no value
 _GAP = "  "  # between the columns of a table
 
 # Of lines that stand for a bar where standard error is no terminal: none for what takes less, then one whenever so much

@@ -21,6 +21,7 @@ from trendlstm.data.windows import Scaler
 from trendlstm.errors import OptionError, RunError
 from trendlstm.evaluation.evidence import tries_sentence
 from trendlstm.evaluation.intervals import DECAY, NOMINAL, Band
+from trendlstm.evaluation.metrics import StepMetrics
 from trendlstm.files import (
     HELD_FILE,
     collect_leftovers,
@@ -32,6 +33,7 @@ from trendlstm.files import (
     write_json,
 )
 from trendlstm.nn.network import Network, load_with_extra
+from trendlstm.notebook import as_html
 from trendlstm.output.model_card import hub_config, model_card
 from trendlstm.output.record import header
 from trendlstm.workflows.forecast import (
@@ -40,7 +42,7 @@ from trendlstm.workflows.forecast import (
     forecast_later,
     past_and_future,
 )
-from trendlstm.workflows.train import Assessment, Result, kept_loss
+from trendlstm.workflows.train import Assessment, Result, errors_table, kept_loss, metrics_table
 
 
 class RunFolder:
@@ -319,6 +321,37 @@ class Run:
         ticker, count = self.config.data.ticker, len(self.networks)
         return f"Run({str(self.path)!r}, {ticker}, {count} network{'' if count == 1 else 's'}, {self.status})"
 
+    def _repr_html_(self) -> str:
+        try:
+            metrics = self.metrics
+        except RunError as error:
+            return as_html(repr(self), self.verdict, str(error))
+        return as_html(repr(self), self.verdict, errors_table(metrics))
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """As `Result.metrics`: how far off predictions were, by split, model and step, as `run.json` has it.
+
+        Raises
+        ------
+        RunError
+            The file is damaged, or was written by a version that measured less.
+        """
+        path = self.path / "run.json"
+        try:
+            measured = json.loads(path.read_text(encoding="utf-8"))["metrics"]
+            return metrics_table(
+                {
+                    split: {
+                        model: [StepMetrics.from_dict(step) for step in steps]
+                        for model, steps in models.items()
+                    }
+                    for split, models in measured.items()
+                }
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"the measures in {path} cannot be read ({error}): train again.") from error
+
     @property
     def networks(self) -> tuple[Network, ...]:
         """The trained networks: those of the final fit if there is one."""
@@ -485,16 +518,7 @@ def _write_weights(folder: Path, stem: str, forecaster: Forecaster, config: Trai
 
 
 def _history_table(result: Result) -> pd.DataFrame:
-    parts = []
-    for index, history in enumerate(result.histories):
-        parts.append(
-            pd.DataFrame(
-                {
-                    "network": index,
-                    "epoch": np.arange(1, history.epochs_run + 1),
-                    "loss": history.loss,
-                    "validation_loss": np.nan if history.validation_loss is None else history.validation_loss,
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
+    tables = [history.table for history in result.histories]
+    for index, table in enumerate(tables):
+        table.insert(0, "network", index)
+    return pd.concat(tables, ignore_index=True)

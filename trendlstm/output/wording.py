@@ -1,9 +1,11 @@
-"""How numbers are written: decimals, p-values, counts of things; and the sentences that several commands share."""
+"""How numbers are written: decimals, counts of things, and what `formats` adds; and sentences of several commands."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
+from trendlstm.formats import figure as figure
+from trendlstm.formats import p_value as p_value
 from trendlstm.nn.device import device_name
 
 _PLACES = {
@@ -48,16 +50,6 @@ def decimals(value: float, significant: int) -> int:
     if not (value > 0 and math.isfinite(value)):
         return 2
     return max(2, significant - 1 - math.floor(math.log10(value)))
-
-
-def figure(value: float | None, style: str) -> str | None:
-    """A number in a format; None, which a table shows as a dash, stays None."""
-    return None if value is None else format(value, style)
-
-
-def p_value(value: float | None) -> str | None:
-    """A p-value with three decimals."""
-    return "<0.001" if value is not None and value < 0.001 else figure(value, ".3f")
 
 
 def count(number: int, noun: str) -> str:
