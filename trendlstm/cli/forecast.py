@@ -105,10 +105,10 @@ def forecast(
         console.warning(warning)
     if out is not None:
         write_csv(out, loaded.forecast_with_past(prices, table))
-    console.print()
-    written = [out] if out is not None else [] if is_run else [loaded.path / "forecast.csv"]
-    if written:
-        console.print(f"{written[0]} has the forecast and the predictions of the past sessions.")
+    if out is not None or not is_run:
+        console.print()
+        where = loaded.path / "forecast.csv" if out is None else out
+        console.print(f"{where} has the forecast and the predictions of the past sessions.")
     if not is_run:
         console.print(
             f"The run is in {loaded.path}: `trendlstm forecast {loaded.path}` uses its model again."
