@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     )
     from trendlstm.data.sources import load_prices
     from trendlstm.data.windows import make_windows
+    from trendlstm.nn.gates import gate_activations
     from trendlstm.nn.gradient_flow import gradient_flow
     from trendlstm.nn.many import fit_many
     from trendlstm.nn.network import Network, load
@@ -34,6 +35,7 @@ _MODULES = {
     "__version__": "version",
     "backtest": "workflows.backtest",
     "fit_many": "nn.many",
+    "gate_activations": "nn.gates",
     "gradient_flow": "nn.gradient_flow",
     "load": "nn.network",
     "load_prices": "data.sources",
@@ -56,6 +58,7 @@ __all__ = [
     "backtest",
     "evaluation",
     "fit_many",
+    "gate_activations",
     "gradient_flow",
     "load",
     "load_prices",
