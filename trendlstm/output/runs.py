@@ -17,7 +17,7 @@ from trendlstm.config import TrainConfig
 from trendlstm.data.frames import price_set
 from trendlstm.data.price_level import PriceLevel
 from trendlstm.data.prices import PriceSet
-from trendlstm.data.windows import Scaler
+from trendlstm.data.windows import Scaler, Windows
 from trendlstm.errors import OptionError, RunError
 from trendlstm.evaluation.evidence import tries_sentence
 from trendlstm.evaluation.intervals import DECAY, NOMINAL, Band
@@ -138,6 +138,7 @@ def write_run(folder: Path, result: Result) -> dict[str, Any]:
     if result.final is not None:
         _write_weights(folder, "final", result.final, result.config)
     write_csv(folder / "history.csv", _history_table(result))
+    write_csv(folder / "inputs.csv", _inputs_table(result.windows))
     if result.assessment is not None:
         write_csv(folder / "predictions.csv", result.assessment.predictions)
     if result.forecast is not None:
@@ -162,22 +163,28 @@ def _describe(result: Result) -> dict[str, Any]:
         },
         "samples": {split.name: len(split.anchors) for split in windows.splits},
         "learned_until": (result.final or result.forecaster).learned_until,
-        "fits": [
-            {
-                "seed": network.config.seed,
-                "epochs_run": history.epochs_run,
-                "best_epoch": history.best_epoch,
-                "validation_loss": kept_loss(history),
-                "stopped": history.stopped,
-            }
-            for network, history in zip(result.forecaster.networks, result.histories, strict=True)
-        ],
-        **_describe_assessment(result.assessment),
+        "fits": describe_fits(result),
+        **describe_assessment(result.assessment),
         "forecast": [] if result.forecast is None else result.forecast.to_dict("records"),
     }
 
 
-def _describe_assessment(assessment: Assessment | None) -> dict[str, Any]:
+def describe_fits(result: Result) -> list[dict[str, Any]]:
+    """How the training of every network went: `fits` of `run.json`."""
+    return [
+        {
+            "seed": network.config.seed,
+            "epochs_run": history.epochs_run,
+            "best_epoch": history.best_epoch,
+            "validation_loss": kept_loss(history),
+            "stopped": history.stopped,
+        }
+        for network, history in zip(result.forecaster.networks, result.histories, strict=True)
+    ]
+
+
+def describe_assessment(assessment: Assessment | None) -> dict[str, Any]:
+    """What was measured, as `run.json` has it; empty where nothing was."""
     if assessment is None:
         return {
             "metrics": {},
@@ -443,6 +450,14 @@ def _write_weights(folder: Path, stem: str, forecaster: Forecaster, config: Trai
     names = _weight_files(stem, len(forecaster.networks))
     for name, network in zip(names, forecaster.networks, strict=True):
         network.save(folder / name, extra)
+
+
+def _inputs_table(windows: Windows) -> pd.DataFrame:
+    """The rows that the test windows see, raw; with the Close, by which they are scaled."""
+    origins = windows.test.origins
+    columns = list(dict.fromkeys((*windows.features, "Close")))
+    rows = windows.prices[columns].iloc[origins[0] - windows.lag + 1 : origins[-1] + 1]
+    return rows.rename_axis("date").reset_index()
 
 
 def _history_table(result: Result) -> pd.DataFrame:

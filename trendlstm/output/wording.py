@@ -55,6 +55,13 @@ def p_value(value: float | None) -> str | None:
     return "<0.001" if value is not None and value < 0.001 else figure(value, ".3f")
 
 
+def share(value: float | None, low: float | None, high: float | None) -> str | None:
+    """A share in percent with its interval; None if one of them is."""
+    if value is None or low is None or high is None:
+        return None
+    return f"{100 * value:.1f} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
 def count(number: int, noun: str) -> str:
     """A number of things: "1 epoch", "2,000 epochs"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
