@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 import click
 
-from trendlstm.cli import backtest, compare, data, forecast, leakcheck, reproduce, tools, train
+from trendlstm.cli import backtest, compare, data, forecast, leakcheck, report, reproduce, tools, train
 from trendlstm.cli.options import examples
 from trendlstm.errors import TrendLSTMError
 from trendlstm.interrupts import INTERRUPTED, interrupts
@@ -92,6 +92,7 @@ for _command in (
     forecast.forecast,
     compare.compare,
     backtest.backtest,
+    report.report,
     reproduce.reproduce,
     leakcheck.leakcheck,
     tools.summary,

@@ -20,6 +20,7 @@ from trendlstm.cli.options import (
     network_options,
     option,
     output_options,
+    report_option,
     split_option,
     window_options,
 )
@@ -56,9 +57,16 @@ from trendlstm.output.wording import device_sentence, prices_sentence
     help="The run's folder; must not exist.",
 )
 @flag("--no-plot", help="Draw no pictures.")
+@report_option
 @output_options
 def train(
-    ticker: str | None, out: str | None, no_plot: bool, as_json: bool, quiet: bool, **options: Any
+    ticker: str | None,
+    out: str | None,
+    no_plot: bool,
+    report: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Train on TICKER's prices, measure the model beside simple baselines, and forecast the next sessions.
 
@@ -98,6 +106,14 @@ def train(
             except KeyboardInterrupt:
                 result = replace(result, status="interrupted")
         document = write_run(folder.stage, result)
+        if result.status == "finished" and report:
+            from trendlstm.output.report.make import write_report
+
+            try:
+                write_report(folder.stage)
+            except KeyboardInterrupt:
+                result = replace(result, status="interrupted")
+                document = write_run(folder.stage, result)
         path = folder.publish()
     if result.status != "finished":
         code = INTERRUPTED if result.status == "interrupted" else TrainingError.exit_code

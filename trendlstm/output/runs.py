@@ -407,12 +407,9 @@ def load_run(path: str | Path) -> Run:
             f"{folder} holds no trained network, because its training ended before the first epoch did."
         )
     is_final_fit = config.final_fit and status == "finished"
-    names = _weight_files("final" if is_final_fit else "model", count)
-    networks, extras = zip(*(load_with_extra(folder / name) for name in names), strict=True)
-    try:
-        scaler, learned_until = Scaler.from_dict(extras[0]["scaler"]), extras[0]["learned_until"]
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{folder / names[0]} has no scaler in its header: train again.") from error
+    stem = "final" if is_final_fit else "model"
+    networks, scaler, learned_until = load_weights(folder, stem, count)
+    names = _weight_files(stem, count)
     shape = len(config.window.features), config.window.horizon
     for name, network in zip(names, networks, strict=True):
         if (network.config.input_size, network.config.output_size) != shape:
@@ -433,6 +430,29 @@ def _bands(document: dict[str, Any]) -> tuple[list[Band], str]:
         wrote = f"trendlstm {document['trendlstm']}, which wrote the run,"
         return [], f"{wrote} made bands in another way: train again to have one"
     return [Band.from_dict(step) for step in saved["steps"]], ""
+
+
+def load_weights(folder: Path, stem: str, count: int) -> tuple[tuple[Network, ...], Scaler, str]:
+    """The networks of a run with their scaler, and until when they have learned.
+
+    Parameters
+    ----------
+    folder : Path
+    stem : {"model", "final"}
+        Those that were evaluated, or those of the final fit.
+    count : int
+
+    Raises
+    ------
+    RunError
+        A file is missing or damaged.
+    """
+    names = _weight_files(stem, count)
+    networks, extras = zip(*(load_with_extra(folder / name) for name in names), strict=True)
+    try:
+        return networks, Scaler.from_dict(extras[0]["scaler"]), extras[0]["learned_until"]
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{folder / names[0]} has no scaler in its header: train again.") from error
 
 
 def _weight_files(stem: str, count: int) -> list[str]:
