@@ -88,6 +88,7 @@ def test_the_main_job_shows_the_reference_model_and_writes_its_run(tmp_path):
         "model.safetensors",
         "run.json",
         "history.csv",
+        "inputs.csv",
         "predictions.csv",
         "forecast.csv",
         "losses.png",
@@ -721,7 +722,12 @@ def test_a_loss_that_is_no_longer_finite_keeps_the_last_good_weights(tmp_path):
     message = error_of(command, 1)
     assert re.search(r"no longer finite in epoch [2-9]: use a smaller learning rate than 500000", message)
     assert message.endswith(f"The weights are in {out}.")
-    assert {path.name for path in out.iterdir()} == {"model.safetensors", "run.json", "history.csv"}
+    assert {path.name for path in out.iterdir()} == {
+        "model.safetensors",
+        "run.json",
+        "history.csv",
+        "inputs.csv",
+    }
     assert json.loads((out / "run.json").read_text())["status"] == "diverged"
 
 
@@ -856,7 +862,7 @@ def test_ctrl_c_during_training_keeps_the_best_weights_so_far(tmp_path):
     assert done.stderr.endswith(f"Error: Interrupted; the best weights so far are in {tmp_path / 'run'}.\n")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     found = {path.name for path in (tmp_path / "run").iterdir()}
-    assert found == {"model.safetensors", "run.json", "history.csv"}
+    assert found == {"model.safetensors", "run.json", "history.csv", "inputs.csv"}
     document = json.loads((tmp_path / "run" / "run.json").read_text())
     assert document["status"] == "interrupted" and document["fits"][0]["epochs_run"] >= 1
     from trendlstm.output import runs
@@ -880,7 +886,7 @@ def test_ctrl_c_during_the_final_fit_keeps_what_was_evaluated(tmp_path):
     done = interrupted(tmp_path, 2, 0, "--final-fit")
     assert "Trained 3 epochs" in done.stdout
     found = {path.name for path in (tmp_path / "run").iterdir()}
-    assert found == {"model.safetensors", "run.json", "history.csv", "predictions.csv"}
+    assert found == {"model.safetensors", "run.json", "history.csv", "inputs.csv", "predictions.csv"}
     document = json.loads((tmp_path / "run" / "run.json").read_text())
     assert document["status"] == "interrupted" and document["verdict"]
     assert not run(f"forecast {tmp_path / 'run'} --json").stdout.count('"final_fit": true')

@@ -17,7 +17,7 @@ from trendlstm.output.backtest import (
     strategy_label,
 )
 from trendlstm.output.report.charts import Chart, Dash, Line, Rows, band
-from trendlstm.output.report.facts import facts, provenance_facts
+from trendlstm.output.report.facts import facts
 from trendlstm.output.report.folder import read_table
 from trendlstm.output.report.html import Html, html_table, joined, paragraphs
 from trendlstm.output.report.page import Page, Section
@@ -29,6 +29,7 @@ from trendlstm.workflows.variants import MODELS, Colour
 MOST_TICKERS = 500
 MOST_POINTS = 30_000
 LEAST_FORECASTS = 60  # of a ticker
+_LISTED_TICKERS = 20
 
 _STYLES: dict[str, Dash] = {LONG_FLAT: "solid", LONG_SHORT: "dashed"}
 _BANDS = ("low", "high", "adaptive_low", "adaptive_high")
@@ -46,9 +47,10 @@ def backtest_page(folder: Path, document: Mapping[str, Any], found: Mapping[str,
     settings, tickers = document["settings"], list(document["provenance"])
     predictions = read_table(
         folder / "predictions.csv",
-        ["step", "naive", "forecast", "actual", *_BANDS],
+        ["step", "naive", "forecast", "actual"],
         ["origin", "date"],
         ["ticker", "model"],
+        gaps=_BANDS,
     )
     tickers = [ticker for ticker in tickers if ticker not in found["failures"]]
     equity = read_table(folder / "equity.csv", ["equity"], ["date"], ["ticker", "model", "strategy"])
@@ -182,7 +184,7 @@ def _forecasts(
     first = predictions[predictions["step"] == 1]
     longest = max(len(own) for _, own in first.groupby(["ticker", "model"]))
     newest = max(LEAST_FORECASTS, MOST_POINTS // (len(shown) * len(models)))
-    parts = [f"Forecasts of the next session{', and the ticker that you choose' if len(shown) > 1 else ''}."]
+    parts = [f"Forecasts of the next session{'; choose a ticker' if len(shown) > 1 else ''}."]
     if len(shown) < len(tickers):
         parts.append(f"The first {len(shown):,} of {len(tickers):,} tickers.")
     if newest < longest:
@@ -223,18 +225,14 @@ def _forecasts(
 
 
 def _provenance(document: Mapping[str, Any]) -> Html:
-    prices = []
-    for provenance in list(document["provenance"].values())[:20]:
-        prices.append(paragraphs(prices_sentence(provenance)))
-    left = len(document["provenance"]) - len(prices)
-    if left > 0:
-        prices.append(paragraphs(f"... and {count(left, 'ticker')} more; run.json has all."))
-    only = (
-        provenance_facts(next(iter(document["provenance"].values())))
-        if len(document["provenance"]) == 1
-        else Html("")
-    )
-    return joined(*prices, only, facts(document))
+    """The prices of every ticker, as a list where there are several, and the settings."""
+    tickers = list(document["provenance"].values())
+    if len(tickers) == 1:
+        return facts(document, tickers[0])
+    lines = [prices_sentence(provenance) for provenance in tickers[:_LISTED_TICKERS]]
+    if len(tickers) > len(lines):
+        lines.append(f"... and {count(len(tickers) - len(lines), 'ticker')} more; run.json has all.")
+    return joined(paragraphs("\n".join(lines), "quiet"), facts(document))
 
 
 def _limits(days: int) -> Html:

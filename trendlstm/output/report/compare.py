@@ -9,7 +9,7 @@ import pandas as pd
 
 from trendlstm.output.compare import errors_table, gradients_table, model_label
 from trendlstm.output.report.charts import Chart, Dash, Line, Rows
-from trendlstm.output.report.facts import facts, provenance_facts
+from trendlstm.output.report.facts import facts
 from trendlstm.output.report.folder import read_table
 from trendlstm.output.report.html import Html, html_table, joined, paragraphs
 from trendlstm.output.report.page import Page, Section
@@ -58,9 +58,7 @@ def compare_page(folder: Path, document: Mapping[str, Any]) -> Page:
             ),
         ),
         Section("limits", "What this cannot say", _limits()),
-        Section(
-            "provenance", "Settings and provenance", joined(provenance_facts(provenance), facts(document))
-        ),
+        Section("provenance", "Settings and provenance", facts(document, provenance)),
     ]
     return Page(
         kind="Comparison",

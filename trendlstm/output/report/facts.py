@@ -20,8 +20,15 @@ _PROVENANCE = {
 }
 
 
-def facts(document: Mapping[str, Any]) -> Html:
-    """What `output.record.header` wrote, as tables."""
+def facts(document: Mapping[str, Any], provenance: Mapping[str, Any] | None = None) -> Html:
+    """What `output.record.header` wrote, as tables.
+
+    Parameters
+    ----------
+    document : mapping
+    provenance : mapping, optional
+        Of the prices, if all are of one ticker.
+    """
     settings = {key: value for key, value in document["settings"].items() if isinstance(value, Mapping)}
     settings["run"] = {key: value for key, value in document["settings"].items() if key not in settings}
     if "train" in settings:  # of a comparison
@@ -34,7 +41,8 @@ def facts(document: Mapping[str, Any]) -> Html:
         "fit": "Training",
         "run": "Run",
     }
-    parts = [
+    parts = [] if provenance is None else [_prices_facts(provenance)]
+    parts += [
         facts_table(names.get(key, key.capitalize()), _listed(values)) for key, values in settings.items()
     ]
     machine = {
@@ -51,11 +59,10 @@ def facts(document: Mapping[str, Any]) -> Html:
     return Html('<div class="settings">\n{}\n</div>').format(joined(*parts))
 
 
-def provenance_facts(provenance: Mapping[str, Any]) -> Html:
+def _prices_facts(provenance: Mapping[str, Any]) -> Html:
     """Where the prices of one ticker came from."""
     known = ((label, provenance[key]) for key, label in _PROVENANCE.items() if provenance[key] is not None)
-    table = facts_table("Prices used", ((label, _words(value)) for label, value in known))
-    return Html('<div class="settings">\n{}\n</div>').format(table)
+    return facts_table("Prices used", ((label, _words(value)) for label, value in known))
 
 
 def _listed(values: Mapping[str, Any]) -> Iterator[tuple[str, object]]:

@@ -30,35 +30,51 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def read_table(
-    path: Path, numbers: Sequence[str], dates: Sequence[str] = (), text: Sequence[str] = ()
+    path: Path,
+    numbers: Sequence[str],
+    dates: Sequence[str] = (),
+    text: Sequence[str] = (),
+    gaps: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Columns of a CSV file; every one must be there and hold what it should.
+
+    Parameters
+    ----------
+    path : Path
+    numbers, dates, text : sequence of str
+        The columns, by what is in them.
+    gaps : sequence of str
+        Further columns of numbers, whose cells may be empty or infinite: NaN.
 
     Raises
     ------
     RunError
-        The file or a column is missing, or something in it is no number or no date.
+        The file or a column is missing, or a cell holds something else.
     """
-    columns = [*dates, *text, *numbers]
+    floats = [*numbers, *gaps]
     try:
-        # text stays text: a ticker may be NA or 700
+        # text stays text: a ticker may be NA or 007
         table = pd.read_csv(
             path,
-            usecols=columns,
+            usecols=[*dates, *text, *floats],
             dtype=dict.fromkeys((*dates, *text), str),
             keep_default_na=False,
-            na_values={name: ["", "inf", "-inf"] for name in numbers},
-            float_precision="round_trip",
+            na_values={name: ["", "inf", "-inf"] for name in floats},
         )
         for name in dates:
             table[name] = pd.to_datetime(table[name], format="%Y-%m-%d")
-        table = table.astype(dict.fromkeys(numbers, float))
+        table = table.astype(dict.fromkeys(floats, float))
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}): run it again.") from error
     except (ValueError, TypeError) as error:
         raise RunError(f"{path} is damaged ({_first_line(error)}): run it again.") from error
     if table.empty:
         raise RunError(f"{path} is damaged (it has no rows): run it again.")
+    whole = [*dates, *numbers]
+    if (empty := table[whole].isna().any()).any():
+        raise RunError(
+            f"{path} is damaged ({whole[int(empty.to_numpy().argmax())]} has an empty cell): run it again."
+        )
     return table
 
 

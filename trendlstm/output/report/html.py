@@ -48,7 +48,8 @@ def html_table(table: Table) -> Html:
     head = joined(*(heading.format(kind=kind, text=text) for kind, text in zip(kinds, table.columns)))
     body = joined(*(_row(row, kinds) for row in table.rows))
     return Html(
-        '<div class="scroll" tabindex="0" role="region" aria-label="{title}">\n<table>\n<caption>{title}</caption>\n'
+        '<h3>{title}</h3>\n<div class="scroll" tabindex="0" role="region" aria-label="{title}">\n'
+        '<table aria-label="{title}">\n'
         "<thead><tr>\n{head}\n</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n{legend}"
     ).format(
         title=table.title,

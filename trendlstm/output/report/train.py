@@ -1,6 +1,7 @@
 """What the page of a training run shows."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,12 @@ from trendlstm.config import TrainConfig
 from trendlstm.errors import RunError
 from trendlstm.evaluation.intervals import NOMINAL, Band
 from trendlstm.output.report.charts import Chart, Line, Rows, band
-from trendlstm.output.report.facts import facts, provenance_facts
+from trendlstm.output.report.facts import facts
 from trendlstm.output.report.folder import read_table
 from trendlstm.output.report.gates import Inside, inside
 from trendlstm.output.report.html import Html, html_table, joined, paragraphs
 from trendlstm.output.report.page import Page, Section
 from trendlstm.output.runs import load_weights
-from trendlstm.output.tables import Table
 from trendlstm.output.train import (
     fit_sentences,
     forecast_page,
@@ -36,7 +36,6 @@ _SPLITS: dict[str, tuple[str, Colour]] = {
     "validation": ("validation (used for selection)", "orange"),
     "test": ("test (never trained on)", "green"),
 }
-_STANDING = {"train": "train, in-sample", "validation": "validation, used for selection", "test": "test"}
 
 
 def train_page(folder: Path, document: Mapping[str, Any]) -> Page:
@@ -55,9 +54,10 @@ def train_page(folder: Path, document: Mapping[str, Any]) -> Page:
     if document["metrics"]:
         predictions = read_table(
             folder / "predictions.csv",
-            ["step", "actual", "prediction", "recursive"],
+            ["step", "actual", "prediction"],
             ["origin", "date"],
             ["split"],
+            gaps=["recursive"],
         )
         drawn = [_prices(predictions, document), _enlarged(predictions, document)]
         charts += drawn
@@ -79,11 +79,7 @@ def train_page(folder: Path, document: Mapping[str, Any]) -> Page:
         )
     )
     sections.append(Section("limits", "What the model cannot do", _limits(document)))
-    sections.append(
-        Section(
-            "provenance", "Settings and provenance", joined(provenance_facts(provenance), facts(document))
-        )
-    )
+    sections.append(Section("provenance", "Settings and provenance", facts(document, provenance)))
     if gates:
         charts.append(gates.chart)
     window, samples = document["settings"]["window"], document["samples"]
@@ -115,10 +111,9 @@ def _digits(document: Mapping[str, Any]) -> int:
     return decimals(document["metrics"]["test"]["persistence"][0]["rmse"], 4)
 
 
-def _price_digits(document: Mapping[str, Any]) -> int:
+def _price_digits(predictions: pd.DataFrame) -> int:
     """Decimals of prices, as in the table of the forecast."""
-    close = document["forecast"][0]["naive"] if document["forecast"] else 1.0
-    return decimals(float(close), 5)
+    return decimals(float(predictions["actual"].iloc[-1]), 5)
 
 
 def _forecast_table(document: Mapping[str, Any]) -> pd.DataFrame:
@@ -175,7 +170,7 @@ def _prices(predictions: pd.DataFrame, document: Mapping[str, Any]) -> Chart:
         "closing price",
         lines,
         [Rows(dates, [row.reindex(dates).to_numpy() for row in rows], marks=marks)],
-        digits=_price_digits(document),
+        digits=_price_digits(predictions),
         # a recursive forecast that runs away must not press all prices into a flat line
         limits=(float(actual.min()) - span, float(actual.max()) + span),
     )
@@ -203,7 +198,7 @@ def _enlarged(predictions: pd.DataFrame, document: Mapping[str, Any]) -> Chart:
         "closing price",
         lines,
         [Rows(shown["date"], [shown["actual"], shown["prediction"], previous])],
-        digits=_price_digits(document),
+        digits=_price_digits(predictions),
     )
 
 
@@ -235,8 +230,8 @@ def _forecast(document: Mapping[str, Any], predictions: pd.DataFrame) -> Html:
 
 def _errors(document: Mapping[str, Any]) -> Html:
     table = metrics_table(document, document["settings"]["network"]["cell"])
-    rows = [[_STANDING[str(split)], *cells] for split, *cells in table.rows]
-    return html_table(Table(table.title, table.columns, rows, table.legend, table.text))
+    standing = "Rows: train figures are in-sample, validation figures were used for selection."
+    return html_table(replace(table, legend=[standing, *table.legend]))
 
 
 def _losses(folder: Path, fits: Sequence[Mapping[str, Any]]) -> Chart:
@@ -273,14 +268,15 @@ def _losses(folder: Path, fits: Sequence[Mapping[str, Any]]) -> Chart:
     return Chart(
         "losses",
         "Loss after every epoch",
-        "The weights of the epoch with the lowest validation loss were kept. Where the training loss falls on and the "
-        "validation loss does not, the network learns its rows by heart.",
+        "Loss: mean squared error of the scaled target. The weights of the epoch with the lowest validation loss were "
+        "kept. Where the training loss falls on and the validation loss does not, the network learns its rows by "
+        "heart.",
         "epoch",
-        "mean squared error of the scaled target",
+        "loss",
         [Line("training loss", "blue", "solid", 2), Line("validation loss", "vermillion", "dashed", 2)],
         sets,
         dates=False,
-        log=bool(np.nanmin(values) > 0 and np.nanmax(values) > 10 * np.nanmin(values)),
+        log=bool(np.nanmin(values) > 0),
         choice="Network",
         aspect=0.36,
     )
@@ -304,7 +300,7 @@ def _inside(
     networks, scaler, _ = load_weights(folder, "model", len(document["fits"]))
     test = predictions[(predictions["split"] == "test") & (predictions["step"] == 1)]
     own = test.iloc[-1]
-    digits = _price_digits(document)
+    digits = _price_digits(predictions)
     which = "network" if len(networks) == 1 else f"first of {count(len(networks), 'network')}"
     steps = count(config.window.lag, "session")
     intro = (
@@ -322,7 +318,7 @@ def _limits(document: Mapping[str, Any]) -> Html:
         f"network of {parameters:,} parameters on {samples['train']:,} windows mostly learns that the best guess is "
         "near 0.",
         f"Know anything but past values of {', '.join(document['settings']['window']['features'])}.",
-        "Tell you what to buy. Errors say nothing about costs; `trendlstm backtest` counts them.",
+        "Tell you what to buy. Errors say nothing about costs; trendlstm backtest counts them.",
         f"Show much in {count(samples['test'], 'test day')}: see the verdict's last sentences.",
         "Keep its forecast band when the market changes its kind from one day to the next.",
     ]

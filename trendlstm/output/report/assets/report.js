@@ -82,8 +82,7 @@
     }));
     const body = rows.map((row) => make("tr", {}, ...row.map((text, index) =>
       index ? make("td", { textContent: text }) : make("th", { scope: "row", textContent: text }))));
-    const whole = make("table", {}, make("caption", { textContent: caption }), make("thead", {}, head),
-      make("tbody", {}, ...body));
+    const whole = make("table", { ariaLabel: caption }, make("thead", {}, head), make("tbody", {}, ...body));
     const scroll = make("div", { className: "scroll", tabIndex: 0 }, whole);
     scroll.setAttribute("role", "region");
     scroll.setAttribute("aria-label", caption);
@@ -99,6 +98,45 @@
   const valueFormat = (chart) => (value) => {
     if (value == null) return DASH;
     return chart.digits == null ? String(Number(value.toPrecision(3))) : grouped(value, chart.digits) + chart.unit;
+  };
+
+  // ---------------------------------------------------------------- axes
+
+  const DAYS = [1, 2, 3, 5, 7, 14, 30, 60, 90, 180, 365, 730, 1825, 3650].map((days) => days * DAY);
+  const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000];
+  // uPlot's form: from this distance on, the text, and what is added where a new year begins
+  const DATE_TICKS = [
+    [365 * DAY, "{YYYY}", null, null, null, null, null, null, 1],
+    [28 * DAY, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+    [DAY, "{D} {MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+  ];
+
+  const plainTicks = (low, high) => {
+    const rough = (high - low) / 6, power = 10 ** Math.floor(Math.log10(rough));
+    const distance = power * [1, 2, 5, 10].find((times) => times * power >= rough);
+    const first = Math.ceil(low / distance);
+    return Array.from({ length: Math.floor(high / distance) - first + 1 }, (_, index) => (first + index) * distance);
+  };
+  const logTicks = (low, high) => {
+    if (high < 12 * low) return plainTicks(low, high);
+    const first = Math.ceil(Math.log10(low) - 1e-9), last = Math.floor(Math.log10(high) + 1e-9);
+    const every = Math.ceil((last - first + 1) / 8), ticks = [];
+    for (let power = first - 1; power <= last; power += 1) {
+      for (const times of last - first < 3 ? [1, 2, 5] : [1]) {
+        const value = times * 10 ** power;
+        if (value >= low && value <= high && (last - power) % every === 0) ticks.push(value);
+      }
+    }
+    return ticks;
+  };
+  // as many decimals as the ticks need to differ
+  const tick = (value, all, chart) => {
+    if (chart.log && !(value >= 0.0009 && value < 1e5)) return value.toExponential(0);
+    if (chart.log) return String(Number(value.toPrecision(3)));
+    const distance = all.length > 1 ? Math.abs(all[1] - all[0]) : 1;
+    let digits = 0;
+    while (digits < 8 && Math.abs(distance * 10 ** digits - Math.round(distance * 10 ** digits)) > 1e-6) digits += 1;
+    return grouped(value, digits) + chart.unit;
   };
 
   // ---------------------------------------------------------------- charts
@@ -117,6 +155,8 @@
     svg.append(part);
     return svg;
   };
+
+  const choosers = {};
 
   const build = (figure) => {
     const chart = data.charts[figure.dataset.chart];
@@ -151,6 +191,8 @@
       ctx.save();
       ctx.font = `${12 * ratio}px system-ui, sans-serif`;
       ctx.lineWidth = ratio;
+      ctx.textAlign = "left";
+      ctx.textBaseline = "alphabetic";
       for (const mark of shown.marks || []) {
         const x = u.valToPos(chart.dates ? mark.x * DAY : mark.x, "x", true);
         if (x < u.bbox.left - 1 || x > u.bbox.left + u.bbox.width + 1) continue;
@@ -191,7 +233,7 @@
         labelFont: "12px system-ui, sans-serif",
       };
       const width = () => Math.max(plot.clientWidth, 200);
-      const height = () => Math.round(limit(width() * chart.aspect, 150, chart.aspect < 0.3 ? 240 : 420));
+      const height = () => Math.round(limit(width() * chart.aspect, 230, 440));
       const bars = uPlot.paths.bars({ size: [0.7, 24] });
       view = new uPlot({
         width: width(), height: height(),
@@ -202,9 +244,10 @@
         cursor: { y: false, drag: { x: true, y: false, dist: 4 }, points: { size: 6 } },
         focus: { alpha: 1 },
         axes: [
-          { ...axis, space: 64, ...(chart.dates ? {} : { values: (u, splits) => splits.map((x) =>
-            Number.isInteger(x) ? x : null), label: chart.x, labelSize: 20 }) },
+          chart.dates ? { ...axis, space: 58, incrs: DAYS, values: DATE_TICKS }
+            : { ...axis, space: 44, size: 32, label: chart.x, labelSize: 20, incrs: WHOLE },
           { ...axis, label: chart.y, labelSize: 20, labelGap: 2,
+            ...(chart.log ? { splits: (u, side, low, high) => logTicks(low, high), filter: (u, splits) => splits } : {}),
             values: (u, splits) => splits.map((y) => (y == null ? null : tick(y, splits, chart))),
             size: (u, texts) => 14 + 7 * Math.max(2, ...(texts || []).map((text) => (text || "").length)) },
         ],
@@ -284,31 +327,27 @@
     };
     details.addEventListener("toggle", fillTable);
 
-    const choose = (index) => {
-      shown = chart.sets[index];
-      if (view) {
-        view.setData(columns(shown));
-        fillTable();
-      }
-    };
+    [shown] = chart.sets;
     if (chart.sets.length > 1) {
       const select = make("select", {}, ...chart.sets.map((set) => make("option", { textContent: set.name })));
-      select.addEventListener("change", () => choose(select.selectedIndex));
+      const choose = (index) => {
+        select.selectedIndex = index;
+        shown = chart.sets[index];
+        view.setData(columns(shown));
+        fillTable();
+      };
+      // charts that ask for the same are asked together
+      const together = choosers[chart.choice] ||= [];
+      together.push(choose);
+      select.addEventListener("change", () => together.forEach((each) => each(select.selectedIndex)));
       tools.prepend(make("label", {}, `${chart.choice} `, select));
     }
-    choose(0);
     figure.append(tools, legend, plot, values, spoken, details);
     draw();
     redraws.push(() => view.redraw());
     return { mark: (x) => { shown.marks = [{ x, label: "" }]; view.redraw(false); } };
   };
 
-  // as many decimals as the ticks need to differ
-  const tick = (value, all, chart) => {
-    if (chart.log) return value >= 0.001 && value < 1e5 ? String(Number(value.toPrecision(3))) : value.toExponential(0);
-    const distance = all.length > 1 ? Math.abs(all[1] - all[0]) : 1;
-    return grouped(value, limit(Math.ceil(-Math.log10(distance) - 1e-9), 0, 8)) + chart.unit;
-  };
 
   const charts = {};
   for (const figure of document.querySelectorAll("figure[data-chart]")) charts[figure.dataset.chart] = build(figure);
@@ -325,20 +364,23 @@
       const name = card.dataset.gate;
       const values = inside.values[name]; // values[t][unit], in thousandths
       const units = values[0].length;
-      const largest = inside.signed.includes(name) ? Math.max(1, ...values.flat().map(Math.abs)) : 1000;
+      const all = values.flat(), signed = inside.signed.includes(name);
+      // from 0 for what has a sign; for gates their own range, in which alone their changes can be seen
+      const largest = signed ? Math.max(1, ...all.map(Math.abs)) : Math.max(...all);
+      const least = signed ? 0 : Math.min(...all);
       const canvas = make("canvas", { width: steps, height: units });
       const marker = make("span");
       const map = card.querySelector(".map");
       const [low, high] = card.querySelectorAll(".scale span");
-      low.textContent = inside.signed.includes(name) ? `orange ${plain(-largest)}` : "blank 0";
-      high.textContent = `blue ${plain(largest)}`;
+      low.textContent = signed ? `orange: ${plain(-largest)}` : `faint: ${plain(least)}`;
+      high.textContent = `blue: ${plain(largest)}`;
       map.append(canvas, marker);
       const paint = () => {
         const context = canvas.getContext("2d");
         const image = context.createImageData(steps, units);
         const [surface, up, down] = ["surface", "blue", "vermillion"].map(channels);
         values.forEach((column, t) => column.forEach((value, unit) => {
-          const share = Math.min(1, Math.abs(value) / largest), end = value < 0 ? down : up;
+          const share = (Math.abs(value) - least) / Math.max(1, largest - least), end = value < 0 ? down : up;
           const place = 4 * (unit * steps + t);
           for (let channel = 0; channel < 3; channel += 1) {
             image.data[place + channel] = surface[channel] + share * (end[channel] - surface[channel]);
@@ -384,15 +426,15 @@
         `(unit ${high + 1}). ` + (isLast ? "This was the last step: the dense layers make the forecast of these numbers."
         : "The next step sees these numbers beside its input."),
     };
-    const all = document.getElementById("units");
+    const listed = document.getElementById("units");
     const fillUnits = () => {
-      all.querySelector(".scroll")?.remove();
-      if (!all.open) return;
+      listed.querySelector(".scroll")?.remove();
+      if (!listed.open) return;
       const t = slider.valueAsNumber - 1;
-      all.append(table(`All units at step ${t + 1}`, ["unit", ...cards.map(({ name }) => name)],
+      listed.append(table(`All units at step ${t + 1}`, ["unit", ...cards.map(({ name }) => name)],
         cards[0].values[t].map((_, unit) => [String(unit + 1), ...cards.map(({ values }) => (values[t][unit] / 1000).toFixed(3))])));
     };
-    all.addEventListener("toggle", fillUnits);
+    listed.addEventListener("toggle", fillUnits);
 
     const show = () => {
       const t = slider.valueAsNumber - 1;
