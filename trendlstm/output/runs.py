@@ -4,7 +4,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -395,7 +395,7 @@ def load_run(path: str | Path) -> Run:
     try:
         document = json.loads(document_path.read_text(encoding="utf-8"))
         status, config = document["status"], TrainConfig.from_dict(document["settings"])
-        bands, no_bands = _bands(document)
+        bands, no_bands = bands_of(document)
         said = f"{document['verdict']} {document.get('tries', '')}".strip()
         count = len(document["fits"])
     except OSError as error:
@@ -420,8 +420,8 @@ def load_run(path: str | Path) -> Run:
     )
 
 
-def _bands(document: dict[str, Any]) -> tuple[list[Band], str]:
-    """The bands of a run, and why none are known if so."""
+def bands_of(document: Mapping[str, Any]) -> tuple[list[Band], str]:
+    """The bands of a run, given the content of its `run.json`, and why none are known if so."""
     if not document["metrics"]:
         ended = {"interrupted": "was interrupted", "diverged": "diverged"}[document["status"]]
         return [], f"training {ended} before the model's errors were measured"

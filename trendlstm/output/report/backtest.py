@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from trendlstm.evaluation.intervals import NOMINAL
-from trendlstm.evaluation.trading import BUY_AND_HOLD, LONG_FLAT, LONG_SHORT
+from trendlstm.evaluation.trading import BUY_AND_HOLD
 from trendlstm.output.backtest import (
     accounts_table,
     errors_table,
@@ -31,7 +31,7 @@ MOST_POINTS = 30_000
 LEAST_FORECASTS = 60  # of a ticker
 _LISTED_TICKERS = 20
 
-_STYLES: dict[str, Dash] = {LONG_FLAT: "solid", LONG_SHORT: "dashed"}
+_DASHES: tuple[Dash, ...] = ("solid", "dashed", "dashdot", "sparse", "long", "dashdotdot")
 _BANDS = ("low", "high", "adaptive_low", "adaptive_high")
 
 
@@ -124,14 +124,14 @@ def _accounts(equity: pd.DataFrame, tickers: Sequence[str], costs: float) -> lis
     if len(tickers) > 1 and len(equity) <= MOST_POINTS:
         names |= {ticker: ticker for ticker in tickers}
     lines, worth, falls = [], [], []
-    for model, strategy in strategies:
+    for number, (model, strategy) in enumerate(strategies):
         held = strategy == BUY_AND_HOLD
         lines.append(
             Line(
                 strategy_label(model, strategy),
                 "black" if held else _colour(model),
-                "dotted" if held else _STYLES[strategy],
-                1.6 if held else 2,
+                "dotted" if held else _DASHES[number % len(_DASHES)],
+                1.6 if held else 2 + number // len(_DASHES),
             )
         )
     for ticker, name in names.items():
@@ -182,7 +182,8 @@ def _forecasts(
     """The forecasts of the next session with their intervals, of a ticker that the reader chooses; what is left out."""
     shown = tickers[:MOST_TICKERS]
     first = predictions[predictions["step"] == 1]
-    longest = max(len(own) for _, own in first.groupby(["ticker", "model"]))
+    groups = dict(iter(first.groupby(["ticker", "model"])))
+    longest = max(map(len, groups.values()))
     newest = max(LEAST_FORECASTS, MOST_POINTS // (len(shown) * len(models)))
     parts = [f"Forecasts of the next session{'; choose a ticker' if len(shown) > 1 else ''}."]
     if len(shown) < len(tickers):
@@ -197,14 +198,14 @@ def _forecasts(
         lines = [
             *band(f"{share} interval (split conformal)", "sky"),
             Line(f"{share} adaptive interval, from", "blue", "dotted", 1.2),
-            Line(f"{share} adaptive interval, to", "blue", "dotted", 1.2),
+            Line(f"{share} adaptive interval, to", "blue", "dotted", 1.3),
             Line("previous close (persistence)", "grey", "dashed", 1.2),
-            Line(f"{model_label(model)} forecast", "blue", "solid", 1.8),
-            Line("close", "black", "solid", 2.2),
+            Line(f"{model_label(model)} forecast", "blue", "solid", 1.4),
+            Line("close", "black", "solid", 2.6),
         ]
         sets = []
         for ticker in shown:
-            own = first[(first["ticker"] == ticker) & (first["model"] == model)].iloc[-newest:]
+            own = groups[ticker, model].iloc[-newest:]
             columns = [*_BANDS, "naive", "forecast", "actual"]
             sets.append(Rows(own["date"], [own[name].to_numpy() for name in columns], ticker))
         closes = first.loc[first["ticker"] == shown[0], "actual"]

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from trendlstm.output.report.html import Html
 from trendlstm.workflows.variants import Colour
 
-Dash = Literal["solid", "dashed", "dotted", "dashdot", "sparse"]
+Dash = Literal["solid", "dashed", "dotted", "dashdot", "sparse", "long", "dashdotdot"]
 Shape = Literal["line", "bars", "edge", "band"]
 _SIGNIFICANT = 6  # digits of a drawn value: a chart is some thousand points wide at most
 

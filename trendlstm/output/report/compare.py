@@ -18,8 +18,19 @@ from trendlstm.workflows.variants import KINDS, MODELS
 
 _FAINTEST = 1e-18  # as in gradients.png: what is smaller would press all other lines together
 _STATES = {"initial": "before training", "trained": "after training"}
-_DASHES: dict[str, Dash] = {"lstm1997": "dashdot", "rnn-glorot": "dotted", "rnn-orthogonal": "dashed"}
-_MODEL_DASHES: dict[str, Dash] = {"rnn": "dashed", "ann": "dashdot", "lstm1997": "sparse", "ridge": "dashed"}
+# in black and white, too, no two lines look alike
+_DASHES: dict[str, Dash] = {
+    "lstm1997": "dashdot",
+    "rnn-uniform": "dashdot",
+    "rnn-glorot": "sparse",
+    "rnn-orthogonal": "dashed",
+}
+_MODEL_DASHES: dict[str, Dash] = {
+    "rnn": "dashdot",
+    "ann": "sparse",
+    "lstm1997": "dashdotdot",
+    "ridge": "long",
+}
 
 
 def compare_page(folder: Path, document: Mapping[str, Any]) -> Page:

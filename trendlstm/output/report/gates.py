@@ -79,7 +79,7 @@ def quantities(cell: str, bias: bool, squash_output: bool) -> list[Quantity]:
             "g",
             "Candidate",
             _math(_layer("g", "tanh", "g", bias)),
-            "What would be added to the cell state, between −1 and 1.",
+            "What would be added to the cell state, between -1 and 1.",
         ),
         Quantity(
             "c",

@@ -10,14 +10,14 @@ import pandas as pd
 
 from trendlstm.config import TrainConfig
 from trendlstm.errors import RunError
-from trendlstm.evaluation.intervals import NOMINAL, Band
+from trendlstm.evaluation.intervals import NOMINAL
 from trendlstm.output.report.charts import Chart, Line, Rows, band
 from trendlstm.output.report.facts import facts
 from trendlstm.output.report.folder import read_table
 from trendlstm.output.report.gates import Inside, inside
 from trendlstm.output.report.html import Html, html_table, joined, paragraphs
 from trendlstm.output.report.page import Page, Section
-from trendlstm.output.runs import load_weights
+from trendlstm.output.runs import bands_of, load_weights
 from trendlstm.output.train import (
     fit_sentences,
     forecast_page,
@@ -157,7 +157,7 @@ def _prices(predictions: pd.DataFrame, document: Mapping[str, Any]) -> Chart:
             rows += [forecast["low"], forecast["high"]]
         lines.append(Line("forecast", "purple", "dashdot", 2.4))
         rows.append(pd.concat([last, forecast["price"]]))
-        lines.append(Line("naive: the last close", "grey", "dotted", 1.5))
+        lines.append(Line("naive: the last close", "grey", "sparse", 1.5))
         rows.append(pd.concat([last, forecast["naive"]]))
         marks.append((forecast.index[0], "forecast"))
     span = float(actual.max() - actual.min())
@@ -185,8 +185,8 @@ def _enlarged(predictions: pd.DataFrame, document: Mapping[str, Any]) -> Chart:
     model, persistence = (f"{found[name][0]['rmse']:,.{digits}f}" for name in ("model", "persistence"))
     which = f"{len(test)}" if len(shown) == len(test) else f"last {len(shown)} of {len(test)}"
     lines = [
-        Line("actual close", "black", width=2.4, points=len(shown) < 60),
-        Line(f"prediction: RMSE {model}", "green", "solid", 1.8),
+        Line("actual close", "black", width=2.6, points=len(shown) < 60),
+        Line(f"prediction: RMSE {model}", "green", "solid", 1.4),
         Line(f"previous close (persistence): RMSE {persistence}", "grey", "dashed", 1.4),
     ]
     previous = actual.reindex(shown["origin"]).to_numpy()
@@ -217,15 +217,14 @@ def _prices_body(document: Mapping[str, Any], predictions: pd.DataFrame, charts:
 
 def _forecast(document: Mapping[str, Any], predictions: pd.DataFrame) -> Html:
     table = _forecast_table(document)
-    saved = document["forecast_bands"]
-    bands = [Band.from_dict(step) for step in saved["steps"]]
+    bands, no_bands = bands_of(document)
     validated = predictions.loc[predictions["split"] == "validation", "date"].max()
     phrase = forecaster_phrase(
         document["learned_until"], f"{validated:%Y-%m-%d}", document["settings"]["final_fit"]
     )
     ticker = document["settings"]["data"]["ticker"]
     title = f"Forecast of {ticker}{standing(document['evidence'])}"
-    return joined(paragraphs(f"By {phrase}."), html_table(forecast_page(table, title, bands)))
+    return joined(paragraphs(f"By {phrase}."), html_table(forecast_page(table, title, bands, no_bands)))
 
 
 def _errors(document: Mapping[str, Any]) -> Html:

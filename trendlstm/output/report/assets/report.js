@@ -3,7 +3,8 @@
   const root = document.documentElement;
   const data = JSON.parse(document.getElementById("data").textContent);
   const DASH = "–";
-  const DASHES = { solid: [], dashed: [7, 4], dotted: [2, 3], dashdot: [9, 3, 2, 3], sparse: [3, 7] };
+  const DASHES = { solid: [], dashed: [7, 4], dotted: [2, 3], dashdot: [9, 3, 2, 3], sparse: [3, 7],
+    long: [16, 4], dashdotdot: [9, 3, 2, 3, 2, 3] };
   const redraws = []; // what shows colours that a change of theme changes
 
   const make = (name, properties = {}, ...children) => {
@@ -403,7 +404,7 @@
 
     const mean = (column) => column.reduce((sum, value) => sum + value, 0) / column.length;
     function plain(thousandths) {
-      return (thousandths / 1000).toFixed(2).replace("-", "−").replace(/^−0\.00$/, "0.00");
+      return (thousandths / 1000).toFixed(2).replace(/^-0\.00$/, "0.00");
     }
     const percent = (thousandths) => `${Math.round(thousandths / 10)} %`;
     const extremes = (column) => {
@@ -439,7 +440,7 @@
     const show = () => {
       const t = slider.valueAsNumber - 1;
       text.textContent = inside.steps[t];
-      slider.setAttribute("aria-valuetext", inside.steps[t]);
+      slider.setAttribute("aria-valuetext", `${t + 1} of ${steps}`);
       for (const { name, values, marker, now } of cards) {
         marker.style.left = `calc(${(100 * t) / steps}% - 2px)`;
         marker.style.width = `calc(${100 / steps}% + 4px)`;
