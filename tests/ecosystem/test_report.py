@@ -22,6 +22,7 @@ EVIL = "</script><script>window.ran = 1</script><img src=x onerror='window.ran =
 KINDS = {
     "train": lambda path: train_folder(path, seeds=2, final_fit=True),
     "rnn": lambda path: train_folder(path, cell="rnn", horizon=2, features=("Close", "Volume")),
+    "smallest": lambda path: train_folder(path, lag=1, scaling="standard", epochs=1),
     "compare": lambda path: compare_folder(path, lag=6, seeds=2),
     "backtest": lambda path: backtest_folder(path, tickers=("AA", "BB"), models=("lstm", "rnn")),
 }
@@ -207,9 +208,7 @@ def test_the_slider_walks_through_the_window_by_keyboard(show, pages, kind, lett
     )
     slider.focus()
     page.keyboard.press("Home")
-    assert (
-        said.inner_text() == gates["steps"][0] and slider.get_attribute("aria-valuetext") == "1 of 4"
-    )
+    assert said.inner_text() == gates["steps"][0] and slider.get_attribute("aria-valuetext") == "1 of 4"
     first = contents(page, ".gate .now")
     place = page.locator(".gate .map span").first.bounding_box()["x"]
     before = picture(page, "means")

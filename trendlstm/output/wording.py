@@ -6,7 +6,12 @@ from typing import Any
 
 from trendlstm.nn.device import device_name
 
-_PLACES = {"yahoo": "from Yahoo", "cache": "from the price cache", "sample": "from the packaged sample"}
+_PLACES = {
+    "yahoo": "from Yahoo",
+    "cache": "from the price cache",
+    "sample": "from the packaged sample",
+    "frame": "from a DataFrame",
+}
 
 
 def prices_sentence(provenance: Mapping[str, Any]) -> str:

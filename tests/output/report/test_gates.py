@@ -40,15 +40,13 @@ def test_values_are_those_of_the_last_test_window(tmp_path, cell, shown, feature
 
 def test_equations_are_the_cells():
     def equation(one):
-        return "".join(Parsed(f"<div>{one.equation}</div>").texts(tag)[0] for tag in ()) or [
-            text for tag, _, text in Parsed(f"<div>{one.equation}</div>").elements if text
-        ]
+        return "".join(text for _, _, text in Parsed(one.equation).elements)
 
-    lstm = {one.key: "".join(equation(one)) for one in gates.quantities("lstm", True, True)}
+    lstm = {one.key: equation(one) for one in gates.quantities("lstm", True, True)}
     assert lstm["f"] == "ft=σ(Wf[ht−1,xt]+bf)" and lstm["i"] == "it=σ(Wi[ht−1,xt]+bi)"
     assert lstm["g"] == "gt=tanh(Wg[ht−1,xt]+bg)" and lstm["o"] == "ot=σ(Wo[ht−1,xt]+bo)"
     assert lstm["c"] == "ct=ft⊙ct−1+it⊙gt" and lstm["h"] == "ht=ot⊙tanh(ct)"
-    old = {one.key: "".join(equation(one)) for one in gates.quantities("lstm1997", False, False)}
+    old = {one.key: equation(one) for one in gates.quantities("lstm1997", False, False)}
     assert (
         old["c"] == "ct=ct−1+it⊙gt"
         and old["i"] == "it=σ(Wi[ht−1,xt])"
@@ -57,7 +55,7 @@ def test_equations_are_the_cells():
     )
     for cell, function in (("rnn", "tanh"), ("rnn-sigmoid", "σ")):
         (only,) = gates.quantities(cell, True, True)
-        assert "".join(equation(only)) == f"ht={function}(W[ht−1,xt]+b)"
+        assert equation(only) == f"ht={function}(W[ht−1,xt]+b)"
 
 
 def test_a_feed_forward_network_has_none(tmp_path):

@@ -29,10 +29,6 @@ class Line:
         Lines differ in more than their colours.
     shape : {"line", "bars", "edge", "band"}
         A band is filled down to the line before it, its lower "edge".
-    points : bool
-        Whether every value has a dot.
-    hidden : bool
-        Whether it is shown only after a click on its name.
     """
 
     label: str
@@ -40,8 +36,6 @@ class Line:
     dash: Dash = "solid"
     width: float = 1.5
     shape: Shape = "line"
-    points: bool = False
-    hidden: bool = False
 
 
 def band(label: str, colour: Colour) -> list[Line]:

@@ -31,9 +31,6 @@ def facts(document: Mapping[str, Any], provenance: Mapping[str, Any] | None = No
     """
     settings = {key: value for key, value in document["settings"].items() if isinstance(value, Mapping)}
     settings["run"] = {key: value for key, value in document["settings"].items() if key not in settings}
-    if "train" in settings:  # of a comparison
-        inner = settings.pop("train")
-        settings = {**{key: value for key, value in inner.items() if isinstance(value, Mapping)}, **settings}
     names = {
         "data": "Prices asked for",
         "window": "Windows",

@@ -185,7 +185,7 @@ def _enlarged(predictions: pd.DataFrame, document: Mapping[str, Any]) -> Chart:
     model, persistence = (f"{found[name][0]['rmse']:,.{digits}f}" for name in ("model", "persistence"))
     which = f"{len(test)}" if len(shown) == len(test) else f"last {len(shown)} of {len(test)}"
     lines = [
-        Line("actual close", "black", width=2.6, points=len(shown) < 60),
+        Line("actual close", "black", width=2.6),
         Line(f"prediction: RMSE {model}", "green", "solid", 1.4),
         Line(f"previous close (persistence): RMSE {persistence}", "grey", "dashed", 1.4),
     ]
@@ -229,8 +229,8 @@ def _forecast(document: Mapping[str, Any], predictions: pd.DataFrame) -> Html:
 
 def _errors(document: Mapping[str, Any]) -> Html:
     table = metrics_table(document, document["settings"]["network"]["cell"])
-    standing = "Rows: train figures are in-sample, validation figures were used for selection."
-    return html_table(replace(table, legend=[standing, *table.legend]))
+    rows = "Rows: train figures are in-sample, validation figures were used for selection."
+    return html_table(replace(table, legend=[rows, *table.legend]))
 
 
 def _losses(folder: Path, fits: Sequence[Mapping[str, Any]]) -> Chart:
@@ -300,11 +300,13 @@ def _inside(
     test = predictions[(predictions["split"] == "test") & (predictions["step"] == 1)]
     own = test.iloc[-1]
     digits = _price_digits(predictions)
-    which = "network" if len(networks) == 1 else f"first of {count(len(networks), 'network')}"
+    which, forecast = "network", "It forecast"
+    if len(networks) > 1:
+        which, forecast = f"first of {count(len(networks), 'network')}", "Together they forecast"
     steps = count(config.window.lag, "session")
     intro = (
-        f"How the {which} read its last test window, the {steps} to {own['origin']:%Y-%m-%d}. What came of it was a "
-        f"close of {own['prediction']:,.{digits}f} for {own['date']:%Y-%m-%d}; it was {own['actual']:,.{digits}f}."
+        f"How the {which} read its last test window, the {steps} to {own['origin']:%Y-%m-%d}. {forecast} a close of "
+        f"{own['prediction']:,.{digits}f} for {own['date']:%Y-%m-%d}; it was {own['actual']:,.{digits}f}."
     )
     found = inside(path, networks[0], scaler, config.window.lag, intro)
     return found, found.body

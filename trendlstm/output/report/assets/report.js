@@ -54,7 +54,7 @@
     if (date && /^(\w{3} )?\d{4}-/.test(text)) return date[0];
     const number = text.replace(/,/g, "").match(/^[<+]?(-?\d*\.?\d+(?:e[-+]?\d+)?)/i);
     if (!number) return text;
-    return text.startsWith("<") ? Number(number[1]) - Number.MIN_VALUE - 1e-9 : Number(number[1]);
+    return Number(number[1]) - (text.startsWith("<") ? 1e-9 : 0);
   };
   const compareKeys = (a, b) =>
     typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en");
@@ -179,6 +179,11 @@
       const x = chart.dates ? set.x.map((day) => day * DAY) : set.x;
       return [x, ...set.values];
     };
+    // a single point needs some room
+    const around = (low, high) => {
+      const room = low === high ? (chart.dates ? DAY : 1) : 0;
+      return [low - room, high + room];
+    };
     const strokes = chart.lines.map((line) => () => (line.shape === "band" ? "transparent" : colour(line.colour)));
     const scaleRange = (u, low, high) => {
       if (low == null) return [0, 1];
@@ -241,9 +246,11 @@
         legend: { show: false },
         tzDate: (seconds) => uPlot.tzDate(new Date(1000 * seconds), "Etc/UTC"),
         padding: [12, 14, 0, 0],
-        scales: { x: { time: chart.dates }, y: { distr: chart.log ? 3 : 1, range: scaleRange } },
+        scales: {
+          x: { time: chart.dates, range: (u, low, high) => around(low, high) },
+          y: { distr: chart.log ? 3 : 1, range: scaleRange },
+        },
         cursor: { y: false, drag: { x: true, y: false, dist: 4 }, points: { size: 6 } },
-        focus: { alpha: 1 },
         axes: [
           chart.dates ? { ...axis, space: 58, incrs: DAYS, values: DATE_TICKS }
             : { ...axis, space: 44, size: 32, label: chart.x, labelSize: 20, incrs: WHOLE },
@@ -254,8 +261,8 @@
         ],
         series: [{}, ...chart.lines.map((line, number) => ({
           label: line.label, stroke: strokes[number], width: line.width, dash: DASHES[line.dash],
-          points: { show: line.points || undefined, size: line.points ? 7 : 4 }, spanGaps: false,
-          show: !line.hidden,
+          // dots for short lines, because a line of one point shows nothing
+          points: { show: (u, side, first, last) => line.shape === "line" && last - first < 26, size: 5 },
           ...(line.shape === "bars" ? { paths: bars, fill: () => faint(line.colour, 0.45), points: { show: false } } : {}),
         }))],
         bands: chart.lines.flatMap((line, number) => line.shape === "band"
@@ -271,7 +278,7 @@
     chart.lines.forEach((line, number) => {
       const button = make("button", { type: "button" }, swatch(line), make("span", { textContent: line.label }),
         make("span", { className: "value" }));
-      button.setAttribute("aria-pressed", String(!line.hidden));
+      button.setAttribute("aria-pressed", "true");
       button.addEventListener("click", () => {
         const show = button.getAttribute("aria-pressed") !== "true";
         button.setAttribute("aria-pressed", String(show));
@@ -282,11 +289,12 @@
     });
 
     const whole = () => {
-      const x = view.data[0];
-      view.setScale("x", { min: x[0], max: x[x.length - 1] });
+      const x = view.data[0], [min, max] = around(x[0], x[x.length - 1]);
+      view.setScale("x", { min, max });
     };
     const zoom = (factor) => {
       const x = view.data[0], { min, max } = view.scales.x;
+      if (x.length === 1) return;
       const middle = view.cursor.idx == null ? (min + max) / 2 : x[view.cursor.idx];
       const half = limit((factor * (max - min)) / 2, 1.5 * (x[x.length - 1] - x[0]) / x.length, x[x.length - 1] - x[0]);
       const low = limit(middle - half, x[0], Math.max(x[0], x[x.length - 1] - 2 * half));
