@@ -44,6 +44,7 @@ def test_one_call_from_a_table_to_what_the_command_writes(result, prices, tmp_pa
         "config.json",
         "README.md",
         "history.csv",
+        "inputs.csv",
         "predictions.csv",
         "forecast.csv",
         "losses.png",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trendlstm.interop.keras import from_keras, to_keras_weights
     from trendlstm.interop.onnx import export_onnx
     from trendlstm.interop.pytorch import from_pytorch, to_pytorch_state_dict
+    from trendlstm.nn.gates import gate_activations
     from trendlstm.nn.gradient_flow import gradient_flow
     from trendlstm.nn.many import fit_many
     from trendlstm.nn.network import Network, load
@@ -40,6 +41,7 @@ _MODULES = {
     "fit_many": "nn.many",
     "from_keras": "interop.keras",
     "from_pytorch": "interop.pytorch",
+    "gate_activations": "nn.gates",
     "gradient_flow": "nn.gradient_flow",
     "load": "nn.network",
     "load_prices": "data.sources",
@@ -67,6 +69,7 @@ __all__ = [
     "fit_many",
     "from_keras",
     "from_pytorch",
+    "gate_activations",
     "gradient_flow",
     "load",
     "load_prices",

@@ -22,3 +22,10 @@ def significant(value: float, digits: int = 4) -> str:
     if abs(value) < 1e-4:
         return f"{value:.{digits - 1}e}"
     return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+
+
+def share(value: float | None, low: float | None, high: float | None) -> str | None:
+    """A share in percent with its interval; None if one of them is."""
+    if value is None or low is None or high is None:
+        return None
+    return f"{100 * value:.1f} [{100 * low:.0f}, {100 * high:.0f}]"

@@ -42,6 +42,7 @@ UNFINISHED = {
     "config.json",
     "README.md",
     "history.csv",
+    "inputs.csv",
 }  # what such a run has
 
 
@@ -88,6 +89,7 @@ def test_the_main_job_shows_the_reference_model_and_writes_its_run(tmp_path):
         "config.json",
         "README.md",
         "history.csv",
+        "inputs.csv",
         "predictions.csv",
         "forecast.csv",
         "losses.png",

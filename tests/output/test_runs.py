@@ -60,6 +60,7 @@ def test_every_file_says_what_the_result_holds(written):
         "config.json",
         "README.md",
         "history.csv",
+        "inputs.csv",
         "predictions.csv",
         "forecast.csv",
     }
@@ -99,6 +100,18 @@ def test_every_file_says_what_the_result_holds(written):
         np.testing.assert_allclose(
             rows[["loss", "validation_loss"]].T, [one.loss, one.validation_loss], rtol=1e-14
         )
+
+    inputs = pd.read_csv(folder / "inputs.csv", parse_dates=["date"], index_col="date")
+    assert list(inputs) == list(dict.fromkeys((*result.config.window.features, "Close")))
+    pd.testing.assert_frame_equal(
+        inputs, result.windows.prices.loc[inputs.index, list(inputs)], check_names=False, rtol=1e-14
+    )
+    test, scaler = result.windows.test, result.windows.scaler
+    for sample in (0, -1):  # the rows are those that the first and the last test window see
+        lag = result.windows.lag
+        window = inputs.iloc[:lag] if sample == 0 else inputs.iloc[-lag:]
+        raw, anchor = window[list(scaler.features)].to_numpy(), window["Close"].to_numpy()[-1:]
+        np.testing.assert_allclose(scaler.inputs(raw[None], anchor)[0], test.x[sample], rtol=1e-12)
 
     assert document["settings"] == json.loads(json.dumps(result.config.to_dict()))
     assert document["provenance"] == result.prices.provenance.to_dict()
@@ -215,6 +228,7 @@ def test_an_interrupted_run_has_its_weights_and_says_so(tmp_path, monkeypatch):
         "config.json",
         "README.md",
         "history.csv",
+        "inputs.csv",
     }
     run = load_run(tmp_path)
     assert document["status"] == run.status == "interrupted" and not run.is_final_fit

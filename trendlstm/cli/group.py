@@ -5,7 +5,19 @@ from typing import Any, NoReturn
 
 import click
 
-from trendlstm.cli import backtest, compare, data, export, forecast, leakcheck, reproduce, runs, tools, train
+from trendlstm.cli import (
+    backtest,
+    compare,
+    data,
+    export,
+    forecast,
+    leakcheck,
+    report,
+    reproduce,
+    runs,
+    tools,
+    train,
+)
 from trendlstm.cli.options import examples
 from trendlstm.errors import TrendLSTMError
 from trendlstm.interrupts import INTERRUPTED, interrupts
@@ -93,6 +105,7 @@ for _command in (
     export.export,
     compare.compare,
     backtest.backtest,
+    report.report,
     reproduce.reproduce,
     leakcheck.leakcheck,
     runs.runs,

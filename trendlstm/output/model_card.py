@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PureWindowsPath
 from typing import Any
 
-from trendlstm.output.wording import count, decimals, figure, look_ahead_sentence, prices_sentence
+from trendlstm.formats import figure
+from trendlstm.output.wording import count, decimals, look_ahead_sentence, prices_sentence
 
 _LIBRARY = "trendlstm"
 _TAGS = ("trendlstm", "lstm", "time-series-forecasting", "finance", "stocks")

@@ -1,11 +1,9 @@
-"""How numbers are written: decimals, counts of things, and what `formats` adds; and sentences of several commands."""
+"""Decimals and counts of things in words, and the sentences that several commands share."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from trendlstm.formats import figure as figure
-from trendlstm.formats import p_value as p_value
 from trendlstm.nn.device import device_name
 
 _PLACES = {

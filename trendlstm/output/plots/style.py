@@ -1,4 +1,4 @@
-"""What all pictures share: titles, axes, how a figure becomes a file, and what `drawing` has for notebooks too."""
+"""What all pictures in files share: titles, axes of dates, legends, and how a figure becomes a file."""
 
 import textwrap
 from pathlib import Path
@@ -11,9 +11,6 @@ from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
 
 from trendlstm.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
-from trendlstm.drawing import decorate as decorate
-from trendlstm.drawing import epoch_numbers as epoch_numbers
-from trendlstm.drawing import marker as marker
 from trendlstm.files import replace_file
 from trendlstm.workflows.variants import Colour
 

@@ -10,23 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from trendlstm.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILLION, decorate, marker
 from trendlstm.evaluation.metrics import rmse
 from trendlstm.nn.loss_curves import draw_losses
-from trendlstm.output.plots.style import (
-    BLACK,
-    BLUE,
-    DPI,
-    GREEN,
-    GREY,
-    LEGEND,
-    ORANGE,
-    VERMILLION,
-    date_axis,
-    decorate,
-    draw_title,
-    marker,
-    save,
-)
+from trendlstm.output.plots.style import DPI, LEGEND, date_axis, draw_title, save
 from trendlstm.output.wording import decimals
 
 if TYPE_CHECKING:
