@@ -8,7 +8,8 @@ from pathlib import PureWindowsPath
 from typing import Any
 
 from trendlstm.formats import figure
-from trendlstm.output.wording import count, decimals, look_ahead_sentence, prices_sentence
+from trendlstm.output.limits import limits
+from trendlstm.output.wording import count, decimals, prices_sentence
 
 _LIBRARY = "trendlstm"
 _TAGS = ("trendlstm", "lstm", "time-series-forecasting", "finance", "stocks")
@@ -72,7 +73,10 @@ def model_card(document: Mapping[str, Any]) -> str:
     ]
     if document["metrics"]:
         sections.append(f"## Test figures\n\n{_figures(document)}")
-    sections += [f"## What it cannot do\n\n{_limits(document)}", f"## How to use it\n\n{_usage(document)}"]
+    sections += [
+        "## What it cannot do\n\n" + "\n".join(f"- {_plain(line)}" for line in limits(document)),
+        f"## How to use it\n\n{_usage(document)}",
+    ]
     return f"---\n{_metadata(document)}\n---\n\n" + "\n\n".join(sections) + "\n"
 
 
@@ -147,30 +151,6 @@ def _figures(document: Mapping[str, Any]) -> str:
         "Skill is 1 - RMSE / RMSE of persistence (tomorrow = today). The hit rate is the share of days whose "
         "direction was right."
     )
-
-
-def _limits(document: Mapping[str, Any]) -> str:
-    settings = document["settings"]
-    ticker = _plain(settings["data"]["ticker"])
-    limits = [
-        f"It learned from {ticker} until {document['learned_until']} and knows no news, no other prices and no later "
-        "day. Nothing was measured on other tickers.",
-        "Its chart follows the price because yesterday's close does. Only the skill on test rows says what it knows.",
-        "It is for study and research, not advice to buy or sell.",
-    ]
-    if recursive := document["recursive"]:
-        lines = {name: one["rmse"] for name, one in recursive.items()}
-        digits = decimals(lines["flat"], 4)
-        limits.append(
-            f"Fed with its own forecasts over the {recursive['flat']['n']} test rows, its RMSE was "
-            f"{lines['recursive']:,.{digits}f}; that of a flat line at the last close was {lines['flat']:,.{digits}f}."
-        )
-    if settings["final_fit"] and document["status"] == "finished":
-        limits.append("Its forecasts come from a fit on all rows, which no figure here measures.")
-    adjusted, scaling = document["provenance"]["adjusted"], settings["window"]["scaling"]
-    if look_ahead := look_ahead_sentence(adjusted, scaling):
-        limits.append(look_ahead)
-    return "\n".join(f"- {limit}" for limit in limits)
 
 
 def _usage(document: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 from trendlstm.config import TrainConfig
 from trendlstm.errors import RunError
 from trendlstm.evaluation.intervals import NOMINAL
+from trendlstm.output.limits import limits
 from trendlstm.output.report.charts import Chart, Line, Rows, band
 from trendlstm.output.report.facts import facts
 from trendlstm.output.report.folder import read_table
@@ -313,14 +314,6 @@ def _inside(
 
 
 def _limits(document: Mapping[str, Any]) -> Html:
-    parameters, samples = document["parameters"], document["samples"]
-    limits = [
-        "Beat persistence (tomorrow = today) on daily closes, as a rule. Prices are close to a random walk, and a "
-        f"network of {parameters:,} parameters on {samples['train']:,} windows mostly learns that the best guess is "
-        "near 0.",
-        f"Know anything but past values of {', '.join(document['settings']['window']['features'])}.",
-        "Tell you what to buy. Errors say nothing about costs; trendlstm backtest counts them.",
-        f"Show much in {count(samples['test'], 'test day')}: see the verdict's last sentences.",
-        "Keep its forecast band when the market changes its kind from one day to the next.",
-    ]
-    return Html("<ul>\n{}\n</ul>").format(joined(*(Html("<li>{}</li>").format(line) for line in limits)))
+    return Html("<ul>\n{}\n</ul>").format(
+        joined(*(Html("<li>{}</li>").format(line) for line in limits(document)))
+    )
