@@ -41,7 +41,10 @@ def test_one_call_from_a_table_to_what_the_command_writes(result, prices, tmp_pa
         "model-0.safetensors",
         "model-1.safetensors",
         "run.json",
+        "config.json",
+        "README.md",
         "history.csv",
+        "inputs.csv",
         "predictions.csv",
         "forecast.csv",
         "losses.png",
@@ -61,6 +64,7 @@ def test_a_run_read_back_forecasts_what_it_forecast(result, prices, tmp_path):
     pd.testing.assert_frame_equal(
         run.predictions, result.assessment.predictions, check_dtype=False, rtol=1e-14
     )
+    pd.testing.assert_frame_equal(run.metrics, result.metrics, check_exact=True)
     assert len(run.forecast(prices, days=1)) == 1
     with pytest.raises(OptionError, match="3 days are beyond this model's horizon of 2"):
         run.forecast(prices, days=3)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     )
     from trendlstm.data.sources import load_prices
     from trendlstm.data.windows import make_windows
+    from trendlstm.interop.keras import from_keras, to_keras_weights
+    from trendlstm.interop.onnx import export_onnx
+    from trendlstm.interop.pytorch import from_pytorch, to_pytorch_state_dict
+    from trendlstm.nn.gates import gate_activations
     from trendlstm.nn.gradient_flow import gradient_flow
     from trendlstm.nn.many import fit_many
     from trendlstm.nn.network import Network, load
@@ -33,13 +37,19 @@ _MODULES = {
     "WindowConfig": "config",
     "__version__": "version",
     "backtest": "workflows.backtest",
+    "export_onnx": "interop.onnx",
     "fit_many": "nn.many",
+    "from_keras": "interop.keras",
+    "from_pytorch": "interop.pytorch",
+    "gate_activations": "nn.gates",
     "gradient_flow": "nn.gradient_flow",
     "load": "nn.network",
     "load_prices": "data.sources",
     "load_run": "output.runs",
     "make_windows": "data.windows",
     "save_run": "output.runs",
+    "to_keras_weights": "interop.keras",
+    "to_pytorch_state_dict": "interop.pytorch",
     "train": "workflows.train",
 }
 
@@ -55,13 +65,19 @@ __all__ = [
     "__version__",
     "backtest",
     "evaluation",
+    "export_onnx",
     "fit_many",
+    "from_keras",
+    "from_pytorch",
+    "gate_activations",
     "gradient_flow",
     "load",
     "load_prices",
     "load_run",
     "make_windows",
     "save_run",
+    "to_keras_weights",
+    "to_pytorch_state_dict",
     "train",
 ]
 

@@ -36,6 +36,14 @@ ROOT = Path(__file__).parents[2]
 SMALL = "--hidden 3 --dense none --lag 4 --epochs 3 --threads 2"
 SAMPLE = f"MSFT --source sample --years 1 {SMALL}"
 DASH = "–"
+UNFINISHED = {
+    "model.safetensors",
+    "run.json",
+    "config.json",
+    "README.md",
+    "history.csv",
+    "inputs.csv",
+}  # what such a run has
 
 
 def write_csv(path, rows=160, scale=1.0, **walk):
@@ -78,7 +86,10 @@ def test_the_main_job_shows_the_reference_model_and_writes_its_run(tmp_path):
     assert {path.name for path in out.iterdir()} == {
         "model.safetensors",
         "run.json",
+        "config.json",
+        "README.md",
         "history.csv",
+        "inputs.csv",
         "predictions.csv",
         "forecast.csv",
         "losses.png",
@@ -398,8 +409,8 @@ def test_a_forecast_with_its_past_says_what_the_model_had_seen(runs, name, tmp_p
         pd.testing.assert_frame_equal(table, kept, check_exact=True)
     if name == "csv":
         later = write_csv(tmp_path / "walk.csv", rows=430)
-        run(f"forecast {folder} --csv {later} --out {tmp_path / 'all.csv'}")  # which is replaced
-        longer = pd.read_csv(tmp_path / "all.csv")
+        run(f"forecast {folder} --csv {later} --out {tmp_path / 'later.csv'}")
+        longer = pd.read_csv(tmp_path / "later.csv")
         new = longer[longer["split"] == "new"]
         assert len(new) == 30 and new["date"].min() > document["provenance"]["end"]
         past = kept[kept["split"] != "future"]
@@ -416,10 +427,11 @@ def test_what_is_neither_a_run_nor_a_ticker_with_prices_is_told_as_both(tmp_path
     assert "is not a run's folder" in error_of("forecast runs/nosuch", 1)
     (tmp_path / "old_run!").mkdir()
     assert "run.json cannot be read" in error_of("forecast old_run!", 1)
-    assert "--out gone/x.csv is in a folder that does not exist" in error_of(
-        "forecast MSFT --out gone/x.csv", 2
-    )
-    assert list(tmp_path.iterdir()) == [tmp_path / "old_run!"]
+    assert "gone/x.csv is in a folder that does not exist" in error_of("forecast MSFT --out gone/x.csv", 2)
+    (tmp_path / "mine.csv").write_text("mine")
+    assert "mine.csv exists already" in error_of("forecast MSFT --source sample --out mine.csv", 2)
+    assert {path.name for path in tmp_path.iterdir()} == {"old_run!", "mine.csv"}
+    assert (tmp_path / "mine.csv").read_text() == "mine"
 
 
 def test_forecast_of_other_prices(runs, tmp_path):
@@ -779,7 +791,7 @@ def test_a_loss_that_is_no_longer_finite_keeps_the_last_good_weights(tmp_path):
     message = error_of(command, 1)
     assert re.search(r"no longer finite in epoch [2-9]: use a smaller learning rate than 500000", message)
     assert message.endswith(f"The weights are in {out}.")
-    assert {path.name for path in out.iterdir()} == {"model.safetensors", "run.json", "history.csv"}
+    assert {path.name for path in out.iterdir()} == UNFINISHED
     assert json.loads((out / "run.json").read_text())["status"] == "diverged"
 
 
@@ -914,7 +926,7 @@ def test_ctrl_c_during_training_keeps_the_best_weights_so_far(tmp_path):
     assert done.stderr.endswith(f"Error: Interrupted; the best weights so far are in {tmp_path / 'run'}.\n")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     found = {path.name for path in (tmp_path / "run").iterdir()}
-    assert found == {"model.safetensors", "run.json", "history.csv"}
+    assert found == UNFINISHED
     document = json.loads((tmp_path / "run" / "run.json").read_text())
     assert document["status"] == "interrupted" and document["fits"][0]["epochs_run"] >= 1
     from trendlstm.output import runs
@@ -938,7 +950,7 @@ def test_ctrl_c_during_the_final_fit_keeps_what_was_evaluated(tmp_path):
     done = interrupted(tmp_path, 2, 0, "--final-fit")
     assert "Trained 3 epochs" in done.stdout
     found = {path.name for path in (tmp_path / "run").iterdir()}
-    assert found == {"model.safetensors", "run.json", "history.csv", "predictions.csv"}
+    assert found == {*UNFINISHED, "predictions.csv"}
     document = json.loads((tmp_path / "run" / "run.json").read_text())
     assert document["status"] == "interrupted" and document["verdict"]
     assert not run(f"forecast {tmp_path / 'run'} --json").stdout.count('"final_fit": true')
@@ -976,8 +988,8 @@ def test_a_reader_that_goes_away_costs_no_run(command, tmp_path):
     """As in `trendlstm train | head -2`."""
     done = in_a_process(READER_GONE, *shlex.split(command), "--no-plot", "--out", tmp_path / "run")
     assert done.returncode == 0 and "Error" not in done.stderr, done.stderr
-    (document,) = (tmp_path / "run").glob("*.json")
-    assert json.loads(document.read_text())
+    documents = list((tmp_path / "run").glob("*.json"))
+    assert documents and all(json.loads(document.read_text()) for document in documents)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")

@@ -131,6 +131,16 @@ def test_reprs_are_one_line_without_arrays():
     assert repr(windows.test) == f"<Split test: x ({test}, 4, 2), y ({test}, 2)>"
 
 
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_the_table_has_the_first_and_the_last_date_that_each_split_predicts(horizon):
+    prices = random_walk(100)
+    table = make_windows(prices, lag=5, horizon=horizon, split=(0.6, 0.2, 0.2)).table.set_index("split")
+    assert list(table["windows"]) == [55 - horizon + 1, 20 - horizon + 1, 20 - horizon + 1]
+    rows = prices.index[[5, 60, 80]], prices.index[[59, 79, 99]]
+    for column, expected in zip(("first", "last"), rows, strict=True):
+        assert list(table[column]) == list(expected)
+
+
 def test_dates_and_close_are_the_given_rows():
     prices = make_prices(60)
     windows = make_windows(prices, lag=3)

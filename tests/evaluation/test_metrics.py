@@ -11,6 +11,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from trendlstm.errors import DataError
 from trendlstm.evaluation.metrics import (
+    HIT_RATE_COLUMNS,
+    StepMetrics,
     clustered_interval,
     evaluate,
     evaluate_path,
@@ -236,6 +238,24 @@ def test_evaluate_names_wrong_shapes(shapes, named):
     with pytest.raises(DataError) as error:
         evaluate(*(np.ones(shape) for shape in shapes))
     assert str(error.value).endswith(f"shapes {named}.")
+
+
+def test_measures_survive_json_and_make_a_row():
+    walk = random_walk(40)
+    noisy = walk[1:] * np.exp(0.01 * np.random.default_rng(1).standard_normal(39))
+    for predicted in (walk[:-1], noisy):  # of persistence many are not defined
+        (step,) = evaluate(walk[:-1], walk[1:, None], predicted[:, None])
+        assert StepMetrics.from_dict(json.loads(json.dumps(step.to_dict()))) == step
+    row = step.row()
+    assert [row[name] for name in ("step", "n", "rmse", "mae", "mape", "skill")] == [
+        *(1, 39, step.rmse, step.mae, step.mape, step.skill)
+    ]
+    hits = step.hit_rate
+    assert [row[name] for name in HIT_RATE_COLUMNS] == [hits.rate, hits.low, hits.high]
+    for name in ("diebold_mariano", "clark_west", "pesaran_timmermann"):
+        assert row[f"{name}_p"] == getattr(step, name).p_value is not None
+    assert row["correlation"] == step.correlation.value
+    assert row["correlation_p"] == step.correlation.test.p_value
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])

@@ -1,6 +1,7 @@
 """Networks against the reference in naive.py, and what their constructor, state and files promise."""
 
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -564,6 +565,22 @@ def test_saved_networks_load_bit_for_bit(options, tmp_path):
         assert set(stored) == set(net.state_dict()) == set(loaded.state_dict())
         for name, tensor in net.state_dict().items():
             assert loaded.state_dict()[name].tobytes() == tensor.tobytes() == stored[name].tobytes()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_pickled_networks_are_what_the_kernels_are_compiled_for(cell):
+    rng = np.random.default_rng(0)
+    net, _ = network_and_reference(rng, cell)
+    x, y = data(rng, net, 20, 5, 1, 1)
+    expected = net.predict(x)
+    net.theta.flags.writeable = False  # as in a memory map
+    copy = pickle.loads(pickle.dumps(net))
+    assert copy.theta.flags.writeable and copy.theta.ctypes.data % 64 == 0
+    assert np.array_equal(copy.predict(x), expected)
+    net.theta.flags.writeable = True
+    for each in (net, copy):
+        each.fit(x, y, epochs=2)
+    assert np.array_equal(copy.theta, net.theta)
 
 
 def test_load_names_the_file_it_cannot_read(tmp_path):

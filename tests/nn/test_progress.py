@@ -3,15 +3,19 @@
 import builtins
 import io
 import sys
+from contextlib import nullcontext
 from types import ModuleType
 
 import numpy as np
 import pytest
+import small_backtests
+from walks import random_walk, small_config
 
 import trendlstm as tl
 from trendlstm.errors import OptionError
 from trendlstm.nn import progress as progress_module
 from trendlstm.nn.progress import FitProgress, reporter
+from trendlstm.workflows.fold_queue import BacktestProgress
 
 X = np.random.default_rng(0).normal(size=(40, 3, 1))
 Y = X[:, 0]
@@ -87,6 +91,37 @@ def test_a_bar_in_a_notebook(shown, capfd):
     assert [kind for kind, _ in shown].count("new") == 1 and shown[0][0] == "new"
     assert f"epoch 7/7 · loss {history.loss[-1]:.4g}" in shown[-1][1]
     assert capfd.readouterr() == ("", "")
+
+
+def test_training_and_backtests_show_the_same_bar(shown, capfd):
+    tl.train(random_walk(), small_config(final_fit=True), progress=True)
+    assert [kind for kind, _ in shown].count("new") == 2  # the fit, and the one on all rows
+    assert "epoch 4/4 · loss" in max(html for _, html in shown if "epoch 4/4" in html)
+    shown.clear()
+    tl.backtest(small_backtests.prices("AA"), small_backtests.settings(refit=20), progress=True)
+    assert [kind for kind, _ in shown].count("new") == 1 and "2 of 2 · AA · RMSE" in shown[-1][1]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_training_and_backtests_tell_a_function():
+    told = []
+    tl.train(random_walk(), small_config(), progress=told.append)
+    assert all((one.completed, one.total) == (one.epoch, one.epochs) for one in told)
+    assert (told[-1].completed, told[-1].total) == (4, 4)
+    told.clear()
+    tl.backtest(small_backtests.prices("AA"), small_backtests.settings(refit=20), progress=told.append)
+    assert (told[-1].completed, told[-1].total) == (2, 2)
+    one = BacktestProgress(3, 8, "AA", 0.01, 0.02)
+    assert (one.completed, one.total) == (3, 8)
+    for call in (tl.train, tl.backtest):
+        prices = random_walk() if call is tl.train else small_backtests.prices("AA")
+        with pytest.raises(OptionError, match="progress must be True, False or a function"):
+            call(prices, progress="yes")
+
+
+def test_stages_and_progress_are_not_given_together():
+    with pytest.raises(OptionError, match="either stages or progress"):
+        tl.train(random_walk(), small_config(), lambda name, epochs: nullcontext(), progress=True)
 
 
 def test_a_notebook_is_sent_a_picture_now_and_then_and_always_the_last(shown, monkeypatch):

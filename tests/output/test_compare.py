@@ -278,3 +278,47 @@ def test_ctrl_c_leaves_nothing(stage, tmp_path, monkeypatch):
     monkeypatch.setattr(workflow, stage, interrupt)
     run(f"{RUN} --out {tmp_path / 'out'}", expect=130)
     assert not list(tmp_path.iterdir())
+
+
+def test_every_measure_stands_under_its_heading(tmp_path):
+    comparison = compared(("rnn",), seeds=2)
+    table = output.errors_table(output.write_comparison(tmp_path, comparison)["models"], 2)
+    for row, (name, one) in zip(table.rows, comparison.models.items(), strict=True):
+        cells = dict(zip(table.columns, row, strict=True))
+        for heading, of, times in (
+            ("RMSE", lambda steps: steps.rmse, 1),
+            ("MAE", lambda steps: steps.mae, 1),
+            ("Skill", lambda steps: steps.skill, 1),
+            ("Hit rate %", lambda steps: steps.hit_rate.rate, 100),
+        ):
+            spread = one.spread(of, 1)
+            if spread is None or (name == "persistence" and heading == "Skill"):
+                assert cells[heading] is None
+                continue
+            mean, *sd = (float(text) for text in cells[heading].split(" ± "))
+            assert mean == pytest.approx(times * spread.mean, abs=0.06, rel=1e-3)
+            assert sd == ([] if spread.sd is None else [pytest.approx(times * spread.sd, abs=0.06)])
+        claim = comparison.claims[0].get(name)
+        assert (cells["Claim p"] is None) == (claim is None)
+        assert claim is None or float(cells["Claim p"].lstrip("<")) == pytest.approx(
+            claim.adjusted, abs=0.001
+        )
+
+
+def test_what_is_left_of_the_gradients_stands_under_its_heading(tmp_path):
+    comparison = compared(("rnn",), seeds=2)
+    table = output.gradients_table(output.write_comparison(tmp_path, comparison)["gradients"], 2, 3)
+    assert [row[0] for row in table.rows] == KINDS
+    for row, variant in zip(table.rows, comparison.prepared.recurrent, strict=True):
+        pairs = iter(row[1:-1])
+        for quantity, of in (
+            ("dloss_dh", lambda one: one.ratio),
+            ("dloss_dh", lambda one: np.median(one.kept_per_step)),
+            ("dloss_dc", lambda one: one.ratio),
+            ("dh_dh", lambda one: one.ratio),
+            ("dc_dc", lambda one: one.ratio),
+        ):
+            for state in ("initial", "trained"):
+                found, shown = comparison.gradients[state].profile(variant.kind.key, quantity), next(pairs)
+                assert (shown is None) == (found is None)
+                assert found is None or float(shown) == pytest.approx(of(found), rel=0.06)

@@ -57,7 +57,10 @@ def test_every_file_says_what_the_result_holds(written):
     }
     assert {path.name for path in folder.iterdir()} == weights | {
         "run.json",
+        "config.json",
+        "README.md",
         "history.csv",
+        "inputs.csv",
         "predictions.csv",
         "forecast.csv",
     }
@@ -97,6 +100,18 @@ def test_every_file_says_what_the_result_holds(written):
         np.testing.assert_allclose(
             rows[["loss", "validation_loss"]].T, [one.loss, one.validation_loss], rtol=1e-14
         )
+
+    inputs = pd.read_csv(folder / "inputs.csv", parse_dates=["date"], index_col="date")
+    assert list(inputs) == list(dict.fromkeys((*result.config.window.features, "Close")))
+    pd.testing.assert_frame_equal(
+        inputs, result.windows.prices.loc[inputs.index, list(inputs)], check_names=False, rtol=1e-14
+    )
+    test, scaler = result.windows.test, result.windows.scaler
+    for sample in (0, -1):  # the rows are those that the first and the last test window see
+        lag = result.windows.lag
+        window = inputs.iloc[:lag] if sample == 0 else inputs.iloc[-lag:]
+        raw, anchor = window[list(scaler.features)].to_numpy(), window["Close"].to_numpy()[-1:]
+        np.testing.assert_allclose(scaler.inputs(raw[None], anchor)[0], test.x[sample], rtol=1e-12)
 
     assert document["settings"] == json.loads(json.dumps(result.config.to_dict()))
     assert document["provenance"] == result.prices.provenance.to_dict()
@@ -177,6 +192,21 @@ def test_bands_of_another_version_are_not_taken_for_ours(folder):
         assert run.bands == [] and f"trendlstm {version}, which wrote the run, made bands" in run.no_bands
 
 
+def test_a_run_is_read_through_links_among_other_files_and_without_the_hubs_own(folder, tmp_path):
+    """As a hub's cache gives it back, and as versions before these files wrote it."""
+    blobs = tmp_path / "blobs"
+    folder.rename(blobs)
+    (tmp_path / "snapshot").mkdir()
+    for number, path in enumerate(blobs.iterdir()):
+        path = path.rename(blobs / f"{number}-{path.name}")
+        name = path.name.partition("-")[2]
+        if name not in ("config.json", "README.md"):
+            (tmp_path / "snapshot" / name).symlink_to(path)
+    (tmp_path / "snapshot" / ".gitattributes").write_text("*.safetensors filter=lfs")
+    run = load_run(tmp_path / "snapshot")
+    assert len(run.networks) == 2 and run.is_final_fit and len(run.closes())
+
+
 def test_what_is_no_run(tmp_path):
     for path in (tmp_path / "absent", tmp_path):
         with pytest.raises(RunError, match=str(path)):
@@ -192,7 +222,14 @@ def test_an_interrupted_run_has_its_weights_and_says_so(tmp_path, monkeypatch):
         patch.setattr(pipeline, "assess", interrupt)
         result = trained(final_fit=True)
     document = write_run(tmp_path, result)
-    assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "run.json", "history.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "model.safetensors",
+        "run.json",
+        "config.json",
+        "README.md",
+        "history.csv",
+        "inputs.csv",
+    }
     run = load_run(tmp_path)
     assert document["status"] == run.status == "interrupted" and not run.is_final_fit
     assert (

@@ -4,36 +4,10 @@ import keras
 import naive
 import numpy as np
 import pytest
+from keras_twins import keras_twin
+from random_networks import random_network
 
 import trendlstm as tl
-
-
-def keras_twin(net, T):
-    """The same network in Keras, whose kernels are our weights transposed (the gates' order is the same)."""
-    config, state = net.config, net.state_dict()
-    inputs = keras.Input((T, config.input_size))
-    if config.cell == "ann":
-        layers = [
-            keras.layers.Flatten(),
-            keras.layers.Dense(config.hidden_size, "tanh", use_bias=config.bias),
-        ]
-    else:
-        layer = {"lstm": keras.layers.LSTM, "rnn": keras.layers.SimpleRNN}[config.cell]
-        layers = [layer(config.hidden_size, use_bias=config.bias)]
-    layers += [keras.layers.Dense(size, "relu") for size in config.dense]
-    layers.append(keras.layers.Dense(config.output_size))
-    model = keras.Sequential([inputs, *layers])
-    model.set_weights([tensor.T for tensor in state.values()])
-    return model
-
-
-def random_network(rng, **options):
-    """A network whose parameters are all random, biases too."""
-    net = tl.Network(**options)
-    config = net.config
-    sizes = config.input_size, config.hidden_size, config.dense, config.output_size
-    net.load_state_dict(naive.random_params(rng, config.cell, config.lag, *sizes, config.bias))
-    return net
 
 
 @pytest.mark.parametrize("bias", [True, False])

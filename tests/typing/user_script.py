@@ -7,9 +7,11 @@ from typing import assert_type
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 import trendlstm as tl
 from trendlstm.nn.history import History
+from trendlstm.sklearn import LSTMRegressor
 
 prices = tl.load_prices("MSFT", years=4, source="sample")
 assert_type(prices, pd.DataFrame)
@@ -25,6 +27,8 @@ assert_type(history.best_epoch, int)
 net.fit([[[1.0], [2.0]]], [0.5], learning_rate=0.01, clip_norm=1, patience=None, progress=print)
 histories = tl.fit_many([net], train.x, train.y, epochs=3, n_threads=2, device="cpu")
 assert_type(histories, list[History])
+assert_type(tl.from_pytorch(tl.to_pytorch_state_dict(net), cell="rnn", lag=20), tl.Network)
+assert_type(tl.to_keras_weights(net), list[np.ndarray])
 loss, gradients = net.loss_and_gradients(train.x, train.y)
 assert_type(loss, float)
 net.predict(train.x, device="auto").mean(axis=0)
@@ -36,6 +40,20 @@ walked = tl.backtest({"MSFT": prices}, tl.BacktestConfig(models=("lstm", "rnn"),
 assert_type(walked, tl.Backtest)
 walked.equity.pivot_table(index="date", columns="strategy", values="equity")
 assert_type(walked.verdict, str)
+model = LSTMRegressor(cell="rnn", lag=20, validation_fraction=0.1, patience=3).fit(train.x, train.y)
+assert_type(model, LSTMRegressor)
+assert_type(model.network_, tl.Network)
+model.predict(train.x).mean(axis=0)
+tl.backtest({"MSFT": prices}, progress=True)
+result = tl.train(prices, tl.TrainConfig(seeds=2), progress=True)
+tl.train(prices, progress=lambda told: print(told.epoch, told.validation_loss))
+assert_type(result.metrics, pd.DataFrame)
+assert_type(tl.load_run("runs/MSFT").metrics, pd.DataFrame)
+assert_type(windows.table, pd.DataFrame)
+assert_type(history.table, pd.DataFrame)
+assert_type(tl.gradient_flow(net, train.x, train.y).table, pd.DataFrame)
+assert_type(history.plot(), Axes)
+history.plot(ax=history.plot()).set_title("twice")
 
 tl.load_prices("MSFT", source="yaho")  # type: ignore[arg-type]
 tl.make_windows(prices, scaling="log")  # type: ignore[arg-type]
@@ -51,5 +69,10 @@ net.fit(train.x, train.y, progress="yes")  # type: ignore[arg-type]
 tl.fit_many([net], train.x, train.y, epoch=3)  # type: ignore[call-arg]
 tl.fit_many(net, train.x, train.y)  # type: ignore[arg-type]
 net.predict(train.x, device="gpu")  # type: ignore[arg-type]
+history.plot(axes=None)  # type: ignore[call-arg]
+tl.train(prices, progress="yes")  # type: ignore[arg-type]
+tl.backtest({"MSFT": prices}, progress="yes")  # type: ignore[arg-type]
 tl.BacktestConfig(models=("gru9",))  # type: ignore[arg-type]
 tl.fitmany([net], train.x, train.y)  # type: ignore[attr-defined]
+LSTMRegressor(cell="gru9")  # type: ignore[arg-type]
+LSTMRegressor(hidden=64)  # type: ignore[call-arg]

@@ -81,6 +81,13 @@ def test_every_figure_is_of_the_ensemble_beside_all_baselines(settings):
             singles = [one.predict(split.x, split.anchors) for one in result.forecaster.single()]
             errors = [rmse(split.actual[:, 0], single[:, 0]) for single in singles]
             assert result.assessment.spread[split.name] == pytest.approx(np.std(errors, ddof=1), rel=1e-12)
+    rows = [
+        {"split": split, "model": name, **step.row()}
+        for split, models in result.assessment.metrics.items()
+        for name, steps in models.items()
+        for step in steps
+    ]
+    pd.testing.assert_frame_equal(result.metrics, pd.DataFrame(rows))
     assert bool(result.assessment.spread) == (result.config.seeds > 1)
     first, drift = (result.assessment.metrics["test"][name][0] for name in ("model", "drift"))
     assert result.assessment.verdict == verdict(first, drift)

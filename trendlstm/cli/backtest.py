@@ -22,6 +22,7 @@ from trendlstm.cli.options import (
     option,
     output_options,
     period_options,
+    report_option,
     walk_options,
     window_options,
 )
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _DEFAULTS = BacktestConfig()
 _SOME_FAILED = 3
 # what may differ from one call with --resume to the next
-_FREE = ("resume", "threads", "engine", "scheduler", "no_plot", "as_json", "quiet")
+_FREE = ("resume", "threads", "engine", "scheduler", "no_plot", "report", "as_json", "quiet")
 
 _account_options = combined(
     option(
@@ -105,6 +106,7 @@ _account_options = combined(
     help="Fit on the workers of this Dask scheduler, such as tcp://10.0.0.1:8786, on any machines.",
 )
 @flag("--no-plot", help="Draw no picture.")
+@report_option
 @output_options
 @click.pass_context
 def backtest(
@@ -117,6 +119,7 @@ def backtest(
     engine: str,
     scheduler: str | None,
     no_plot: bool,
+    report: bool,
     as_json: bool,
     quiet: bool,
     **options: Any,
@@ -158,6 +161,10 @@ def backtest(
                 failures = run(planned, folder.store, chosen, lambda one: bar.update(one.done, str(one)))
             result = assess(planned, folder.store, failures)
             document = folder.write(result, draw=not no_plot)
+            if report:
+                from trendlstm.output.report.make import write_report
+
+                write_report(folder.path)
         except (KeyboardInterrupt, ClusterError):
             if folder.finished:
                 console.warning(

@@ -1,5 +1,6 @@
 """What several commands do: settings from options, prices, compiled kernels, progress."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from trendlstm.output.console import Console
 
 if TYPE_CHECKING:
     from trendlstm.nn.progress import FitProgress
+    from trendlstm.output.runs import Run
     from trendlstm.workflows.train import Stages
 
 
@@ -85,6 +87,28 @@ def _compile(work: str) -> None:
         from trendlstm.nn import many
 
         many.compile_kernels(cast(DType, work))
+
+
+def refuse_existing(path: str) -> None:
+    """Raise OptionError where a command would write over a file, or into a folder that is not there."""
+    if os.path.lexists(path):
+        raise OptionError(f"{path} exists already: choose another name, or remove it first.")
+    if not Path(path).absolute().parent.is_dir():
+        raise OptionError(
+            f"{path} is in a folder that does not exist: make it first, or choose another name."
+        )
+
+
+def load_trained(console: Console, path: str) -> "Run":
+    """Read a run's folder, and warn of one whose training did not finish."""
+    from trendlstm.output.runs import load_run
+
+    loaded = load_run(path)
+    if loaded.status != "finished":
+        console.warning(
+            f"The training of {path} did not finish ({loaded.status}); its weights are the best until then."
+        )
+    return loaded
 
 
 def network_config(options: dict[str, Any], input_size: int, output_size: int, lag: int) -> NetworkConfig:

@@ -14,6 +14,7 @@ from trendlstm.cli.options import (
     layer_options,
     option,
     output_options,
+    report_option,
     split_option,
     window_options,
 )
@@ -60,6 +61,7 @@ _DEFAULTS = CompareConfig()
     help="The folder for the figures and tables; must not exist.",
 )
 @flag("--no-plot", help="Draw no pictures.")
+@report_option
 @output_options
 def compare(
     ticker: str | None,
@@ -67,6 +69,7 @@ def compare(
     match: Match,
     out: str | None,
     no_plot: bool,
+    report: bool,
     as_json: bool,
     quiet: bool,
     **options: Any,
@@ -111,6 +114,10 @@ def compare(
             from trendlstm.output.plots.compare import plot_comparison
 
             plot_comparison(comparison, folder.stage)
+        if report:
+            from trendlstm.output.report.make import write_report
+
+            write_report(folder.stage)
         path = folder.publish()
     show_comparison(console, comparison)
     console.print()

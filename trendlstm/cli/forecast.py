@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trendlstm.cli.common import make_console, ticker_label
+from trendlstm.cli.common import load_trained, make_console, refuse_existing, ticker_label
 from trendlstm.cli.options import examples, file_options, option, output_options
 from trendlstm.cli.train import make_run
 from trendlstm.config import SOURCES, DataConfig, Source, TrainConfig
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False),
     default=None,
     show_default="forecast.csv in the new run of a TICKER",
-    help="A CSV file to write or replace: date, actual and predicted of the past and the next sessions.",
+    help="Also a CSV file: date, actual and predicted of the past and the next sessions. It must not exist.",
 )
 @output_options
 def forecast(
@@ -69,10 +69,8 @@ def forecast(
     Prices then come from the run's own source or file, but reach to the newest, whatever its --end was.
     """
     console = make_console(as_json, quiet)
-    if out is not None and not Path(out).absolute().parent.is_dir():
-        raise OptionError(
-            f"--out {out} is in a folder that does not exist: make it first, or choose another."
-        )
+    if out is not None:
+        refuse_existing(out)
     given = {name: value for name, value in options.items() if value is not None}
     is_run = _is_run(run)
     if is_run:
@@ -107,10 +105,10 @@ def forecast(
         console.warning(warning)
     if out is not None:
         write_csv(out, loaded.forecast_with_past(prices, table))
-    console.print()
-    written = [out] if out is not None else [] if is_run else [loaded.path / "forecast.csv"]
-    if written:
-        console.print(f"{written[0]} has the forecast and the predictions of the past sessions.")
+    if out is not None or not is_run:
+        console.print()
+        where = loaded.path / "forecast.csv" if out is None else out
+        console.print(f"{where} has the forecast and the predictions of the past sessions.")
     if not is_run:
         console.print(
             f"The run is in {loaded.path}: `trendlstm forecast {loaded.path}` uses its model again."
@@ -157,15 +155,10 @@ def _load(
 ) -> "tuple[Run, PriceSet]":
     """An earlier run, and the newest prices for it."""
     from trendlstm.data.sources import find_prices
-    from trendlstm.output.runs import load_run
     from trendlstm.workflows.forecast import days_to_forecast
 
-    loaded = load_run(path)
+    loaded = load_trained(console, path)
     data = loaded.config.data
-    if loaded.status != "finished":
-        console.warning(
-            f"The training of {path} did not finish ({loaded.status}); its weights are the best until then."
-        )
     if csv is not None:
         everything = {"years": None, "start": None, "decimal": None, "date_format": None}
         # the run's own file may have several tickers, of which the run's is meant

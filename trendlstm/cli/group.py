@@ -5,7 +5,19 @@ from typing import Any, NoReturn
 
 import click
 
-from trendlstm.cli import backtest, compare, data, forecast, leakcheck, reproduce, runs, tools, train
+from trendlstm.cli import (
+    backtest,
+    compare,
+    data,
+    export,
+    forecast,
+    leakcheck,
+    report,
+    reproduce,
+    runs,
+    tools,
+    train,
+)
 from trendlstm.cli.options import examples
 from trendlstm.errors import TrendLSTMError
 from trendlstm.interrupts import INTERRUPTED, interrupts
@@ -90,8 +102,10 @@ def main() -> None:
 for _command in (
     train.train,
     forecast.forecast,
+    export.export,
     compare.compare,
     backtest.backtest,
+    report.report,
     reproduce.reproduce,
     leakcheck.leakcheck,
     runs.runs,

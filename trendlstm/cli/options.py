@@ -359,6 +359,10 @@ walk_options = combined(
     ),
     flag("--warm-start", help="Begin each fold with the weights of the one before."),
 )
+report_option = flag(
+    "--report",
+    help="Also write report.html, one page with charts that works offline; see `trendlstm report`.",
+)
 json_option = flag("--json", "as_json", help="One JSON object on stdout, everything else on stderr.")
 output_options = combined(
     json_option,

@@ -20,6 +20,7 @@ from trendlstm.cli.options import (
     network_options,
     option,
     output_options,
+    report_option,
     split_option,
     window_options,
 )
@@ -63,9 +64,16 @@ if TYPE_CHECKING:
     help="The run's folder; must not exist.",
 )
 @flag("--no-plot", help="Draw no pictures.")
+@report_option
 @output_options
 def train(
-    ticker: str | None, out: str | None, no_plot: bool, as_json: bool, quiet: bool, **options: Any
+    ticker: str | None,
+    out: str | None,
+    no_plot: bool,
+    report: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Train on TICKER's prices, measure the model beside simple baselines, and forecast the next sessions.
 
@@ -87,7 +95,13 @@ def train(
     folder = RunFolder(out, config.data.ticker)
     prepared = prepare(config, find_prices(config.data))
     result, document, path = make_run(
-        console, folder, prepared, asked_device=options["device"], draw=not no_plot, as_json=as_json
+        console,
+        folder,
+        prepared,
+        asked_device=options["device"],
+        draw=not no_plot,
+        as_json=as_json,
+        report=report,
     )
     assert result.assessment and result.forecast is not None  # of a run that finished
     console.print()
@@ -117,6 +131,7 @@ def make_run(
     asked_device: str,
     draw: bool,
     as_json: bool,
+    report: bool = False,
     days: int | None = None,
 ) -> "tuple[Result, dict[str, Any], Path]":
     """Train and publish the run's folder; a run that did not finish is published too, and ends the command.
@@ -134,6 +149,8 @@ def make_run(
         Whether to draw pictures.
     as_json : bool
         Whether a run that did not finish is also written as JSON.
+    report : bool
+        Whether to write the report page.
     days : int, optional
         Sessions to forecast.
 
@@ -167,6 +184,14 @@ def make_run(
             except KeyboardInterrupt:
                 result = replace(result, status="interrupted")
         document = write_run(folder.stage, result)
+        if result.status == "finished" and report:
+            from trendlstm.output.report.make import write_report
+
+            try:
+                write_report(folder.stage)
+            except KeyboardInterrupt:
+                result = replace(result, status="interrupted")
+                document = write_run(folder.stage, result)
         path = folder.publish()
     if result.status != "finished":
         code = INTERRUPTED if result.status == "interrupted" else TrainingError.exit_code

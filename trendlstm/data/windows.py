@@ -20,6 +20,7 @@ from trendlstm.config import FEATURES, SCALINGS, Scaling, WindowConfig
 from trendlstm.data.frames import price_table
 from trendlstm.data.prices import PRICE_COLUMNS
 from trendlstm.errors import DataError, OptionError
+from trendlstm.notebook import Table, as_html
 
 FloatArray = NDArray[np.float64]
 
@@ -298,6 +299,23 @@ class Windows:
             f"<Windows: {len(self.prices)} rows of {', '.join(self.features)}, {first} to {last}, lag {self.lag}, "
             f"horizon {self.horizon}; {train} windows to train, {validation} to validate, {test} to test>"
         )
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """split, windows (their number), and the first and the last date that they predict: one row per split."""
+        rows = [
+            {
+                "split": split.name,
+                "windows": len(split.x),
+                "first": self.dates[split.origins[0] + 1],
+                "last": self.dates[split.origins[-1] + self.horizon],
+            }
+            for split in self.splits
+        ]
+        return pd.DataFrame(rows)
+
+    def _repr_html_(self) -> str:
+        return as_html(repr(self).strip("<>"), Table("Dates that are predicted", self.table))
 
     @property
     def splits(self) -> tuple[Split, Split, Split]:

@@ -8,6 +8,7 @@ are the Close of later days, (n,) for one step or (n, m) for all. The n origins 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
@@ -26,6 +27,8 @@ from trendlstm.evaluation.significance import (
 )
 
 FloatArray = NDArray[np.float64]
+
+HIT_RATE_COLUMNS = ("hit_rate", "hit_rate_low", "hit_rate_high")  # of `StepMetrics.row`: shares of 1
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,37 @@ class StepMetrics:
     def to_dict(self) -> dict[str, Any]:
         """Return the measures as nested plain dicts, fit for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> StepMetrics:
+        """The measures that `to_dict` gave, also after a trip through JSON."""
+        tests = ("diebold_mariano", "clark_west", "pesaran_timmermann")
+        correlation = values["correlation"]
+        parts = {
+            "hit_rate": HitRate(**values["hit_rate"]),
+            **{name: TestResult(**values[name]) for name in tests},
+            "correlation": Correlation(correlation["value"], TestResult(**correlation["test"])),
+        }
+        return cls(**{**values, **parts})
+
+    def row(self) -> dict[str, Any]:
+        """The measures of a table: those of every test its p-value, those of the hit rate its interval."""
+        return {
+            "step": self.step,
+            "n": self.n,
+            "rmse": self.rmse,
+            "mae": self.mae,
+            "mape": self.mape,
+            "skill": self.skill,
+            "hit_rate": self.hit_rate.rate,
+            "hit_rate_low": self.hit_rate.low,
+            "hit_rate_high": self.hit_rate.high,
+            "diebold_mariano_p": self.diebold_mariano.p_value,
+            "clark_west_p": self.clark_west.p_value,
+            "pesaran_timmermann_p": self.pesaran_timmermann.p_value,
+            "correlation": self.correlation.value,
+            "correlation_p": self.correlation.test.p_value,
+        }
 
 
 def rmse(actual: FloatArray, predicted: FloatArray) -> float:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,10 @@ from trendlstm.kernels.gradient_flow import Batch, JacobianNorms, LossGradients,
 from trendlstm.nn.network import Network
 from trendlstm.nn.queue import run_queue
 from trendlstm.nn.threads import thread_count
+from trendlstm.notebook import Table, as_html
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FloatArray = NDArray[np.float64]
 
@@ -24,7 +28,7 @@ _BLOCK = 8 * buffers.CHUNK_ROWS
 _JACOBIAN_COST = 60  # the work of one sample's Jacobians over that of its gradients, roughly
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GradientFlow:
     """Norms at lag k = 0 ... T-1, that is at step T-k; the loss is measured after step T.
 
@@ -56,6 +60,31 @@ class GradientFlow:
     def to_dict(self) -> dict[str, Any]:
         """Each quantity by name: its `values`, `half_life`, `kept_per_step` and `ratio`, or None; fit for JSON."""
         return {name: _summary(getattr(self, name)) for name in QUANTITIES}
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """lag, and every quantity that was measured: one row per lag."""
+        import pandas as pd
+
+        return pd.DataFrame({"lag": np.arange(len(self.dloss_dh)), **self._measured()})
+
+    def __repr__(self) -> str:
+        return f"<GradientFlow: {', '.join(self._measured())} at lags 0 ... {len(self.dloss_dh) - 1}>"
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        summaries = (half_life, kept_per_step, ratio)
+        summed_up = pd.DataFrame(
+            [
+                {"quantity": name, **{summary.__name__: summary(values) for summary in summaries}}
+                for name, values in self._measured().items()
+            ]
+        )
+        return as_html("Gradient flow", Table("Summed up", summed_up), Table("Norms at each lag", self.table))
+
+    def _measured(self) -> dict[str, FloatArray]:
+        return {name: values for name in QUANTITIES if (values := getattr(self, name)) is not None}
 
 
 QUANTITIES = tuple(field.name for field in fields(GradientFlow))

@@ -1,9 +1,16 @@
 """How a fit went: `History`."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from trendlstm.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,3 +49,49 @@ class History:
             if self.validation_loss is not None:
                 kept += f", validation loss {self.validation_loss[self.best_epoch - 1]:.4g}"
         return f"<History: {self.epochs_run} epochs in {self.seconds:.2f} s; {kept}{stopped}>"
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """epoch, loss, validation_loss (NaN without validation): one row per epoch."""
+        import pandas as pd
+
+        validation = np.nan if self.validation_loss is None else self.validation_loss
+        return pd.DataFrame(
+            {"epoch": np.arange(1, self.epochs_run + 1), "loss": self.loss, "validation_loss": validation}
+        )
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw training and validation loss against the epoch, with the epoch whose weights were kept.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            What to draw into. Default: pyplot's current axes, which a notebook shows below the cell.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            With its legend. The scale is logarithmic if the largest loss is ten times the smallest.
+
+        Raises
+        ------
+        DataError
+            No epoch was finished, so that there is nothing to draw.
+        """
+        if not self.best_epoch:
+            raise DataError(
+                "No epoch was finished, so there are no losses to plot: fit for an epoch or more."
+            )
+        from trendlstm.nn.loss_curves import draw_losses
+
+        if ax is None:
+            from matplotlib import pyplot
+
+            ax = pyplot.gca()
+        draw_losses(ax, [self])
+        scale = ax.yaxis.get_transform()
+        low, high = scale.transform(ax.get_ylim())
+        top = float(scale.inverted().transform(high + 0.4 * (high - low)))  # room for the legend
+        ax.set_ylim(top=top)
+        ax.legend(loc="upper right", frameon=False)
+        return ax

@@ -25,6 +25,7 @@ from trendlstm.nn.progress import Report, reporter
 from trendlstm.nn.samples import Pair, check_inputs, check_samples, finite_array
 from trendlstm.nn.threads import run_together, thread_count
 from trendlstm.nn.training import train
+from trendlstm.notebook import Table, as_html
 
 _LAYER_TYPES = {
     "lstm": "LSTM",
@@ -33,6 +34,7 @@ _LAYER_TYPES = {
     "rnn-sigmoid": "RNN sigmoid",
     "ann": "Dense tanh",
 }
+_SUMMARY = ("Layer (type)", "Output Shape", "Param #")
 _HEADER_KEY = "trendlstm"  # of the settings in a saved file
 
 _last_workspace = threading.local()
@@ -137,6 +139,13 @@ class Network:
         values = config.to_dict()
         return cls(**{**values, "dense": config.dense})
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # a pickled array is no longer aligned, and joblib may map it from a file, read-only: the kernels are compiled
+        # for one kind of array
+        theta = buffers.aligned_zeros(state["theta"].shape, state["theta"].dtype)
+        theta[:] = state["theta"]
+        self.__dict__.update(state, theta=theta, _last_plan=None)
+
     def __repr__(self) -> str:
         config = self.config
         return (
@@ -208,22 +217,37 @@ class Network:
 
     def summary(self) -> str:
         """A table of the layers with their output shapes and numbers of parameters, in the manner of Keras."""
+        rows = [_SUMMARY, *((layer, shape, f"{count:,}") for layer, shape, count in self._layers())]
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        lines = [f"{a:<{widths[0]}}   {b:<{widths[1]}}   {c:>{widths[2]}}" for a, b, c in rows]
+        rule = "-" * len(lines[0])
+        return "\n".join([lines[0], rule, *lines[1:], rule, self._total()])
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        layers = pd.DataFrame(self._layers(), columns=list(_SUMMARY))
+        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self.config).items())
+        return as_html("Network", Table("Layers", layers), self._total(), f"Settings: {settings}")
+
+    def _layers(self) -> list[tuple[str, str, int]]:
+        """The rows of the summary: the layer with its type, its output's shape, and its number of parameters."""
         config = self.config
         counts: dict[str, int] = {}
         for name, shape in parameter_shapes(config).items():
             layer = name.rpartition(".")[0]
             counts[layer] = counts.get(layer, 0) + math.prod(shape)
         sizes = (config.hidden_size, *config.dense, config.output_size)
-        rows = [("Layer (type)", "Output Shape", "Param #")]
+        rows = []
         for (layer, count), size in zip(counts.items(), sizes, strict=True):
             kind = _LAYER_TYPES[config.cell] if layer in ("recurrent", "hidden") else "Dense"
-            rows.append((f"{layer} ({kind})", f"(None, {size})", f"{count:,}"))
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        lines = [f"{a:<{widths[0]}}   {b:<{widths[1]}}   {c:>{widths[2]}}" for a, b, c in rows]
-        rule = "-" * len(lines[0])
+            rows.append((f"{layer} ({kind})", f"(None, {size})", count))
+        return rows
+
+    def _total(self) -> str:
+        """The last line of the summary."""
         kilobytes = self.num_params * self.dtype.itemsize / 1024
-        total = f"Total params: {self.num_params:,} ({kilobytes:.2f} KB)"
-        return "\n".join([lines[0], rule, *lines[1:], rule, total])
+        return f"Total params: {self.num_params:,} ({kilobytes:.2f} KB)"
 
     def predict(
         self,

@@ -1,14 +1,29 @@
-"""How far fits are: what a progress callback is told, and the bar of `progress=True`."""
+"""How far work has come: what the progress callback of fits is told, and the bar of `progress=True`."""
 
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from trendlstm.errors import OptionError
 
 _NOTEBOOK_SECONDS = 0.2  # between two pictures of the bar that a notebook is sent
+
+
+class AnyProgress(Protocol):
+    """How far some work has come; as text, it says so beside the bar."""
+
+    @property
+    def completed(self) -> int:
+        """What is done."""
+
+    @property
+    def total(self) -> int:
+        """What there is to do."""
+
+
+P = TypeVar("P", bound=AnyProgress)
 
 
 class FitProgress(NamedTuple):
@@ -18,6 +33,16 @@ class FitProgress(NamedTuple):
     epochs: int
     loss: float
     validation_loss: float  # NaN without validation
+
+    @property
+    def completed(self) -> int:
+        """Finished epochs."""
+        return self.epoch
+
+    @property
+    def total(self) -> int:
+        """All epochs."""
+        return self.epochs
 
     def __str__(self) -> str:
         text = f"epoch {self.epoch}/{self.epochs}"
@@ -32,8 +57,8 @@ Report = Callable[[FitProgress], None]
 
 
 @contextmanager
-def reporter(progress: bool | Report | None) -> Iterator[Report | None]:
-    """What fits inside the block report to.
+def reporter(progress: bool | Callable[[P], None] | None) -> Iterator[Callable[[P], None] | None]:
+    """What the work inside the block reports to.
 
     Parameters
     ----------
@@ -61,7 +86,7 @@ def reporter(progress: bool | Report | None) -> Iterator[Report | None]:
 
 
 @contextmanager
-def _bar() -> Iterator[Report | None]:
+def _bar() -> Iterator[Callable[[AnyProgress], None] | None]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -75,8 +100,8 @@ def _bar() -> Iterator[Report | None]:
     )
     task = bar.add_task("", total=None)
 
-    def show(progress: FitProgress) -> None:
-        bar.update(task, description=str(progress), total=progress.epochs, completed=progress.epoch)
+    def show(progress: AnyProgress) -> None:
+        bar.update(task, description=str(progress), total=progress.total, completed=progress.completed)
 
     if console.is_jupyter:
         yield _in_notebook(bar, show)
@@ -87,17 +112,17 @@ def _bar() -> Iterator[Report | None]:
         yield None
 
 
-def _in_notebook(bar: object, show: Report) -> Report:
+def _in_notebook(bar: object, show: Callable[[AnyProgress], None]) -> Callable[[AnyProgress], None]:
     """As `show`, in the cell's output: by IPython alone, because rich's own way needs ipywidgets."""
     from IPython.display import display
 
     picture, sent = display(bar, display_id=True), -math.inf
 
-    def send(progress: FitProgress) -> None:
+    def send(progress: AnyProgress) -> None:
         nonlocal sent
         show(progress)
         now = time.monotonic()
-        if progress.epoch == progress.epochs or now - sent >= _NOTEBOOK_SECONDS:
+        if progress.completed == progress.total or now - sent >= _NOTEBOOK_SECONDS:
             picture.update(bar)
             sent = now
 

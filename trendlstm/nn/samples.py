@@ -120,6 +120,11 @@ def _refuse_losses(name: str, value: object) -> None:
     """Refuse what NumPy would turn into plain numbers by leaving something out."""
     if getattr(getattr(value, "dtype", None), "kind", "") == "c":
         raise DataError(f"{name} holds complex numbers: give their real and imaginary parts as two features.")
+    refuse_mask(name, value)
+
+
+def refuse_mask(name: str, value: object) -> None:
+    """Refuse a masked array, whose mask NumPy and others leave out; raises DataError."""
     if isinstance(value, np.ma.MaskedArray):
         raise DataError(
             f"{name} is a masked array, whose mask would be lost: leave the masked samples out, or fill the gaps "

@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -11,22 +12,17 @@ from trendlstm.config import BacktestConfig
 from trendlstm.data.prices import PriceSet
 from trendlstm.errors import OptionError, RunError
 from trendlstm.evaluation.intervals import NOMINAL
+from trendlstm.evaluation.many_models import ConfidenceSet
 from trendlstm.evaluation.trading import BUY_AND_HOLD
 from trendlstm.files import jsonable, write_csv, write_json
+from trendlstm.formats import figure, p_value, share
 from trendlstm.kernels.cache import processor
 from trendlstm.output.console import Console
 from trendlstm.output.fold_file import FoldFile, changed_settings
 from trendlstm.output.record import header
-from trendlstm.output.wording import (
-    count,
-    decimals,
-    figure,
-    look_ahead_sentence,
-    p_value,
-    prices_sentence,
-    sessions,
-)
-from trendlstm.workflows.backtest import POOLED, Backtest, Measures, Traded
+from trendlstm.output.tables import Table
+from trendlstm.output.wording import count, decimals, look_ahead_sentence, prices_sentence, sessions
+from trendlstm.workflows.backtest import POOLED, Backtest
 from trendlstm.workflows.fold_queue import Planned, plan
 from trendlstm.workflows.variants import MODELS
 
@@ -156,7 +152,7 @@ class BacktestFolder:
         dict
             The content of `run.json` and `metrics.json`.
         """
-        found = _describe(result)
+        found = describe_backtest(result)
         write_csv(self.path / "predictions.csv", result.predictions)
         if result.config.seeds > 1:
             write_csv(self.path / "members.csv", result.members)
@@ -176,7 +172,8 @@ class BacktestFolder:
         return {**document, **found}
 
 
-def _describe(result: Backtest) -> dict[str, Any]:
+def describe_backtest(result: Backtest) -> dict[str, Any]:
+    """What was found, as `metrics.json` has it."""
     return jsonable(
         {
             "verdict": result.verdict,
@@ -244,26 +241,60 @@ def show_backtest(console: Console, result: Backtest) -> None:
     console.print(result.verdict)
 
 
-def _label(model: str) -> str:
+def model_label(model: str) -> str:
+    """What tables call a model."""
     return MODELS[model].label if model in MODELS else model
+
+
+def strategy_label(model: str, strategy: str) -> str:
+    """What tables call a strategy that follows a model; buy and hold follows none."""
+    return BUY_AND_HOLD if strategy == BUY_AND_HOLD else f"{model_label(model)}, {strategy}"
 
 
 def _show_forecasts(console: Console, result: Backtest) -> None:
     """How large the errors were, and what the tests say about them."""
-    several = len(result.walks) > 1
-    steps = sorted({1, result.config.window.horizon})
     tickers = list(result.walks)
-    shown = [one for one in result.measures if one.metrics.measured.step in steps]
-    # of many tickers the models alone, and all forecasts of all together
-    chosen = [one for one in shown if one.ticker in tickers[:MOST_LINES] and (one.coverage or not several)]
-    if several:
-        chosen += [one for one in shown if one.ticker == POOLED]
-    names = ["Ticker"] * several + ["Forecast"] + ["Step"] * (len(steps) > 1)
     first = next(iter(result.walks.values()))
     origins = first.prices.frame.index[first.origins[[0, -1]]]
-    console.table(
-        f"Forecasts made on {origins[0]:%Y-%m-%d} to {origins[-1]:%Y-%m-%d}"
-        + (", networks begin with the weights of the fold before" if result.config.warm_start else ""),
+    period = f"{origins[0]:%Y-%m-%d}", f"{origins[1]:%Y-%m-%d}"
+    found = describe_backtest(result)
+    errors = errors_table(found, tickers, period, MOST_LINES)
+    if len(tickers) > MOST_LINES:
+        some = f"The first {MOST_LINES} of {len(tickers):,} tickers; metrics.json has all."
+        errors = replace(errors, legend=[*errors.legend, some])
+    console.show(errors)
+    console.print()
+    console.show(evidence_table(found, tickers, MOST_LINES))
+
+
+def errors_table(
+    found: Mapping[str, Any], tickers: Sequence[str], period: tuple[str, str], most: int
+) -> Table:
+    """How large the errors were.
+
+    Parameters
+    ----------
+    found : mapping
+        The content of `metrics.json`.
+    tickers : sequence of str
+        Those that were tested.
+    period : pair of str
+        The days of the first and the last forecast.
+    most : int
+        Tickers that are shown, beside all together.
+    """
+    several = len(tickers) > 1
+    legend = [
+        "RMSE, MAE: in the price's currency"
+        + (", of all tickers together in % of the price." if several else "."),
+        "MASE: MAE in units of persistence's before the test. Skill: 1 - RMSE / RMSE of persistence.",
+        "Lag: the shift, in forecasts, at which they fit the closes best; of step 1, +1 is an echo of the last close.",
+        f"Bands: closes in % that split conformal and adaptive intervals held, which should be {100 * NOMINAL:g}.",
+    ]
+    names, chosen = _shown(found, tickers, most)
+    return Table(
+        f"Forecasts made on {period[0]} to {period[1]}"
+        + (", networks begin with the weights of the fold before" if found["warm_start"] else ""),
         [
             *names,
             "n",
@@ -276,26 +307,15 @@ def _show_forecasts(console: Console, result: Backtest) -> None:
             f"In {100 * NOMINAL:g} % band % [95 %]",
             "in adaptive one",
         ],
-        [[*_names(one, several, steps), *_errors(one)] for one in chosen],
+        [[*_names(one, names), *_errors(one)] for one in chosen],
+        legend,
         text=("Forecast",) if several else (),
     )
-    legend = [
-        "RMSE, MAE: in the price's currency"
-        + (", of all tickers together in % of the price." if several else "."),
-        "MASE: MAE in units of persistence's before the test. Skill: 1 - RMSE / RMSE of persistence.",
-        "Lag: the shift, in forecasts, at which they fit the closes best; of step 1, +1 is an echo of the last close.",
-        f"Bands: closes in % that split conformal and adaptive intervals held, which should be {100 * NOMINAL:g}.",
-    ]
-    if several and len(tickers) > MOST_LINES:
-        legend.append(f"The first {MOST_LINES} of {len(tickers):,} tickers; metrics.json has all.")
-    console.print("\n".join(legend))
-    console.print()
-    console.table(
-        "p-values of tests of whether they are better than persistence",
-        [*names, "DM", "DM of prices", "Clark-West", "Directions", "Correlation", "Claim", "adjusted"],
-        [[*_names(one, several, steps), *_p_values(one)] for one in chosen if one.model != "persistence"],
-        text=("Forecast",) if several else (),
-    )
+
+
+def evidence_table(found: Mapping[str, Any], tickers: Sequence[str], most: int) -> Table:
+    """What the tests say about the errors; the parameters are those of `errors_table`."""
+    several = len(tickers) > 1
     legend = [
         "DM: Diebold-Mariano on log returns, which counts: on prices the years with a high price weigh more.",
         "Clark-West: the same, less the noise that learning adds. Directions: Pesaran-Timmermann. Correlation: of",
@@ -305,109 +325,138 @@ def _show_forecasts(console: Console, result: Backtest) -> None:
     ]
     if several:
         legend.append("all: tests of the mean over tickers by date, because tickers move together.")
-    best, superior = result.confidence_set, result.superior_ability
+    best, superior = ConfidenceSet(**found["confidence_set"]), found["superior_ability"]
     if best.reason is None:
-        members = ", ".join(_label(name) for name in best.members)
+        members = ", ".join(model_label(name) for name in best.members)
         legend.append(f"Forecasts that may be the best (Model Confidence Set, 90 %): {members}.")
-    if superior.p_value is not None:
+    if superior["p_value"] is not None:
         legend.append(
-            f"That none is better than persistence, of all together (SPA): p = {p_value(superior.p_value)}."
+            f"That none is better than persistence, of all together (SPA): p = {p_value(superior['p_value'])}."
         )
-    for reason in dict.fromkeys((best.reason, superior.reason)):
+    for reason in dict.fromkeys((best.reason, superior["reason"])):
         if reason is not None:
             legend.append(f"Tests of all forecasts together were not made: {reason}.")
-    console.print("\n".join(legend))
+    names, chosen = _shown(found, tickers, most)
+    return Table(
+        "p-values of tests of whether they are better than persistence",
+        [*names, "DM", "DM of prices", "Clark-West", "Directions", "Correlation", "Claim", "adjusted"],
+        [[*_names(one, names), *_p_values(one)] for one in chosen if one["model"] != "persistence"],
+        legend,
+        text=("Forecast",) if several else (),
+    )
 
 
-def _names(one: Measures, several: bool, steps: list[int]) -> list[object]:
-    ticker = [one.ticker if one.ticker != POOLED else "all"] if several else []
-    return [*ticker, _label(one.model), *([one.metrics.measured.step] if len(steps) > 1 else [])]
+def _shown(
+    found: Mapping[str, Any], tickers: Sequence[str], most: int
+) -> tuple[list[str], list[Mapping[str, Any]]]:
+    """The headings that name rows, and the measures that are shown.
+
+    Of several tickers those of the models alone, and all forecasts of all together.
+    """
+    horizon = max(one["step"] for one in found["measures"])
+    measures = [one for one in found["measures"] if one["step"] in (1, horizon)]
+    several = len(tickers) > 1
+    chosen = [one for one in measures if one["ticker"] in tickers[:most] and (one["coverage"] or not several)]
+    if several:
+        chosen += [one for one in measures if one["ticker"] == POOLED]
+    return ["Ticker"] * several + ["Forecast"] + ["Step"] * (horizon > 1), chosen
 
 
-def _errors(one: Measures) -> list[object]:
-    metrics, step = one.metrics, one.metrics.measured
-    scale, unit = (100.0, " %") if one.ticker == POOLED else (1.0, "")
-    digits = decimals(scale * step.rmse, 4)
-    hits = step.hit_rate
+def _names(one: Mapping[str, Any], headings: Sequence[str]) -> list[object]:
+    names = {"Ticker": one["ticker"] or "all", "Forecast": model_label(one["model"]), "Step": one["step"]}
+    return [names[heading] for heading in headings]
+
+
+def _errors(one: Mapping[str, Any]) -> list[object]:
+    scale, unit = (100.0, " %") if one["ticker"] == POOLED else (1.0, "")
+    digits = decimals(scale * one["rmse"], 4)
+    hits = one["hit_rate"]
     return [
-        step.n,
-        *(f"{scale * error:,.{digits}f}{unit}" for error in (step.rmse, step.mae)),
-        figure(metrics.mase, ".3f"),
-        None if one.model == "persistence" else figure(step.skill, "+.4f"),
-        _share(hits.rate, hits.low, hits.high),
-        figure(metrics.lag, "+d"),
-        *(
-            None if held is None else _share(held.share, held.low, held.high)
-            for held in (one.coverage, one.adaptive_coverage)
-        ),
+        one["n"],
+        *(f"{scale * one[error]:,.{digits}f}{unit}" for error in ("rmse", "mae")),
+        figure(one["mase"], ".3f"),
+        None if one["model"] == "persistence" else figure(one["skill"], "+.4f"),
+        share(hits["rate"], hits["low"], hits["high"]),
+        figure(one["lag"], "+d"),
+        *(held and _held(held) for held in (one["coverage"], one["adaptive_coverage"])),
     ]
 
 
-def _share(share: float | None, low: float | None, high: float | None) -> str | None:
-    """A share in percent with its interval."""
-    if share is None or low is None or high is None:
-        return None
-    return f"{100 * share:.1f} [{100 * low:.0f}, {100 * high:.0f}]"
+def _held(coverage: Mapping[str, Any]) -> str | None:
+    """The share of closes that bands held, with its interval."""
+    counted = coverage["counted"]
+    return share(coverage["covered"] / counted if counted else None, coverage["low"], coverage["high"])
 
 
-def _p_values(one: Measures) -> list[object]:
-    step = one.metrics.measured
+def _p_values(one: Mapping[str, Any]) -> list[object]:
     tests = (
-        step.diebold_mariano,
-        one.metrics.diebold_mariano_prices,
-        step.clark_west,
-        step.pesaran_timmermann,
-        step.correlation.test,
+        one["diebold_mariano"],
+        one["diebold_mariano_prices"],
+        one["clark_west"],
+        one["pesaran_timmermann"],
+        one["correlation"]["test"],
     )
-    return [p_value(p) for p in (*(test.p_value for test in tests), one.claim_p, one.adjusted_claim_p)]
+    return [
+        p_value(p) for p in (*(test["p_value"] for test in tests), one["claim_p"], one["adjusted_claim_p"])
+    ]
 
 
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
+def _percent(value: float | None) -> float | None:
+    return None if value is None else 100 * value
 
 
-def _drawdown(one: Traded) -> str:
+def _drawdown(fall: Mapping[str, Any]) -> str:
     """The deepest fall in percent, with its dates."""
-    fall, dates = one.performance.drawdown, one.account.dates
-    if fall.peak is None or fall.trough is None:
+    if fall["peak"] is None or fall["trough"] is None:
         return "0.0"
-    peak, trough = (str(dates[index].astype("datetime64[D]")) for index in (fall.peak, fall.trough))
-    return f"{100 * fall.depth:.1f}, {peak} to {trough}"
+    return f"{100 * fall['depth']:.1f}, {fall['peak']} to {fall['trough']}"
 
 
 def _show_accounts(console: Console, result: Backtest) -> None:
-    several = len(result.walks) > 1
-    at_costs: dict[tuple[str, str], dict[float, Traded]] = {}
-    for one in result.accounts:
-        if one.ticker == POOLED:
-            at_costs.setdefault((one.model, one.strategy), {})[one.account.costs_bps] = one
+    console.show(
+        accounts_table(describe_backtest(result), list(result.walks), result.config.costs_bps, result.tries)
+    )
+
+
+def accounts_table(found: Mapping[str, Any], tickers: Sequence[str], costs: float, tries: int) -> Table:
+    """What following the forecasts would have earned, with equal parts of all tickers.
+
+    Parameters
+    ----------
+    found : mapping
+        The content of `metrics.json`.
+    tickers : sequence of str
+        Those that were tested.
+    costs : float
+        Of the settings, in 1/10,000 of the turnover.
+    tries : int
+        `Backtest.tries`.
+    """
+    at_costs: dict[tuple[str, str], dict[float, Mapping[str, Any]]] = {}
+    for one in found["accounts"]:
+        if one["ticker"] == POOLED:
+            at_costs.setdefault((one["model"], one["strategy"]), {})[one["costs_bps"]] = one
     levels = list(next(iter(at_costs.values())))
-    costs = result.config.costs_bps
     rows = []
     for (model, strategy), by_costs in at_costs.items():
         own = by_costs[costs]
-        measured, sharpe = own.performance, own.performance.sharpe
+        sharpe, deflated = own["sharpe"], own["deflated_sharpe"]
         rows.append(
             [
-                BUY_AND_HOLD if strategy == BUY_AND_HOLD else f"{_label(model)}, {strategy}",
-                *(
-                    figure(_percent(by_costs[level].performance.annualised_return), "+.1f")
-                    for level in levels
-                ),
-                figure(_percent(measured.volatility), ".1f"),
-                None
-                if sharpe is None
-                else f"{sharpe.annualised:+.2f} ± {sharpe.annualised_standard_error:.2f}",
-                None if sharpe is None else figure(sharpe.probabilistic, ".2f"),
-                None if own.deflated is None else figure(own.deflated.probability, ".2f"),
-                _drawdown(own),
-                f"{measured.turnover_per_year:.0f}",
-                f"{measured.exposure:.2f}",
-                measured.trades.counted,
-                figure(_percent(measured.trades.rate), ".0f"),
+                strategy_label(model, strategy),
+                *(figure(_percent(by_costs[level]["annualised_return"]), "+.1f") for level in levels),
+                figure(_percent(own["volatility"]), ".1f"),
+                sharpe and f"{sharpe['annualised']:+.2f} ± {sharpe['annualised_standard_error']:.2f}",
+                sharpe and figure(sharpe["probabilistic"], ".2f"),
+                deflated and figure(deflated["probability"], ".2f"),
+                _drawdown(own["drawdown"]),
+                f"{own['turnover_per_year']:.0f}",
+                f"{own['exposure']:.2f}",
+                own["trades"]["counted"],
+                figure(_percent(own["trades"]["rate"]), ".0f"),
             ]
         )
-    ats = set(result.trades_at.values())
+    ats = set(found["trades_at"].values())
     at = (
         "next open"
         if ats == {"open"}
@@ -415,8 +464,14 @@ def _show_accounts(console: Console, result: Backtest) -> None:
         if ats == {"close"}
         else "next open, or close where there is none"
     )
-    what = f"equal parts of {len(result.walks)} tickers" if several else next(iter(result.walks))
-    console.table(
+    what = f"equal parts of {len(tickers)} tickers" if len(tickers) > 1 else tickers[0]
+    legend = [
+        f"bps: costs in 1/10,000 of the turnover; from the volatility on at {costs:g} bps. Cash earns nothing.",
+        "PSR: the probability that the true Sharpe ratio is above 0; DSR: that it is above what the best of "
+        f"{tries:,}",
+        "tries without skill shows. Drawdown: the deepest fall, from its peak to its trough.",
+    ]
+    return Table(
         f"What following them would have earned with {what}, traded at the {at}; persistence never trades",
         [
             "Strategy",
@@ -432,9 +487,5 @@ def _show_accounts(console: Console, result: Backtest) -> None:
             "won %",
         ],
         rows,
-    )
-    console.print(
-        f"bps: costs in 1/10,000 of the turnover; from the volatility on at {costs:g} bps. Cash earns nothing.\n"
-        "PSR: the probability that the true Sharpe ratio is above 0; DSR: that it is above what the best of "
-        f"{result.tries:,}\ntries without skill shows. Drawdown: the deepest fall, from its peak to its trough."
+        legend,
     )

@@ -1,6 +1,6 @@
 """A comparison in words, tables and files: errors, gradients, conclusions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,18 @@ import pandas as pd
 from trendlstm.evaluation.metrics import StepMetrics
 from trendlstm.evaluation.significance import LEVEL, Difference, separation
 from trendlstm.files import jsonable, write_csv, write_json
+from trendlstm.formats import figure, p_value
 from trendlstm.nn.gradient_flow import QUANTITIES
 from trendlstm.output.console import Console
 from trendlstm.output.record import header
-from trendlstm.output.wording import count, decimals, p_value
+from trendlstm.output.tables import Table
+from trendlstm.output.wording import count, decimals
 from trendlstm.workflows.compare import (
     JACOBIAN_SAMPLES,
     STATES,
     Comparison,
     LagProfile,
     Prepared,
-    Spread,
     predictions,
 )
 from trendlstm.workflows.variants import MODELS
@@ -47,37 +48,46 @@ def comparison_sentence(prepared: Prepared) -> str:
 
 def show_comparison(console: Console, comparison: Comparison) -> None:
     """The errors of all models on the test rows, of the first and the last step, with what the columns mean."""
-    horizon, seeds = comparison.prepared.windows.horizon, comparison.prepared.config.train.seeds
-    digits = decimals(comparison.models["persistence"].ensemble[0].rmse, 4)
+    models = {name: _describe_model(comparison, name) for name in comparison.models}
+    console.show(errors_table(jsonable(models), comparison.prepared.config.train.seeds))
+
+
+def errors_table(models: Mapping[str, Any], seeds: int) -> Table:
+    """The errors of all models on the test rows, of the first and the last step.
+
+    Parameters
+    ----------
+    models : mapping
+        `models` of `compare.json`.
+    seeds : int
+        Networks of every kind.
+    """
+    horizon = len(models["lstm"]["steps"])
+    digits = decimals(models["persistence"]["steps"][0]["ensemble"]["rmse"], 4)
     rows = []
     for step in sorted({1, horizon}):
-        for name, model in comparison.models.items():
-            claim = comparison.claims[step - 1].get(name)
-            difference = comparison.lstm_differences[step - 1].get(name)
+        for name, model in models.items():
+            found = model["steps"][step - 1]
+            claim, difference = found["claim_p_holm"], found["lstm_differs"]
             is_fitted = name != "persistence"
             rows.append(
                 [
-                    _model_label(comparison, name),
+                    model_label(name, model),
                     *([step] if horizon > 1 else []),
-                    _hidden_size(comparison, name),
-                    model.parameters if is_fitted else None,
-                    _spread(model.spread(lambda steps: steps.rmse, step), f",.{digits}f"),
-                    _spread(model.spread(lambda steps: steps.mae, step), f",.{digits}f"),
-                    _spread(model.spread(lambda steps: steps.skill, step) if is_fitted else None, "+.3f"),
-                    _spread(model.spread(lambda steps: _percent(steps.hit_rate.rate), step), ".1f"),
-                    p_value(claim.adjusted if claim else None),
-                    p_value(difference.adjusted if difference else None),
-                    f"{model.seconds:.2f}" if is_fitted else None,
+                    model["network"] and model["network"]["hidden_size"],
+                    model["parameters"] if is_fitted else None,
+                    _spread(found["rmse"], f",.{digits}f"),
+                    _spread(found["mae"], f",.{digits}f"),
+                    _spread(found["skill"] if is_fitted else None, "+.3f"),
+                    _spread(found["hit_rate"], ".1f", 100),
+                    p_value(claim),
+                    p_value(difference and difference["p_value_holm"]),
+                    f"{model['seconds']:.2f}" if is_fitted else None,
                 ]
             )
-    columns = ["Hidden", "Parameters", "RMSE", "MAE", "Skill", "Hit rate %", "Claim p", "LSTM p", "Seconds"]
-    console.table(
-        f"How far the predictions of {count(comparison.models['lstm'].ensemble[0].n, 'test row')} were off",
-        ["Model", *(["Step"] if horizon > 1 else []), *columns],
-        rows,
-        text=("Step",),
-    )
-    tested, rivals = len(comparison.claims[0]), len(comparison.lstm_differences[0])
+    first = [model["steps"][0] for model in models.values()]
+    tested = sum(found["claim_p"] is not None for found in first)
+    rivals = sum(found["lstm_differs"] is not None for found in first)
     legend = [
         "RMSE, MAE: in the price's currency. Skill: 1 - RMSE / RMSE of persistence (tomorrow = today).",
         "Claim p: of knowing more than persistence, the larger of Clark-West and correlation; 1 where the errors are",
@@ -89,29 +99,45 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
         legend.append(
             f"±: mean and standard deviation over {seeds} seeds; the p-values are of the seeds' mean output."
         )
-    console.print("\n".join(legend))
+    columns = ["Hidden", "Parameters", "RMSE", "MAE", "Skill", "Hit rate %", "Claim p", "LSTM p", "Seconds"]
+    return Table(
+        f"How far the predictions of {count(models['lstm']['steps'][0]['ensemble']['n'], 'test row')} were off",
+        ["Model", *(["Step"] if horizon > 1 else []), *columns],
+        rows,
+        legend,
+        text=("Step",),
+    )
 
 
 def show_gradients(console: Console, comparison: Comparison) -> None:
     """How much of the gradient is left at the oldest step, of every network before and after training."""
     prepared = comparison.prepared
+    gradients = jsonable(_describe_gradients(comparison))
+    console.show(gradients_table(gradients, prepared.config.train.seeds, prepared.longest_lag))
+
+
+def gradients_table(gradients: Mapping[str, Any], seeds: int, lag: int) -> Table:
+    """How much of the gradient is left at the oldest step, of every network before and after training.
+
+    Parameters
+    ----------
+    gradients : mapping
+        `gradients` of `compare.json`.
+    seeds : int
+        Networks of every kind.
+    lag : int
+        The oldest step.
+    """
     rows = []
-    for variant in prepared.recurrent:
-        key = variant.kind.key
-        row: list[object] = [variant.kind.label]
+    for label, one in gradients.items():
+        row: list[object] = [label]
         for quantity in ("dloss_dh", "dloss_dc", "dh_dh", "dc_dc"):
-            found = [comparison.gradients[state].profile(key, quantity) for state in STATES]
-            row += [one and f"{one.ratio:.2g}" for one in found]
+            found = [one[state][quantity] for state in STATES]
+            row += [figure(each and each["ratio"], ".2g") for each in found]
             if quantity == "dloss_dh":
-                row += [one and f"{np.median(one.kept_per_step):.3f}" for one in found]
-        rows.append([*row, f"{comparison.kinds[key].rmse:.4g}"])
+                row += [figure(each and each["kept_per_step"], ".3f") for each in found]
+        rows.append([*row, f"{one['test_rmse']:.4g}"])
     pairs = ["|dL/dh|", "a step", "|dL/dc|", "dh/dh", "dc/dc"]
-    seeds, lag = prepared.config.train.seeds, prepared.longest_lag
-    console.table(
-        f"What is left {count(lag, 'step')} back of the last step's, before and after training",
-        ["Network", *(heading for pair in pairs for heading in (pair, "after")), "Test RMSE"],
-        rows,
-    )
     over = f"Medians over {seeds} seeds. " if seeds > 1 else ""
     legend = [
         f"{over}LSTMs differ in the initial bias of the forget gate, RNNs in their initial weights.",
@@ -121,28 +147,25 @@ def show_gradients(console: Console, comparison: Comparison) -> None:
         f"dh/dh, dc/dc: spectral norm of the product of state Jacobians, {JACOBIAN_SAMPLES} windows, first seed.",
         "Test RMSE: one step ahead, mean over seeds.",
     ]
-    console.print("\n".join(legend))
+    return Table(
+        f"What is left {count(lag, 'step')} back of the last step's, before and after training",
+        ["Network", *(heading for pair in pairs for heading in (pair, "after")), "Test RMSE"],
+        rows,
+        legend,
+    )
 
 
-def _model_label(comparison: Comparison, name: str) -> str:
-    variant = comparison.prepared.models[name]
-    return MODELS[name].label if variant is None else variant.kind.label
+def model_label(name: str, model: Mapping[str, Any]) -> str:
+    """What tables call a model of `compare.json`; older files have no labels."""
+    return model.get("label", MODELS[name].label)
 
 
-def _hidden_size(comparison: Comparison, name: str) -> int | None:
-    variant = comparison.prepared.models[name]
-    return None if variant is None else variant.networks[0].config.hidden_size
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
-
-
-def _spread(spread: Spread | None, style: str) -> str | None:
+def _spread(spread: Mapping[str, Any] | None, style: str, times: float = 1) -> str | None:
     if spread is None:
         return None
-    mean = format(spread.mean, style)
-    return mean if spread.sd is None else f"{mean} ± {format(spread.sd, style.lstrip('+'))}"
+    mean, sd = spread["mean"], spread["sd"]
+    text = format(times * mean, style)
+    return text if sd is None else f"{text} ± {format(times * sd, style.lstrip('+'))}"
 
 
 def conclusions(comparison: Comparison) -> list[str]:
@@ -320,29 +343,7 @@ def _describe(comparison: Comparison) -> dict[str, Any]:
         "samples": {split.name: len(split.anchors) for split in prepared.windows.splits},
         "tests": {"level": LEVEL, "adjustment": "Holm"},
         "models": {name: _describe_model(comparison, name) for name in comparison.models},
-        "gradients": {
-            variant.kind.label: {
-                "key": variant.kind.key,
-                "network": variant.networks[0].config.to_dict(),
-                "test_rmse": comparison.kinds[variant.kind.key].rmse,
-                "longest_memory_differs": _describe_difference(
-                    comparison.memory.differences.get(variant.kind.key)
-                ),
-                "best_epochs": [
-                    history.best_epoch for history in comparison.fits.histories[variant.kind.key]
-                ],
-                **{
-                    state: {
-                        quantity: _describe_profile(
-                            comparison.gradients[state].profile(variant.kind.key, quantity)
-                        )
-                        for quantity in QUANTITIES
-                    }
-                    for state in STATES
-                },
-            }
-            for variant in prepared.recurrent
-        },
+        "gradients": _describe_gradients(comparison),
         "longest_memory": {
             "key": comparison.memory.longest,
             "cannot_be_told_apart_from": comparison.memory.peers,
@@ -354,6 +355,7 @@ def _describe(comparison: Comparison) -> dict[str, Any]:
 def _describe_model(comparison: Comparison, name: str) -> dict[str, Any]:
     variant, one = comparison.prepared.models[name], comparison.models[name]
     return {
+        "label": MODELS[name].label if variant is None else variant.kind.label,
         "network": variant and variant.networks[0].config.to_dict(),
         "parameters": one.parameters,
         "seconds": one.seconds,
@@ -372,6 +374,30 @@ def _describe_model(comparison: Comparison, name: str) -> dict[str, Any]:
             }
             for step, together in enumerate(one.ensemble, start=1)
         ],
+    }
+
+
+def _describe_gradients(comparison: Comparison) -> dict[str, Any]:
+    return {
+        variant.kind.label: {
+            "key": variant.kind.key,
+            "network": variant.networks[0].config.to_dict(),
+            "test_rmse": comparison.kinds[variant.kind.key].rmse,
+            "longest_memory_differs": _describe_difference(
+                comparison.memory.differences.get(variant.kind.key)
+            ),
+            "best_epochs": [history.best_epoch for history in comparison.fits.histories[variant.kind.key]],
+            **{
+                state: {
+                    quantity: _describe_profile(
+                        comparison.gradients[state].profile(variant.kind.key, quantity)
+                    )
+                    for quantity in QUANTITIES
+                }
+                for state in STATES
+            },
+        }
+        for variant in comparison.prepared.recurrent
     }
 
 

@@ -16,12 +16,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from trendlstm.files import json_text
+from trendlstm.output.tables import Table, cell_text
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.progress import Progress as RichProgress
 
-DASH = "–"  # what a table shows where there is no value
 _GAP = "  "  # between the columns of a table
 
 # Of lines that stand for a bar where standard error is no terminal: none for what takes less, then one whenever so much
@@ -75,8 +75,7 @@ class Console:
         columns : sequence of str
             Headings. The first column names the rows.
         rows : iterable of sequences
-            Cells: text as it is, integers with thousands separators, floats with four decimals, a dash for
-            None and NaN.
+            Cells, see `tables.cell_text`.
         text : collection of str
             Headings of further columns that hold text, which is aligned left; figures are aligned right. Those
             that directly follow the first column name the rows with it, in every block.
@@ -86,7 +85,7 @@ class Console:
         from rich.cells import cell_len
 
         # rich's own tables pad every line with blanks and, where they do not fit, cut figures or break them in two
-        cells = [[_cell(value) for value in row] for row in rows]
+        cells = [[cell_text(value) for value in row] for row in rows]
         widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
         names = [index == 0 or heading in text for index, heading in enumerate(columns)]
         labels = names.index(False) if False in names else len(names)
@@ -115,6 +114,12 @@ class Console:
             console.print(
                 f"The columns are in {len(blocks)} blocks, because the terminal is {width} wide.", style="dim"
             )
+
+    def show(self, table: Table) -> None:
+        """Show a table, and its legend below it."""
+        self.table(table.title, table.columns, table.rows, table.text)
+        if table.legend:
+            self.print("\n".join(table.legend))
 
     def json(self, obj: object) -> None:
         """Write one JSON document to standard output.
@@ -290,16 +295,6 @@ class _ConsoleHandler(logging.Handler):
 def _duration(seconds: float) -> str:
     whole = math.ceil(seconds)
     return f"{whole} s" if whole < 100 else f"{math.ceil(seconds / 60)} min"
-
-
-def _cell(value: Any) -> str:
-    if type(value).__module__ == "numpy":
-        value = value.item()
-    if value is None or value != value:
-        return DASH
-    if isinstance(value, float):
-        return f"{value:,.4f}"
-    return f"{value:,}" if type(value) is int else str(value)
 
 
 def _blocks(widths: Sequence[int], labels: int, most: int) -> list[list[int]]:

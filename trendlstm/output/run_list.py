@@ -11,9 +11,10 @@ from typing import Any
 from trendlstm.errors import RunError
 from trendlstm.evaluation.evidence import chance_of_a_false_claim
 from trendlstm.files import hidden_beside
+from trendlstm.formats import figure, p_value
 from trendlstm.output.console import Console
 from trendlstm.output.fold_file import NAME as FOLD_FILE
-from trendlstm.output.wording import count, decimals, figure, p_value
+from trendlstm.output.wording import count, decimals
 
 _DOCUMENTS = ("run.json", "compare.json", "reproduce.json", FOLD_FILE)
 _MOST_TICKERS = 3  # of a backtest that a line names

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,20 +17,24 @@ from trendlstm.config import TrainConfig
 from trendlstm.data.frames import price_set
 from trendlstm.data.price_level import PriceLevel
 from trendlstm.data.prices import PriceSet
-from trendlstm.data.windows import Scaler
+from trendlstm.data.windows import Scaler, Windows
 from trendlstm.errors import OptionError, RunError
 from trendlstm.evaluation.evidence import tries_sentence
 from trendlstm.evaluation.intervals import DECAY, NOMINAL, Band
+from trendlstm.evaluation.metrics import StepMetrics
 from trendlstm.files import (
     HELD_FILE,
     collect_leftovers,
     hidden_beside,
     jsonable,
     open_held,
+    replace_file,
     write_csv,
     write_json,
 )
 from trendlstm.nn.network import Network, load_with_extra
+from trendlstm.notebook import as_html
+from trendlstm.output.model_card import hub_config, model_card
 from trendlstm.output.record import header
 from trendlstm.workflows.forecast import (
     Forecaster,
@@ -38,7 +42,7 @@ from trendlstm.workflows.forecast import (
     forecast_later,
     past_and_future,
 )
-from trendlstm.workflows.train import Assessment, Result, kept_loss
+from trendlstm.workflows.train import Assessment, Result, errors_table, kept_loss, metrics_table
 
 
 class RunFolder:
@@ -129,6 +133,8 @@ def count_earlier_tries(runs: Path, ticker: str, result: float) -> int:
 def write_run(folder: Path, result: Result) -> dict[str, Any]:
     """Write weights, tables and `run.json` of a result, as far as it went, into an existing folder.
 
+    `config.json` and `README.md`, the model card, are what a model hub reads of it.
+
     Parameters
     ----------
     folder : Path
@@ -143,6 +149,7 @@ def write_run(folder: Path, result: Result) -> dict[str, Any]:
     if result.final is not None:
         _write_weights(folder, "final", result.final, result.config)
     write_csv(folder / "history.csv", _history_table(result))
+    write_csv(folder / "inputs.csv", _inputs_table(result.windows))
     if result.assessment is not None:
         write_csv(folder / "predictions.csv", result.assessment.predictions)
     if result.forecast is not None:
@@ -153,6 +160,9 @@ def write_run(folder: Path, result: Result) -> dict[str, Any]:
         write_csv(folder / "forecast.csv", table)
     tries = _describe_tries(folder.absolute().parent, result)
     document = jsonable({"status": result.status, **_describe(result), **tries})
+    write_json(folder / "config.json", hub_config(document))
+    card = model_card(document).encode()
+    replace_file(folder / "README.md", lambda file: file.write(card))
     write_json(folder / "run.json", document)
     return document
 
@@ -171,22 +181,28 @@ def _describe(result: Result) -> dict[str, Any]:
         },
         "samples": {split.name: len(split.anchors) for split in windows.splits},
         "learned_until": (result.final or result.forecaster).learned_until,
-        "fits": [
-            {
-                "seed": network.config.seed,
-                "epochs_run": history.epochs_run,
-                "best_epoch": history.best_epoch,
-                "validation_loss": kept_loss(history),
-                "stopped": history.stopped,
-            }
-            for network, history in zip(result.forecaster.networks, result.histories, strict=True)
-        ],
-        **_describe_assessment(result.assessment),
+        "fits": describe_fits(result),
+        **describe_assessment(result.assessment),
         "forecast": [] if result.forecast is None else result.forecast.to_dict("records"),
     }
 
 
-def _describe_assessment(assessment: Assessment | None) -> dict[str, Any]:
+def describe_fits(result: Result) -> list[dict[str, Any]]:
+    """How the training of every network went: `fits` of `run.json`."""
+    return [
+        {
+            "seed": network.config.seed,
+            "epochs_run": history.epochs_run,
+            "best_epoch": history.best_epoch,
+            "validation_loss": kept_loss(history),
+            "stopped": history.stopped,
+        }
+        for network, history in zip(result.forecaster.networks, result.histories, strict=True)
+    ]
+
+
+def describe_assessment(assessment: Assessment | None) -> dict[str, Any]:
+    """What was measured, as `run.json` has it; empty where nothing was."""
     if assessment is None:
         return {
             "metrics": {},
@@ -312,6 +328,37 @@ class Run:
         ticker, count = self.config.data.ticker, len(self.networks)
         return f"Run({str(self.path)!r}, {ticker}, {count} network{'' if count == 1 else 's'}, {self.status})"
 
+    def _repr_html_(self) -> str:
+        try:
+            metrics = self.metrics
+        except RunError as error:
+            return as_html(repr(self), self.verdict, str(error))
+        return as_html(repr(self), self.verdict, errors_table(metrics))
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """As `Result.metrics`: how far off predictions were, by split, model and step, as `run.json` has it.
+
+        Raises
+        ------
+        RunError
+            The file is damaged, or was written by a version that measured less.
+        """
+        path = self.path / "run.json"
+        try:
+            measured = json.loads(path.read_text(encoding="utf-8"))["metrics"]
+            return metrics_table(
+                {
+                    split: {
+                        model: [StepMetrics.from_dict(step) for step in steps]
+                        for model, steps in models.items()
+                    }
+                    for split, models in measured.items()
+                }
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"the measures in {path} cannot be read ({error}): train again.") from error
+
     @property
     def networks(self) -> tuple[Network, ...]:
         """The trained networks: those of the final fit if there is one."""
@@ -420,7 +467,7 @@ def load_run(path: str | Path) -> Run:
     try:
         document = json.loads(document_path.read_text(encoding="utf-8"))
         status, config = document["status"], TrainConfig.from_dict(document["settings"])
-        bands, no_bands = _bands(document)
+        bands, no_bands = bands_of(document)
         said = f"{document['verdict']} {document.get('tries', '')}".strip()
         count = len(document["fits"])
     except OSError as error:
@@ -432,12 +479,9 @@ def load_run(path: str | Path) -> Run:
             f"{folder} holds no trained network, because its training ended before the first epoch did."
         )
     is_final_fit = config.final_fit and status == "finished"
-    names = _weight_files("final" if is_final_fit else "model", count)
-    networks, extras = zip(*(load_with_extra(folder / name) for name in names), strict=True)
-    try:
-        scaler, learned_until = Scaler.from_dict(extras[0]["scaler"]), extras[0]["learned_until"]
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{folder / names[0]} has no scaler in its header: train again.") from error
+    stem = "final" if is_final_fit else "model"
+    networks, scaler, learned_until = load_weights(folder, stem, count)
+    names = _weight_files(stem, count)
     shape = len(config.window.features), config.window.horizon
     for name, network in zip(names, networks, strict=True):
         if (network.config.input_size, network.config.output_size) != shape:
@@ -448,8 +492,8 @@ def load_run(path: str | Path) -> Run:
     )
 
 
-def _bands(document: dict[str, Any]) -> tuple[list[Band], str]:
-    """The bands of a run, and why none are known if so."""
+def bands_of(document: Mapping[str, Any]) -> tuple[list[Band], str]:
+    """The bands of a run, given the content of its `run.json`, and why none are known if so."""
     if not document["metrics"]:
         ended = {"interrupted": "was interrupted", "diverged": "diverged"}[document["status"]]
         return [], f"training {ended} before the model's errors were measured"
@@ -458,6 +502,29 @@ def _bands(document: dict[str, Any]) -> tuple[list[Band], str]:
         wrote = f"trendlstm {document['trendlstm']}, which wrote the run,"
         return [], f"{wrote} made bands in another way: train again to have one"
     return [Band.from_dict(step) for step in saved["steps"]], ""
+
+
+def load_weights(folder: Path, stem: str, count: int) -> tuple[tuple[Network, ...], Scaler, str]:
+    """The networks of a run with their scaler, and until when they have learned.
+
+    Parameters
+    ----------
+    folder : Path
+    stem : {"model", "final"}
+        Those that were evaluated, or those of the final fit.
+    count : int
+
+    Raises
+    ------
+    RunError
+        A file is missing or damaged.
+    """
+    names = _weight_files(stem, count)
+    networks, extras = zip(*(load_with_extra(folder / name) for name in names), strict=True)
+    try:
+        return networks, Scaler.from_dict(extras[0]["scaler"]), extras[0]["learned_until"]
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{folder / names[0]} has no scaler in its header: train again.") from error
 
 
 def _weight_files(stem: str, count: int) -> list[str]:
@@ -477,17 +544,16 @@ def _write_weights(folder: Path, stem: str, forecaster: Forecaster, config: Trai
         network.save(folder / name, extra)
 
 
+def _inputs_table(windows: Windows) -> pd.DataFrame:
+    """The rows that the test windows see, raw; with the Close, by which they are scaled."""
+    origins = windows.test.origins
+    columns = list(dict.fromkeys((*windows.features, "Close")))
+    rows = windows.prices[columns].iloc[origins[0] - windows.lag + 1 : origins[-1] + 1]
+    return rows.rename_axis("date").reset_index()
+
+
 def _history_table(result: Result) -> pd.DataFrame:
-    parts = []
-    for index, history in enumerate(result.histories):
-        parts.append(
-            pd.DataFrame(
-                {
-                    "network": index,
-                    "epoch": np.arange(1, history.epochs_run + 1),
-                    "loss": history.loss,
-                    "validation_loss": np.nan if history.validation_loss is None else history.validation_loss,
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
+    tables = [history.table for history in result.histories]
+    for index, table in enumerate(tables):
+        table.insert(0, "network", index)
+    return pd.concat(tables, ignore_index=True)

@@ -1,20 +1,22 @@
 """A training run in words and tables: its windows, its fits, its errors and its forecast."""
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from trendlstm.formats import figure, p_value, share
 from trendlstm.output.console import Console
-from trendlstm.output.wording import count, decimals, figure, look_ahead_sentence, p_value
+from trendlstm.output.tables import Table
+from trendlstm.output.wording import count, decimals, look_ahead_sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
 
     from trendlstm.data.windows import Windows
     from trendlstm.evaluation.intervals import Band
-    from trendlstm.evaluation.metrics import HitRate
     from trendlstm.workflows.train import Result
 
 
@@ -39,32 +41,49 @@ def windows_sentence(windows: "Windows", adjusted: bool) -> str:
     str
         It also says why there is no recursive forecast, if so.
     """
-    train, validation, test = (f"{len(split.anchors):,}" for split in windows.splits)
+    window = {
+        "lag": windows.lag,
+        "horizon": windows.horizon,
+        "features": windows.features,
+        "scaling": windows.scaler.scaling,
+    }
+    return samples_sentence(window, {split.name: len(split.anchors) for split in windows.splits}, adjusted)
+
+
+def samples_sentence(window: "Mapping[str, Any]", samples: "Mapping[str, int]", adjusted: bool) -> str:
+    """As `windows_sentence`, given the settings of the windows and `samples` of `run.json`."""
+    lag, horizon, features = window["lag"], window["horizon"], window["features"]
+    train, validation, test = (f"{samples[split]:,}" for split in ("train", "validation", "test"))
     text = (
-        f"{count(windows.lag, 'session')} of {', '.join(windows.features)} predict the next "
-        f"{'close' if windows.horizon == 1 else f'{windows.horizon} closes'}: {train} windows to train, {validation} "
+        f"{count(lag, 'session')} of {', '.join(features)} predict the next "
+        f"{'close' if horizon == 1 else f'{horizon} closes'}: {train} windows to train, {validation} "
         f"to validate, {test} to test."
     )
-    if look_ahead := look_ahead_sentence(adjusted, windows.scaler.scaling):
+    if look_ahead := look_ahead_sentence(adjusted, window["scaling"]):
         text += f"\n{look_ahead}"
-    if windows.features != ("Close",) or windows.horizon > 1:
+    if tuple(features) != ("Close",) or horizon > 1:
         text += "\nThere is no recursive forecast: that needs --features Close and --horizon 1."
     return text
 
 
 def fits_sentences(result: "Result") -> str:
     """How training ended, one line per network, and how long it took."""
-    from trendlstm.workflows.train import kept_loss
+    from trendlstm.output.runs import describe_fits
 
+    return "\n".join([*fit_sentences(describe_fits(result)), f"Training took {result.seconds['fit']:.1f} s."])
+
+
+def fit_sentences(fits: "Sequence[Mapping[str, Any]]") -> list[str]:
+    """How the training of every network ended, given `fits` of `run.json`."""
     lines = []
-    for number, history in enumerate(result.histories, start=1):
-        name = f"Network {number}: trained" if len(result.histories) > 1 else "Trained"
-        stopped = " (stopped early)" if history.stopped == "patience" else ""
+    for number, fit in enumerate(fits, start=1):
+        name = f"Network {number}: trained" if len(fits) > 1 else "Trained"
+        stopped = " (stopped early)" if fit["stopped"] == "patience" else ""
         lines.append(
-            f"{name} {count(history.epochs_run, 'epoch')}{stopped}; kept the weights of epoch "
-            f"{history.best_epoch}, which has the lowest validation loss, {kept_loss(history):.4g}."
+            f"{name} {count(fit['epochs_run'], 'epoch')}{stopped}; kept the weights of epoch "
+            f"{fit['best_epoch']}, which has the lowest validation loss, {fit['validation_loss']:.4g}."
         )
-    return "\n".join([*lines, f"Training took {result.seconds['fit']:.1f} s."])
+    return lines
 
 
 def ending_sentence(result: "Result", path: "Path") -> str:
@@ -76,33 +95,56 @@ def ending_sentence(result: "Result", path: "Path") -> str:
 
 def show_metrics(console: Console, result: "Result") -> None:
     """The table of all errors, of the first and the last step, with what its columns mean."""
-    assessment, horizon = result.assessment, result.windows.horizon
-    assert assessment  # of a run that finished
-    digits = decimals(assessment.metrics["test"]["persistence"][0].rmse, 4)
+    from trendlstm.output.runs import describe_assessment
+
+    table = metrics_table(describe_assessment(result.assessment), result.config.network.cell)
+    lines = {split: iter(words) for split, words in _STANDING.items()}
+    # what the rows are stands beside the first of them, a line each
+    rows = [[next(lines[str(split)], ""), *cells] for split, *cells in table.rows]
+    console.show(replace(table, rows=rows))
+
+
+def metrics_table(assessed: "Mapping[str, Any]", cell: str) -> Table:
+    """All errors, of the first and the last step.
+
+    Parameters
+    ----------
+    assessed : mapping
+        `metrics`, `rmse_spread` and `ridge_alpha` of `run.json`.
+    cell : str
+        What the model is called.
+
+    Returns
+    -------
+    Table
+        Its first column is the split, by name.
+    """
+    metrics, spread = assessed["metrics"], assessed["rmse_spread"]
+    horizon = len(metrics["test"]["model"])
+    digits = decimals(metrics["test"]["persistence"][0]["rmse"], 4)
     rows = []
-    for split, models in assessment.metrics.items():
-        names = iter(_STANDING[split])  # what the rows are stands beside the first of them, a line each
+    for split, models in metrics.items():
         for step in sorted({1, horizon}):
             for model, steps in models.items():
                 measured = steps[step - 1]
-                error = f"{measured.rmse:,.{digits}f}"
-                if model == "model" and step == 1 and assessment.spread:
-                    error += f" ± {assessment.spread[split]:,.{digits}f}"
+                error = f"{measured['rmse']:,.{digits}f}"
+                if model == "model" and step == 1 and spread:
+                    error += f" ± {spread[split]:,.{digits}f}"
                 rows.append(
                     [
-                        next(names, ""),
+                        split,
                         *([step] if horizon > 1 else []),
-                        result.config.network.cell if model == "model" else model,
+                        cell if model == "model" else model,
                         error,
-                        f"{measured.mae:,.{digits}f}",
-                        f"{measured.mape:,.2f}",
-                        figure(measured.skill, "+.3f"),
-                        _hit_rate(measured.hit_rate),
-                        p_value(measured.diebold_mariano.p_value),
-                        p_value(measured.clark_west.p_value),
-                        p_value(measured.pesaran_timmermann.p_value),
-                        figure(measured.correlation.value, "+.2f"),
-                        p_value(measured.correlation.test.p_value),
+                        f"{measured['mae']:,.{digits}f}",
+                        f"{measured['mape']:,.2f}",
+                        figure(measured["skill"], "+.3f"),
+                        _hit_rate(measured["hit_rate"]),
+                        p_value(measured["diebold_mariano"]["p_value"]),
+                        p_value(measured["clark_west"]["p_value"]),
+                        p_value(measured["pesaran_timmermann"]["p_value"]),
+                        figure(measured["correlation"]["value"], "+.2f"),
+                        p_value(measured["correlation"]["test"]["p_value"]),
                     ]
                 )
     step_column = ["Step"] if horizon > 1 else []
@@ -121,12 +163,6 @@ def show_metrics(console: Console, result: "Result") -> None:
         "Corr.",
         "p",
     ]
-    console.table(
-        "How far the predictions were off; only test rows can support a claim",
-        columns,
-        rows,
-        text=("Forecast",),
-    )
     legend = [
         "RMSE, MAE: in the price's currency. Skill: 1 - RMSE / RMSE of persistence (tomorrow = today).",
         "Hit rate: days whose direction was right, with Wilson's interval. p-values of the tests of Diebold-Mariano",
@@ -138,37 +174,50 @@ def show_metrics(console: Console, result: "Result") -> None:
         legend.append(
             "Of k steps ahead the interval counts one k-th of the days: forecasts k days ahead overlap."
         )
-    legend.append(_ridge_sentence(assessment.ridge_alpha))
-    if assessment.spread:
+    legend.append(_ridge_sentence(float(assessed["ridge_alpha"])))
+    if spread:
         legend.append("±: standard deviation over the single networks; all other figures are of their mean.")
-    console.print("\n".join(legend))
+    title = "How far the predictions were off; only test rows can support a claim"
+    return Table(title, columns, rows, legend, text=("Forecast",))
 
 
 def show_recursive(console: Console, result: "Result") -> None:
     """The errors of the recursive forecast on the test rows, beside a flat line."""
-    assert result.assessment  # of a run that finished
-    found, names = (
-        result.assessment.recursive_metrics,
-        {"recursive": "recursive forecast", "flat": "flat line"},
-    )
-    digits = decimals(result.assessment.metrics["test"]["persistence"][0].rmse, 4)
+    from trendlstm.output.runs import describe_assessment
+
+    assessed = describe_assessment(result.assessment)
+    console.show(recursive_table(assessed, result.forecaster.learned_until))
+
+
+def recursive_table(assessed: "Mapping[str, Any]", start: str) -> Table:
+    """The errors of the recursive forecast on the test rows, beside a flat line.
+
+    Parameters
+    ----------
+    assessed : mapping
+        `metrics` and `recursive` of `run.json`.
+    start : str
+        The last training day.
+    """
+    found, names = assessed["recursive"], {"recursive": "recursive forecast", "flat": "flat line"}
+    digits = decimals(assessed["metrics"]["test"]["persistence"][0]["rmse"], 4)
     rows = [
         [
             names[line],
-            f"{one.rmse:,.{digits}f}",
-            f"{one.mae:,.{digits}f}",
-            f"{one.mape:,.2f}",
-            figure(one.skill, "+.3f"),
+            f"{one['rmse']:,.{digits}f}",
+            f"{one['mae']:,.{digits}f}",
+            f"{one['mape']:,.2f}",
+            figure(one["skill"], "+.3f"),
         ]
         for line, one in found.items()
     ]
-    days = count(found["flat"].n, "test row")
-    console.table(
-        f"Fed with its own forecasts alone since {result.forecaster.learned_until}: {days}",
+    days = count(found["flat"]["n"], "test row")
+    return Table(
+        f"Fed with its own forecasts alone since {start}: {days}",
         ["Forecast", "RMSE", "MAE", "MAPE %", "Skill"],
         rows,
+        ["Flat line: the last training close, kept. Skill: 1 - RMSE / RMSE of the flat line."],
     )
-    console.print("Flat line: the last training close, kept. Skill: 1 - RMSE / RMSE of the flat line.")
 
 
 def _ridge_sentence(alpha: float) -> str:
@@ -182,10 +231,8 @@ def _ridge_sentence(alpha: float) -> str:
     return f"Ridge: of the penalties {tried} validation chose {alpha:.3g}{end}."
 
 
-def _hit_rate(rate: "HitRate") -> str | None:
-    if rate.rate is None or rate.low is None or rate.high is None:
-        return None
-    return f"{100 * rate.rate:.1f} [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+def _hit_rate(rate: "Mapping[str, Any]") -> str | None:
+    return share(rate["rate"], rate["low"], rate["high"])
 
 
 def standing(evidence: bool | None) -> str:
@@ -198,26 +245,34 @@ def standing(evidence: bool | None) -> str:
 def forecast_title(result: "Result") -> str:
     """What a training run's forecast is worth, what made it, and the last prices that it knows."""
     evidence = result.assessment.evidence if result.assessment else None
-    begin = f"Forecast of {result.config.data.ticker}{standing(evidence)}\nBy"
-    if result.final:
-        until = result.final.learned_until
-        return f"{begin} the final fit on all rows, until {until}, for the epochs that validation chose"
     windows = result.windows
-    validated_until = windows.dates[windows.train_rows + windows.validation_rows - 1]
+    validated_until = f"{windows.dates[windows.train_rows + windows.validation_rows - 1]:%Y-%m-%d}"
+    begin = f"Forecast of {result.config.data.ticker}{standing(evidence)}\nBy"
+    learned_until = (result.final or result.forecaster).learned_until
+    return f"{begin} {forecaster_phrase(learned_until, validated_until, result.final is not None)}"
+
+
+def forecaster_phrase(learned_until: str, validated_until: str, is_final_fit: bool) -> str:
+    """What made a training run's forecast, and the last prices that it knows."""
+    if is_final_fit:
+        return f"the final fit on all rows, until {learned_until}, for the epochs that validation chose"
     return (
-        f"{begin} the evaluated model: trained until {result.forecaster.learned_until}, epoch chosen on prices until "
-        f"{validated_until:%Y-%m-%d}"
+        f"the evaluated model: trained until {learned_until}, epoch chosen on prices until {validated_until}"
     )
 
 
 def show_forecast(
     console: Console, table: "pd.DataFrame", title: str, bands: "Sequence[Band]", no_bands: str = ""
 ) -> None:
+    """The forecast of the next sessions, as `forecast_page` has it."""
+    console.show(forecast_page(table, title, bands, no_bands))
+
+
+def forecast_page(table: "pd.DataFrame", title: str, bands: "Sequence[Band]", no_bands: str = "") -> Table:
     """The forecast of the next sessions, with the band and the naive forecast beside it, and how the band has done.
 
     Parameters
     ----------
-    console : Console
     table : DataFrame
         From `forecast_table`.
     title : str
@@ -229,7 +284,7 @@ def show_forecast(
     from trendlstm.evaluation.intervals import LEAST_ERRORS, LEAST_RETURNS, LEAST_SPANS, NOMINAL
 
     digits = decimals(float(table["naive"].iloc[0]), 5)
-    share = f"{100 * NOMINAL:g} %"
+    level = f"{100 * NOMINAL:g} %"
 
     def price(value: float) -> str | None:
         return None if math.isnan(value) else f"{value:,.{digits}f}"
@@ -245,9 +300,7 @@ def show_forecast(
         ]
         for row in table.itertuples()
     ]
-    console.table(
-        title, ["Session", "Close", "Direction", f"{share} from", "to", "Naive"], rows, text=("Direction",)
-    )
+    columns = ["Session", "Close", "Direction", f"{level} from", "to", "Naive"]
     legend = []
     shown = bands[: len(table)]
     if shown:
@@ -257,7 +310,7 @@ def show_forecast(
             for band in dict.fromkeys((shown[0], shown[-1]))
         )
         legend = [
-            f"{share} band: wide enough for {share} of the evaluated model's errors, measured in recent volatility.",
+            f"{level} band: wide enough for {level} of the evaluated model's errors, measured in recent volatility.",
             f"On test rows it held {held} (95 % intervals).",
         ]
     legend.append("Naive: the last close.")
@@ -273,7 +326,7 @@ def show_forecast(
             "A dash: no band, because this forecast or many a one before was not above 0, or because there are fewer\n"
             f"than {LEAST_RETURNS} daily changes of the close to tell its volatility from."
         )
-    console.print("\n".join(legend))
+    return Table(title, columns, rows, legend, text=("Direction",))
 
 
 def last_close_warning(table: "pd.DataFrame") -> str | None:

@@ -1,4 +1,4 @@
-"""How numbers are written: decimals, p-values, counts of things; and the sentences that several commands share."""
+"""Decimals and counts of things in words, and the sentences that several commands share."""
 
 import math
 from collections.abc import Mapping
@@ -6,7 +6,12 @@ from typing import Any
 
 from trendlstm.nn.device import device_name
 
-_PLACES = {"yahoo": "from Yahoo", "cache": "from the price cache", "sample": "from the packaged sample"}
+_PLACES = {
+    "yahoo": "from Yahoo",
+    "cache": "from the price cache",
+    "sample": "from the packaged sample",
+    "frame": "from a table that was given in Python",
+}
 
 
 def prices_sentence(provenance: Mapping[str, Any]) -> str:
@@ -43,16 +48,6 @@ def decimals(value: float, significant: int) -> int:
     if not (value > 0 and math.isfinite(value)):
         return 2
     return max(2, significant - 1 - math.floor(math.log10(value)))
-
-
-def figure(value: float | None, style: str) -> str | None:
-    """A number in a format; None, which a table shows as a dash, stays None."""
-    return None if value is None else format(value, style)
-
-
-def p_value(value: float | None) -> str | None:
-    """A p-value with three decimals."""
-    return "<0.001" if value is not None and value < 0.001 else figure(value, ".3f")
 
 
 def count(number: int, noun: str) -> str:

@@ -17,6 +17,7 @@ from trendlstm.evaluation import panel
 from trendlstm.evaluation.backtest_evidence import BacktestEvidence, backtest_evidence, backtest_verdict
 from trendlstm.evaluation.evidence import claim_p_value
 from trendlstm.evaluation.many_models import ConfidenceSet, model_confidence_set, superior_ability
+from trendlstm.evaluation.metrics import HIT_RATE_COLUMNS
 from trendlstm.evaluation.performance import Performance, evaluate_account
 from trendlstm.evaluation.sharpe import DeflatedSharpe, deflated_sharpe, variance_of_variants
 from trendlstm.evaluation.significance import TestResult
@@ -30,6 +31,8 @@ from trendlstm.evaluation.trading import (
     portfolio,
 )
 from trendlstm.evaluation.walk_bands import Coverage, coverage_of_bands
+from trendlstm.nn.progress import reporter
+from trendlstm.notebook import Table, as_html
 from trendlstm.workflows.fold_queue import (
     Engine,
     FoldStore,
@@ -49,9 +52,11 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 POOLED = ""  # stands where a ticker would: the measures of all together
+# columns of `Backtest.performance` that are shares of 1
+SHARES = ("total_return", "annualised_return", "volatility", "max_drawdown", "trade_hit_rate")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Backtest:
     """Everything that a backtest found; m steps.
 
@@ -104,6 +109,33 @@ class Backtest:
     purged: int
     trades_at: dict[str, str]
     seconds: float
+
+    def __repr__(self) -> str:
+        return f"<{self._title}: {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        at_costs = self.performance["costs_bps"] == self.config.costs_bps
+        return as_html(
+            self._title,
+            self.verdict,
+            *(f"{ticker} was not tested: {why}" for ticker, why in self.failures.items()),
+            Table(
+                "Forecasts", self._named(self.metrics), (*HIT_RATE_COLUMNS, "coverage", "adaptive_coverage")
+            ),
+            Table("What following them would have earned", self._named(self.performance[at_costs]), SHARES),
+        )
+
+    @property
+    def _title(self) -> str:
+        tickers = list(self.walks)
+        more = f" and {len(tickers) - 5:,} more" if len(tickers) > 5 else ""
+        return f"Backtest of {', '.join(tickers[:5])}{more}"
+
+    def _named(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table with a name for what is of all tickers together; of one ticker that would say the same again."""
+        if len(self.walks) == 1:
+            return table[table["ticker"] != POOLED]
+        return table.assign(ticker=table["ticker"].replace(POOLED, "all"))
 
     @property
     def tries(self) -> int:
@@ -168,29 +200,16 @@ class Measures:
 
     def row(self) -> dict[str, Any]:
         """The measures of a table."""
-        metrics, step = self.metrics, self.metrics.measured
         kinds = {"coverage": self.coverage, "adaptive_coverage": self.adaptive_coverage}
         return {
             "ticker": self.ticker,
             "model": self.model,
-            "step": step.step,
-            "n": step.n,
-            "rmse": step.rmse,
-            "mae": step.mae,
-            "mase": metrics.mase,
-            "skill": step.skill,
-            "hit_rate": step.hit_rate.rate,
-            "hit_rate_low": step.hit_rate.low,
-            "hit_rate_high": step.hit_rate.high,
-            "diebold_mariano_p": step.diebold_mariano.p_value,
-            "diebold_mariano_prices_p": metrics.diebold_mariano_prices.p_value,
-            "clark_west_p": step.clark_west.p_value,
-            "pesaran_timmermann_p": step.pesaran_timmermann.p_value,
-            "correlation": step.correlation.value,
-            "correlation_p": step.correlation.test.p_value,
+            **self.metrics.measured.row(),
+            "mase": self.metrics.mase,
+            "diebold_mariano_prices_p": self.metrics.diebold_mariano_prices.p_value,
             "claim_p": self.claim_p,
             "adjusted_claim_p": self.adjusted_claim_p,
-            "lag": metrics.lag,
+            "lag": self.metrics.lag,
             **{name: None if one is None else one.share for name, one in kinds.items()},
         }
 
@@ -282,7 +301,7 @@ def backtest(
     client: "Client | None" = None,
     *,
     n_threads: int | None = None,
-    progress: Report | None = None,
+    progress: bool | Report | None = None,
 ) -> Backtest:
     """Walk forward through prices, refit in every fold, and measure: what `trendlstm backtest` does.
 
@@ -296,8 +315,9 @@ def backtest(
         Of the Dask cluster whose workers fit the folds. Default: threads of this process.
     n_threads : int, optional
         Default: all cores that the process may use. The result does not depend on it.
-    progress : callable, optional
-        Told how far it is, see `BacktestProgress`, on this thread.
+    progress : bool or callable, optional
+        True shows a bar on a terminal (on standard error) or in a notebook. A function is told how far it is, see
+        `BacktestProgress`, on this thread.
 
     Returns
     -------
@@ -322,7 +342,8 @@ def backtest(
         ticker: price_set(table, DataConfig(ticker=ticker)) for ticker, table in prices_by_ticker.items()
     }
     planned, store = plan(prices, config), MemoryStore()
-    failures = run(planned, store, _engine(client, n_threads), progress)
+    with reporter(progress) as report:
+        failures = run(planned, store, _engine(client, n_threads), report)
     return assess(planned, store, failures)
 
 

@@ -76,6 +76,16 @@ class BacktestProgress(NamedTuple):
     rmse: float
     naive_rmse: float
 
+    @property
+    def completed(self) -> int:
+        """Finished folds."""
+        return self.done
+
+    @property
+    def total(self) -> int:
+        """All folds."""
+        return self.folds
+
     def __str__(self) -> str:
         errors = f"RMSE {100 * self.rmse:.3f} %, persistence {100 * self.naive_rmse:.3f} %"
         return f"{self.done:,} of {self.folds:,} · {self.ticker} · {errors}"

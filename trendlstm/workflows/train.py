@@ -5,7 +5,7 @@
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,12 +21,20 @@ from trendlstm.errors import DataError, OptionError, TrainingError
 from trendlstm.evaluation.baselines import BASELINES, Ridge
 from trendlstm.evaluation.evidence import claims_evidence, verdict
 from trendlstm.evaluation.intervals import Band
-from trendlstm.evaluation.metrics import PathMetrics, StepMetrics, evaluate, evaluate_path, rmse
+from trendlstm.evaluation.metrics import (
+    HIT_RATE_COLUMNS,
+    PathMetrics,
+    StepMetrics,
+    evaluate,
+    evaluate_path,
+    rmse,
+)
 from trendlstm.nn.device import check_limits
 from trendlstm.nn.history import History
 from trendlstm.nn.many import fit_many
 from trendlstm.nn.network import Network
-from trendlstm.nn.progress import FitProgress
+from trendlstm.nn.progress import FitProgress, Report, reporter
+from trendlstm.notebook import Table, as_html
 from trendlstm.workflows.forecast import Forecaster, days_to_forecast, forecast_next, make_bands
 
 # Given the name of a stage and its number of epochs, gives what is told how far the stage has come.
@@ -120,7 +128,7 @@ class Assessment:
     seconds: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """Everything that one training run found.
 
@@ -158,9 +166,57 @@ class Result:
     forecast: pd.DataFrame | None
     seconds: dict[str, float]
 
+    def __repr__(self) -> str:
+        said = self.assessment.verdict if self.assessment else self.failure
+        return f"<Result: {self.config.data.ticker}, {self.status}{f'; {said}' if said else ''}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(
+            f"{self.config.data.ticker}: training {self.status}",
+            self.failure,
+            self.assessment.verdict if self.assessment else "",
+            errors_table(self.metrics),
+            Table("Forecast", pd.DataFrame() if self.forecast is None else self.forecast),
+        )
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """How far off predictions were: one row per split, model and step; no rows if training ended early.
+
+        The columns are split, model ("model" is the trained one), step, n, rmse, mae (in the price's currency), mape
+        (percent), skill, hit_rate, hit_rate_low, hit_rate_high (shares), correlation, and the p-values
+        diebold_mariano_p, clark_west_p, pesaran_timmermann_p and correlation_p; see `StepMetrics`. Only those of the
+        test rows can support a claim.
+        """
+        return metrics_table(self.assessment.metrics if self.assessment else {})
+
+
+def metrics_table(metrics: Mapping[str, Mapping[str, Sequence[StepMetrics]]]) -> pd.DataFrame:
+    """`Result.metrics` of the measures by split and model."""
+    return pd.DataFrame(
+        [
+            {"split": split, "model": model, **step.row()}
+            for split, models in metrics.items()
+            for model, steps in models.items()
+            for step in steps
+        ]
+    )
+
+
+def errors_table(metrics: pd.DataFrame) -> Table:
+    """`Result.metrics` as a notebook shows it: of the first and the last step."""
+    shown = metrics[metrics["step"].isin([1, metrics["step"].max()])] if len(metrics) else metrics
+    return Table(
+        "How far the predictions were off; only test rows can support a claim", shown, HIT_RATE_COLUMNS
+    )
+
 
 def train(
-    prices: PriceSet | pd.DataFrame | pd.Series, config: TrainConfig | None = None, stages: Stages = silent
+    prices: PriceSet | pd.DataFrame | pd.Series,
+    config: TrainConfig | None = None,
+    stages: Stages = silent,
+    *,
+    progress: bool | Report | None = None,
 ) -> Result:
     """Train on prices, measure the model beside the baselines, and forecast: what `trendlstm train` does.
 
@@ -172,7 +228,10 @@ def train(
         Every setting; `config.data` says no more than the ticker's name and the calendar. Default: those of the
         command, of the reference model.
     stages : callable, optional
-        Shows how far training has come; see `Stages`.
+        Shows how far each stage has come; see `Stages`.
+    progress : bool or callable, optional
+        The same more simply, as in `Network.fit`: True shows a bar on a terminal or in a notebook, a function is called
+        with a `FitProgress`. Not with `stages`.
 
     Returns
     -------
@@ -185,13 +244,16 @@ def train(
     TrainingError, KeyboardInterrupt
         Training ended before any network had finished an epoch.
     """
+    if progress is not None and stages is not silent:
+        raise OptionError("give either stages or progress: both say what is told how far training has come.")
     config = TrainConfig() if config is None else config
     if not isinstance(config, TrainConfig):
         raise OptionError(
             f"config must be a TrainConfig, such as TrainConfig(fit=FitConfig(epochs=20)), but is a "
             f"{type(config).__name__}."
         )
-    return run(prepare(config, price_set(prices, config.data)), stages)
+    shown = stages if progress is None else lambda name, epochs: reporter(progress)
+    return run(prepare(config, price_set(prices, config.data)), shown)
 
 
 def prepare(config: TrainConfig, prices: PriceSet) -> Prepared:

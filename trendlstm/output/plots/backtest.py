@@ -9,24 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from trendlstm.drawing import BLACK, BLUE, GREY, SKY, VERMILLION, decorate
 from trendlstm.evaluation.intervals import NOMINAL
 from trendlstm.evaluation.metrics import clustered_interval
 from trendlstm.evaluation.trading import BUY_AND_HOLD, LONG_FLAT, LONG_SHORT
-from trendlstm.output.plots.style import (
-    BLACK,
-    BLUE,
-    DPI,
-    GREY,
-    LEGEND,
-    PALETTE,
-    SKY,
-    VERMILLION,
-    date_axis,
-    decorate,
-    draw_subtitle,
-    draw_title,
-    save,
-)
+from trendlstm.output.plots.style import DPI, LEGEND, PALETTE, date_axis, draw_subtitle, draw_title, save
 from trendlstm.output.wording import count, sessions
 from trendlstm.workflows.backtest import POOLED, Backtest
 from trendlstm.workflows.variants import MODELS

@@ -8,19 +8,8 @@ from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from trendlstm.output.plots.style import (
-    BLACK,
-    DPI,
-    GREY,
-    PALETTE,
-    decorate,
-    draw_caption,
-    draw_subtitle,
-    draw_title,
-    epoch_numbers,
-    marker,
-    save,
-)
+from trendlstm.drawing import BLACK, GREY, decorate, epoch_numbers, marker
+from trendlstm.output.plots.style import DPI, PALETTE, draw_caption, draw_subtitle, draw_title, save
 from trendlstm.output.plots.train import ENLARGED_ROWS, SPLITS
 from trendlstm.output.wording import decimals
 from trendlstm.workflows.compare import STATES, Comparison

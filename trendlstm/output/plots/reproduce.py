@@ -8,21 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from trendlstm.output.plots.style import (
-    BLACK,
-    BLUE,
-    DPI,
-    GREEN,
-    GREY,
-    LEGEND,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILLION,
-    decorate,
-    draw_title,
-    save,
-)
+from trendlstm.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, decorate
+from trendlstm.output.plots.style import DPI, LEGEND, draw_title, save
 
 if TYPE_CHECKING:
     from trendlstm.experiments.tasks import Task

@@ -1,11 +1,8 @@
-"""What all pictures share: colours, titles, axes, and how a figure becomes a file.
-
-Colours are those of Okabe and Ito (2008), which stay distinct in the common forms of colour blindness.
-"""
+"""What all pictures in files share: titles, axes of dates, legends, and how a figure becomes a file."""
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,16 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
 
+from trendlstm.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from trendlstm.files import replace_file
 from trendlstm.workflows.variants import Colour
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-
-BLACK, ORANGE, GREEN, BLUE = "#000000", "#E69F00", "#009E73", "#0072B2"
-VERMILLION, GREY = "#D55E00", "#666666"
-PURPLE, SKY = "#CC79A7", "#56B4E9"
 PALETTE: dict[Colour, str] = {
     "black": BLACK,
     "blue": BLUE,
@@ -57,24 +48,6 @@ def draw_caption(figure: Figure, text: str) -> None:
 def draw_title(figure: Figure, title: str, y: float) -> None:
     """The title, at height `y` of the figure."""
     figure.text(0.095, y, title, fontsize=15, fontweight="bold", va="center", parse_math=False)
-
-
-def epoch_numbers(loss: "NDArray[np.floating]") -> "NDArray[np.integer]":
-    """1, 2, ... for every entry of a history."""
-    return np.arange(1, len(loss) + 1)
-
-
-def marker(values: "NDArray[np.floating] | pd.Series") -> str:
-    """A dot for short lines, because a line of one point shows nothing."""
-    return "." if len(values) <= 25 else ""
-
-
-def decorate(axes: Axes) -> None:
-    """A faint grid, and no frame above and on the right."""
-    axes.grid(color="#DDDDDD", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=11)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def date_axis(axes: Axes, dates: pd.DatetimeIndex, most: int = 9) -> None:

@@ -8,25 +8,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter
 
+from trendlstm.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILLION, decorate, marker
 from trendlstm.evaluation.metrics import rmse
-from trendlstm.output.plots.style import (
-    BLACK,
-    BLUE,
-    DPI,
-    GREEN,
-    GREY,
-    LEGEND,
-    ORANGE,
-    VERMILLION,
-    date_axis,
-    decorate,
-    draw_title,
-    epoch_numbers,
-    marker,
-    save,
-)
+from trendlstm.nn.loss_curves import draw_losses
+from trendlstm.output.plots.style import DPI, LEGEND, date_axis, draw_title, save
 from trendlstm.output.wording import decimals
 
 if TYPE_CHECKING:
@@ -94,59 +81,8 @@ def _losses_figure(history: "History | Sequence[History]", title: str) -> Figure
     figure.subplots_adjust(left=0.095, right=0.975, top=0.83 if ensemble else 0.865, bottom=0.105)
     axes = figure.add_subplot()
     draw_title(figure, title, y=0.955)
-
-    curves = [("training", BLUE, [one.loss for one in histories])]
-    validation = [one.validation_loss for one in histories if one.validation_loss is not None]
-    validated = len(validation) == len(histories)
-    if validated:
-        curves.append(("validation", VERMILLION, validation))
-    for name, colour, losses in curves:
-        label = f"{name} loss"
-        curve = losses[0]
-        if ensemble:
-            for loss in losses:
-                axes.plot(epoch_numbers(loss), loss, color=colour, linewidth=0.8, alpha=0.45)
-            shortest = min(map(len, losses))
-            label += f", mean of {len(losses)} networks"
-            if shortest < max(map(len, losses)):
-                label += " (while all of them run)"
-            curve = np.mean([loss[:shortest] for loss in losses], axis=0)
-        axes.plot(epoch_numbers(curve), curve, color=colour, linewidth=2.2, marker=marker(curve), label=label)
-    if ensemble:
-        axes.plot([], [], color=GREY, linewidth=0.8, label="each network")
-
-    epochs = [one.best_epoch for one in histories]
-    kept = [loss[epoch - 1] for loss, epoch in zip(curves[-1][2], epochs, strict=True)]
-    which = "weights kept" if ensemble else f"weights kept: epoch {epochs[0]}"
-    reason = "lowest validation loss" if validated else "the last: no validation"
-    axes.plot(
-        epochs,
-        kept,
-        linestyle="none",
-        marker="o",
-        markersize=7 if ensemble else 11,
-        markerfacecolor="none",
-        markeredgecolor=BLACK,
-        markeredgewidth=1.6,
-        zorder=5,
-        label=f"{which} ({reason})",
-    )
-
-    values = np.concatenate([loss for _, _, losses in curves for loss in losses])
-    axes.set_ylabel("mean squared error of the scaled target", fontsize=12)
-    if 0 < 10 * values.min() < values.max():
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.set_ylabel("mean squared error of the scaled target, log scale", fontsize=12)
-    axes.set_xlabel("epoch", fontsize=12)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
-    longest = max(len(one.loss) for one in histories)
-    margin = max(0.5, 0.02 * longest)
-    axes.set_xlim(1 - margin, longest + margin)
+    draw_losses(axes, histories)
     axes.legend(**LEGEND, ncols=2 if ensemble else 3)
-    decorate(axes)
     return figure
 
 

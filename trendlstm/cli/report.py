@@ -1,0 +1,39 @@
+"""The page of a run."""
+
+import click
+
+from trendlstm.cli.common import make_console, refuse_existing
+from trendlstm.cli.options import examples, option, output_options
+
+
+@click.command(
+    short_help="Write a run's report: one page with charts that works offline.",
+    epilog=examples(
+        "trendlstm report runs/MSFT-20261121-093000",
+        "trendlstm report runs/BACKTEST-20261121-093000 --out backtest.html",
+    ),
+)
+@click.argument("run", type=click.Path())
+@option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    default=None,
+    show_default="report.html in RUN",
+    help="The page to write, which must not exist; report.html in RUN is replaced.",
+)
+@output_options
+def report(run: str, out: str | None, as_json: bool, quiet: bool) -> None:
+    """Write what the folder RUN holds as one page of HTML, which any browser opens without a network.
+
+    RUN is what `trendlstm train`, `compare` or `backtest` wrote. The page has the verdict, charts that zoom, tables
+    that sort, and for a trained LSTM its gates over one window.
+    """
+    console = make_console(as_json, quiet)
+    if out is not None:
+        refuse_existing(out)
+    from trendlstm.output.report.make import write_report
+
+    path = write_report(run, out)
+    console.print(f"The report is in {path}.")
+    if as_json:
+        console.json({"run": run, "report": path})

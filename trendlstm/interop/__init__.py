@@ -1,0 +1,1 @@
+"""Models in and out in the forms of other tools, which are imported on use only."""

@@ -1,0 +1,1 @@
+"""A run's folder as one page of HTML: charts, tables and words, without a network."""
