@@ -84,9 +84,9 @@ def _compile(work: str) -> None:
 
         compile_kernels()
     else:
-        from trendlstm.nn import many
+        from trendlstm.nn.compilation import compile_kernels as compile_fits
 
-        many.compile_kernels(cast(DType, work))
+        compile_fits(cast(DType, work))
 
 
 def refuse_existing(path: str) -> None:

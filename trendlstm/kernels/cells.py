@@ -197,7 +197,7 @@ def hidden_gradient(dh, gates, t, weight_transposed):
 
 @inlined
 def recurrent_weight_gradient(dweight, inputs, gates, chunk):
-    """dW += sum over steps and a chunk's rows of [h_{t-1}, x_t, 1]^T dz: one product a gate, after the loop over time."""
+    """dW += sum over steps and a chunk's rows of [h_{t-1}, x_t, 1]^T dz: one product a gate, after the loop."""
     hidden_size = dweight.shape[2]
     steps, rows = gates.shape[1], inputs.shape[1]
     every_input = view(inputs, 0, (steps * rows, inputs.shape[2]))

@@ -39,7 +39,7 @@ def dense_backward(out, weight_transposed, dout, dx, relu):
 
 @compiled
 def dense_weight_gradient(x, dz, dweight, rows, chunk):
-    """dW += x^T dz, db += sum dz, over the rows of one chunk: CHUNK_ROWS of every `rows`, from row CHUNK_ROWS * chunk on."""
+    """dW += x^T dz, db += sum dz, over the rows of one chunk: see `matrix.chunk_gradient_add`."""
     n_in, n_out = x.shape[1], dz.shape[1]
     chunk_gradient_add(view(dweight, 0, (n_in, n_out)), x, dz, rows, chunk)
     dbias = dweight[n_in]

@@ -15,9 +15,9 @@ from .compile import compiled, inlined
 from .decisions import NOT_FINITE, UNFINISHED, end_epoch, is_best, kept_weights_failed
 from .gang import AGREED, ASKED, ENDED, STOP, meet, open_gate, pass_gate
 from .gradient import accumulate_chunks, accumulators_used, add_accumulators
-from .pace import choose_size
+from .pace import choose_active
 from .shuffle import shuffle_epoch
-from .simd import atomic_load, atomic_store, view
+from .simd import atomic_load, atomic_store, nanoseconds, view
 
 
 class FitOptions(NamedTuple):
@@ -78,7 +78,7 @@ def fit_worker(plan, train, validation, options, state, thread):
         if thread.rank == 0:
             if options.shuffle:
                 shuffle_epoch(state.order, options.seed, progress.epoch)
-            epoch, size = last + 1, state.pace[0].size
+            epoch, size = last + 1, state.pace[0].active
             open_gate(state.counters, epoch, size)
         else:
             epoch, size = pass_gate(state.counters, thread.rank, last)
@@ -89,7 +89,7 @@ def fit_worker(plan, train, validation, options, state, thread):
             transpose_weights(plan, state.theta, thread.work)
         _epoch(plan, train, validation, options, state, Thread(thread.rank, size, thread.work))
         if thread.rank == 0:
-            choose_size(state.pace[0], state.counters, thread.size)
+            choose_active(state.pace[0], state.counters, state.progress.size, nanoseconds())
         last = epoch
     if thread.rank == 0:
         open_gate(state.counters, ENDED, 0)
@@ -116,7 +116,7 @@ def _epoch(plan, train, validation, options, state, thread):
         _update(plan, options, used, state, thread)
         if thread.rank == 0 and atomic_load(state.counters, STOP) == ASKED:
             atomic_store(state.counters, STOP, AGREED)
-    _end_of_epoch(plan, validation, options, total / all_targets(plan, train), state, thread)
+    end_of_epoch(plan, validation, options, total / all_targets(plan, train), state, thread)
 
 
 @inlined
@@ -191,8 +191,9 @@ def _update(plan, options, used, state, thread):
     transpose_weights(plan, state.theta, thread.work)
 
 
-@inlined
-def _end_of_epoch(plan, validation, options, loss, state, thread):
+# not inlined: this half of the work can be compiled by another process, see `nn.compilation`
+@compiled
+def end_of_epoch(plan, validation, options, loss, state, thread):
     """Validate the weights, keep them if they are the best, and end the fit if it is time."""
     progress = state.progress[thread.rank]
     is_validated = validation.x.shape[0] > 0

@@ -24,7 +24,7 @@ def accumulators_used(gradients, count):
     return min(gradients.shape[0], (count + CHUNK_ROWS - 1) // CHUNK_ROWS)
 
 
-@inlined
+@compiled
 def accumulate_chunks(plan, theta, data, order, first, count, gradients, squared_errors, thread):
     """Do one thread's share of a minibatch: accumulator a takes chunks a, a + A, a + 2A, ... in this order.
 
@@ -55,9 +55,7 @@ def accumulate_chunks(plan, theta, data, order, first, count, gradients, squared
                 own = a + k * thread.size
                 start = first + (before + own) * CHUNK_ROWS
                 rows = min(CHUNK_ROWS, first + count - start)
-                squared_errors[own] += squared_error(
-                    plan, work, data.y, order, start, rows, k * CHUNK_ROWS
-                )
+                squared_errors[own] += squared_error(plan, work, data.y, order, start, rows, k * CHUNK_ROWS)
             backward_chunks(plan, work, gradients, a, thread.size, scale)
 
 

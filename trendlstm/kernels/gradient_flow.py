@@ -19,7 +19,7 @@ from .chunk import (
     squared_error,
     transpose_weights,
 )
-from .compile import compiled, inlined
+from .compile import allocating, compiled, inlined
 from .equations import sigmoid_backward, tanh_backward
 from .matrix import multiply, multiply_add, transposed_multiply_add
 from .simd import view
@@ -54,7 +54,7 @@ class JacobianNorms(NamedTuple):
     cc: np.ndarray  # (N, T), if the cell has a state c
 
 
-@compiled
+@allocating
 def bptt_by_lag(plan, theta, data, batch, work, gradients):
     """The gradient of each sample's own mean squared error, lag by lag.
 
@@ -105,7 +105,7 @@ def bptt_by_lag(plan, theta, data, batch, work, gradients):
             hidden_gradient(view(dh, 0, (CHUNK_ROWS, hidden_size)), work.gates, t, weight_transposed)
 
 
-@compiled
+@allocating
 def jacobian_norms(plan, theta, data, batch, work, norms):
     """The spectral norms of the blocks (h, h) and (c, c) of d(h, c)_T / d(h, c)_{T-k}, h and c taken as independent.
 

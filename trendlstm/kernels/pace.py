@@ -11,10 +11,10 @@ import numpy as np
 from .compile import inlined
 from .decisions import record
 from .gang import WAITED
-from .simd import atomic_load, atomic_store, nanoseconds
+from .simd import atomic_load, atomic_store
 
 PACE = record(
-    size=np.int64,  # threads that take part
+    active=np.int64,  # threads that take part
     usual=np.int64,  # that number, also while another one is tried
     epochs=np.int64,  # of the period, which lasts _PERIOD or longer
     started=np.int64,  # ns: when it began
@@ -30,7 +30,7 @@ _LEAST_WAIT, _MOST_WAIT = 4, 128  # periods between trials; each that is in vain
 
 
 @inlined
-def choose_size(pace, counters, threads):
+def choose_active(pace, counters, threads, now):
     """Decide at the end of an epoch, on the first thread, how many of the `threads` take part in the next.
 
     Parameters
@@ -41,8 +41,9 @@ def choose_size(pace, counters, threads):
         See `gang`.
     threads : int
         As many as there are.
+    now : int
+        From `simd.nanoseconds`.
     """
-    now = nanoseconds()
     if pace.started == 0:  # the first epoch is that in which the threads are started
         _begin_period(pace, counters, now)
         return
@@ -51,20 +52,20 @@ def choose_size(pace, counters, threads):
     if threads == 1 or elapsed < _PERIOD:
         return
     epoch_ns = elapsed / pace.epochs
-    if pace.size != pace.usual:
+    if pace.active != pace.usual:
         if epoch_ns < _FASTER * pace.usual_ns:
-            pace.usual, pace.last_wait = pace.size, _LEAST_WAIT
+            pace.usual, pace.last_wait = pace.active, _LEAST_WAIT
         else:
-            pace.size, pace.last_wait = pace.usual, min(2 * pace.last_wait, _MOST_WAIT)
+            pace.active, pace.last_wait = pace.usual, min(2 * pace.last_wait, _MOST_WAIT)
         pace.wait = pace.last_wait
     else:
         pace.usual_ns = epoch_ns
         pace.wait -= 1
         waited = atomic_load(counters, WAITED)
-        if pace.wait <= 0 and pace.size < threads:
-            pace.size += 1
-        elif pace.wait <= 0 and pace.size > 1 and waited > _WAITED_SHARE * elapsed * pace.size:
-            pace.size -= 1
+        if pace.wait <= 0 and pace.active > 1 and waited > _WAITED_SHARE * elapsed * pace.active:
+            pace.active -= 1
+        elif pace.wait <= 0 and pace.active < threads:
+            pace.active += 1
     _begin_period(pace, counters, now)
 
 
@@ -77,6 +78,6 @@ def _begin_period(pace, counters, now):
 def start_pace(threads: int) -> np.ndarray:
     """The record (1,) of a fit that begins with all of its threads."""
     pace = np.zeros(1, PACE)
-    pace["size"] = pace["usual"] = threads
+    pace["active"] = pace["usual"] = threads
     pace["last_wait"] = _LEAST_WAIT
     return pace

@@ -85,9 +85,7 @@ def recurse_worker(plan, thetas, path, steps, relative, inputs, work):
                     window[t] = real(values[step + t] - anchor)
                 values[step + lag] = anchor
             # np.int64: Numba would compile `load_chunk` once more for literals
-            load_chunk(
-                plan, work, inputs.x, inputs.lengths, inputs.order, np.int64(0), rows, np.int64(0)
-            )
+            load_chunk(plan, work, inputs.x, inputs.lengths, inputs.order, np.int64(0), rows, np.int64(0))
             for k in range(thetas.shape[0]):
                 forward_chunks(plan, thetas[k], work)
                 predicted = outputs(plan, work.activations, chunk_rows)[0]

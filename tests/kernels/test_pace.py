@@ -1,0 +1,98 @@
+"""How many threads of a fit take part: what is decided from the times, and that no result depends on it."""
+
+import numba
+import numpy as np
+import pytest
+
+from trendlstm import Network
+from trendlstm.kernels import pace as pacing
+from trendlstm.kernels.gang import COUNTERS, WAITED
+from trendlstm.nn import training
+
+MS = 1_000_000
+PERIOD = 10 * MS
+
+
+@numba.njit
+def choose(pace, counters, threads, now):
+    pacing.choose_active(pace[0], counters, threads, now)
+
+
+class Machine:
+    """A machine on which an epoch takes `ms[size]`, and the threads together wait for a share of their time."""
+
+    def __init__(self, threads, ms, waiting):
+        self.pace, self.counters = pacing.start_pace(threads), np.zeros(COUNTERS, np.int64)
+        self.threads, self.ms, self.waiting = threads, ms, waiting
+        self.now, self.sizes = MS, []
+
+    def run(self, epochs):
+        """The numbers of threads of so many epochs."""
+        begin = len(self.sizes)
+        for _ in range(epochs):
+            size = int(self.pace[0].active)
+            self.sizes.append(size)
+            time = int(self.ms[size] * MS)
+            self.now += time
+            self.counters[WAITED] += int(self.waiting[size] * time * size)
+            choose(self.pace, self.counters, self.threads, self.now)
+        return self.sizes[begin:]
+
+
+@pytest.mark.parametrize("ms", [3, 30])
+def test_threads_that_hardly_wait_are_left_alone(ms):
+    machine = Machine(4, dict.fromkeys(range(1, 5), ms), dict.fromkeys(range(1, 5), 0.1))
+    assert set(machine.run(2000)) == {4}
+
+
+def test_where_a_core_is_taken_fewer_threads_are_tried_and_kept():
+    machine = Machine(2, {2: 40, 1: 30}, {2: 0.4, 1: 0.0})
+    sizes = machine.run(2000)
+    assert sizes[:3] == [2, 2, 1]  # the first epoch does not count
+    assert np.mean(sizes) < 1.03  # later on more are tried again, ever more rarely
+    machine.ms[2], machine.waiting[2] = 18, 0.0
+    assert machine.run(400)[-1] == 2  # the core is free again
+
+
+def test_a_trial_in_vain_is_repeated_ever_more_rarely():
+    """Three chunks on two threads: one of them always waits, and both are faster than one."""
+    machine = Machine(2, {2: 20, 1: 30}, {2: 0.25, 1: 0.0})
+    sizes = np.array(machine.run(2000))
+    trials = np.flatnonzero(sizes == 1)
+    assert (np.diff(trials) >= 8).all() and len(trials) < 25 and sizes[-1] == 2
+
+
+def test_periods_of_short_epochs_are_long_enough_to_tell():
+    machine = Machine(2, {2: 1, 1: 0.5}, {2: 0.5, 1: 0.0})
+    sizes = machine.run(60)
+    assert sizes[:11] == [2] * 11 and sizes[12] == 1
+
+
+def test_more_threads_than_chunks_are_led_down_one_by_one():
+    machine = Machine(4, {4: 50, 3: 40, 2: 20, 1: 35}, {4: 0.5, 3: 0.4, 2: 0.0, 1: 0.0})
+    assert np.bincount(machine.run(1000)).argmax() == 2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_threads_that_come_and_go_leave_no_trace(dtype, monkeypatch):
+    """The fit begins with one of three threads, and takes more and fewer of them while it runs."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(400, 20, 1)), rng.normal(size=(400, 1))
+    paces = []
+
+    def start_with_one(threads):
+        pace = pacing.start_pace(threads)
+        pace["active"] = pace["usual"] = 1
+        paces.append(pace)
+        return pace
+
+    def weights(threads):
+        network = Network(hidden_size=64, dense=(5,), dtype=dtype)
+        history = network.fit(x, y, epochs=25, validation=(x[:50], y[:50]), clip_norm=1.0, n_threads=threads)
+        tensors = network.state_dict().values()
+        return b"".join([t.tobytes() for t in tensors]) + history.loss.tobytes()
+
+    expected = weights(1)
+    monkeypatch.setattr(training, "start_pace", start_with_one)
+    assert weights(3) == expected
+    assert paces[-1][0].active > 1 or paces[-1][0].last_wait > 4  # another number was tried
