@@ -14,16 +14,16 @@ PERIOD = 10 * MS
 
 
 @numba.njit
-def choose(pace, counters, threads, now):
-    pacing.choose_active(pace[0], counters, threads, now)
+def choose(pace, counters, now):
+    pacing.choose_active(pace[0], counters, now)
 
 
 class Machine:
     """A machine on which an epoch takes `ms[size]`, and the threads together wait for a share of their time."""
 
     def __init__(self, threads, ms, waiting):
-        self.pace, self.counters = pacing.start_pace(threads), np.zeros(COUNTERS, np.int64)
-        self.threads, self.ms, self.waiting = threads, ms, waiting
+        self.pace, self.counters = pacing.start_pace(threads, 64), np.zeros(COUNTERS, np.int64)
+        self.ms, self.waiting = ms, waiting
         self.now, self.sizes = MS, []
 
     def run(self, epochs):
@@ -35,7 +35,7 @@ class Machine:
             time = int(self.ms[size] * MS)
             self.now += time
             self.counters[WAITED] += int(self.waiting[size] * time * size)
-            choose(self.pace, self.counters, self.threads, self.now)
+            choose(self.pace, self.counters, self.now)
         return self.sizes[begin:]
 
 
@@ -68,7 +68,15 @@ def test_periods_of_short_epochs_are_long_enough_to_tell():
     assert sizes[:11] == [2] * 11 and sizes[12] == 1
 
 
-def test_more_threads_than_chunks_are_led_down_one_by_one():
+def test_no_more_threads_take_part_than_there_are_cores():
+    assert pacing.start_pace(7, 2)[0].active == 2 and pacing.start_pace(2, 7)[0].active == 2
+    pace, counters = pacing.start_pace(7, 2), np.zeros(COUNTERS, np.int64)
+    for k in range(1, 100):
+        choose(pace, counters, k * PERIOD)
+        assert pace[0].active == 2
+
+
+def test_threads_are_led_down_one_by_one():
     machine = Machine(4, {4: 50, 3: 40, 2: 20, 1: 35}, {4: 0.5, 3: 0.4, 2: 0.0, 1: 0.0})
     assert np.bincount(machine.run(1000)).argmax() == 2
 
@@ -80,8 +88,8 @@ def test_threads_that_come_and_go_leave_no_trace(dtype, monkeypatch):
     x, y = rng.normal(size=(400, 20, 1)), rng.normal(size=(400, 1))
     paces = []
 
-    def start_with_one(threads):
-        pace = pacing.start_pace(threads)
+    def start_with_one(threads, cores):
+        pace = pacing.start_pace(threads, 64)
         pace["active"] = pace["usual"] = 1
         paces.append(pace)
         return pace

@@ -89,7 +89,7 @@ def fit_worker(plan, train, validation, options, state, thread):
             transpose_weights(plan, state.theta, thread.work)
         _epoch(plan, train, validation, options, state, Thread(thread.rank, size, thread.work))
         if thread.rank == 0:
-            choose_active(state.pace[0], state.counters, state.progress.size, nanoseconds())
+            choose_active(state.pace[0], state.counters, nanoseconds())
         last = epoch
     if thread.rank == 0:
         open_gate(state.counters, ENDED, 0)

@@ -14,7 +14,8 @@ from .gang import WAITED
 from .simd import atomic_load, atomic_store
 
 PACE = record(
-    active=np.int64,  # threads that take part
+    most=np.int64,  # threads that may take part: all, but no more than cores
+    active=np.int64,  # threads that do
     usual=np.int64,  # that number, also while another one is tried
     epochs=np.int64,  # of the period, which lasts _PERIOD or longer
     started=np.int64,  # ns: when it began
@@ -30,8 +31,8 @@ _LEAST_WAIT, _MOST_WAIT = 4, 128  # periods between trials; each that is in vain
 
 
 @inlined
-def choose_active(pace, counters, threads, now):
-    """Decide at the end of an epoch, on the first thread, how many of the `threads` take part in the next.
+def choose_active(pace, counters, now):
+    """Decide at the end of an epoch, on the first thread, how many threads take part in the next.
 
     Parameters
     ----------
@@ -39,8 +40,6 @@ def choose_active(pace, counters, threads, now):
         Modified.
     counters : ndarray of int64
         See `gang`.
-    threads : int
-        As many as there are.
     now : int
         From `simd.nanoseconds`.
     """
@@ -49,7 +48,7 @@ def choose_active(pace, counters, threads, now):
         return
     pace.epochs += 1
     elapsed = now - pace.started
-    if threads == 1 or elapsed < _PERIOD:
+    if pace.most == 1 or elapsed < _PERIOD:
         return
     epoch_ns = elapsed / pace.epochs
     if pace.active != pace.usual:
@@ -64,7 +63,7 @@ def choose_active(pace, counters, threads, now):
         waited = atomic_load(counters, WAITED)
         if pace.wait <= 0 and pace.active > 1 and waited > _WAITED_SHARE * elapsed * pace.active:
             pace.active -= 1
-        elif pace.wait <= 0 and pace.active < threads:
+        elif pace.wait <= 0 and pace.active < pace.most:
             pace.active += 1
     _begin_period(pace, counters, now)
 
@@ -75,9 +74,9 @@ def _begin_period(pace, counters, now):
     atomic_store(counters, WAITED, 0)
 
 
-def start_pace(threads: int) -> np.ndarray:
-    """The record (1,) of a fit that begins with all of its threads."""
+def start_pace(threads: int, cores: int) -> np.ndarray:
+    """The record (1,) of a fit that begins with all of its threads, or with as many as there are cores."""
     pace = np.zeros(1, PACE)
-    pace["active"] = pace["usual"] = threads
+    pace["most"] = pace["active"] = pace["usual"] = min(threads, cores)
     pace["last_wait"] = _LEAST_WAIT
     return pace

@@ -21,7 +21,7 @@ from trendlstm.nn.fit_job import FitJob
 from trendlstm.nn.history import History
 from trendlstm.nn.progress import FitProgress, Report
 from trendlstm.nn.queue import run_queue
-from trendlstm.nn.threads import run_together, thread_count
+from trendlstm.nn.threads import available_threads, run_together, thread_count
 
 
 def train(
@@ -238,7 +238,7 @@ def _state(job: FitJob, memory: Memory) -> FitState:
         validation_loss=job.validation_loss,
         progress=job.progress,
         counters=job.counters,
-        pace=start_pace(len(job.progress)),
+        pace=start_pace(len(job.progress), available_threads()),
     )
 
 
