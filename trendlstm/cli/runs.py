@@ -11,9 +11,6 @@ from trendlstm.cli.options import examples, flag, json_option
 from trendlstm.errors import OptionError
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     from trendlstm.output.run_list import Entry
 
 FOLDER = "runs"  # where commands put runs unless told otherwise
