@@ -1,7 +1,6 @@
 """`trendlstm runs`: lists, compares and removes what is there, and touches nothing else."""
 
 import json
-import re
 import shutil
 
 import click.testing
@@ -71,7 +70,7 @@ def test_damaged_and_unfinished_runs_are_listed_as_such(runs):
         "runs/compared": "damaged",
         "runs/walked": "unfinished",
     }
-    assert "no finished training runs" in error_of("runs compare", 1)
+    assert "no finished training runs" in error_of("runs compare", 2)
 
 
 def test_a_comparison_shows_the_settings_that_differ_and_no_others(runs):
@@ -87,7 +86,10 @@ def test_a_comparison_shows_the_settings_that_differ_and_no_others(runs):
     assert second.split()[:4] == ["short", "MSFT", "4", "none"]
     for name in ("long", "short"):
         assert f"{name}: {json.loads((runs / name / 'run.json').read_text())['verdict']}" in shown
-    assert "Of 2 runs without skill at least one claims evidence in up to 10 % of cases" in shown
+    assert (
+        "They have 2 different results. Of so many without skill at least one claims evidence in up to 10 %"
+        in shown
+    )
     assert "different prices" not in shown
 
 
@@ -100,7 +102,7 @@ def test_figures_of_other_prices_are_called_so(runs):
 
 def test_what_cannot_be_compared_is_named(runs):
     assert "runs/walked is of the kind backtest" in error_of("runs compare runs/short runs/walked", 2)
-    assert "1 finished training run to compare" in error_of("runs compare runs/short", 1)
+    assert "1 finished training run to compare" in error_of("runs compare runs/short runs/../runs/short", 2)
     assert "runs/notes is not a run's folder" in error_of("runs compare runs/short runs/notes", 1)
 
 
@@ -124,11 +126,41 @@ def test_nothing_is_removed_without_a_yes_or_if_any_name_is_wrong(runs):
 def test_on_a_terminal_a_question_is_asked(runs, answer, kept, monkeypatch):
     monkeypatch.setattr(click.testing._NamedTextIOWrapper, "isatty", lambda self: True, raising=False)
     result = CliRunner().invoke(cli.main, ["runs", "remove", "runs/short"], input=answer)
-    assert result.exit_code == (2 if kept else 0) and (runs / "short").exists() == kept
-    assert "Remove runs/short (" in result.stderr and ("Nothing was removed" in result.stderr) == kept
+    assert result.exit_code == 0 and (runs / "short").exists() == kept
+    assert "Remove runs/short (" in result.stderr and ("Nothing was removed" in result.stdout) == kept
+
+
+def test_ctrl_c_at_the_question_ends_as_everywhere(runs, monkeypatch):
+    monkeypatch.setattr(click.testing._NamedTextIOWrapper, "isatty", lambda self: True, raising=False)
+    result = CliRunner().invoke(cli.main, ["runs", "remove", "runs/short"], input="")  # the end of the input
+    assert result.exit_code == 130 and (runs / "short").exists()
+
+
+def test_what_no_command_has_written_is_never_removed(runs, monkeypatch):
+    (runs / "short" / "thesis.txt").write_text("precious")
+    (runs / "notes" / "run.json").write_text("{}")
+    for name, file in (("short", "thesis.txt"), ("notes", "mine.txt")):
+        message = error_of(f"runs remove runs/long runs/{name} --yes", 1)
+        assert message == f"runs/{name} holds {file}, which no command has written: move that away first."
+    monkeypatch.chdir(runs / "long")
+    assert "the folder that you are in" in error_of("runs remove . --yes", 1)
+    assert (runs / "long" / "run.json").exists()
+
+
+def test_every_file_of_a_run_may_go(runs):
+    """Also the page, and what a killed backtest leaves beside its folds."""
+    for name in ("long", "compared", "walked"):
+        run(f"report runs/{name}")
+    (runs / "walked" / "folds.sqlite-journal").touch()
+    run("runs remove runs/long runs/compared runs/walked runs/long --yes")
+    assert {path.name for path in runs.iterdir()} == {"short", "notes", "todo.txt"}
 
 
 def test_where_there_are_no_runs_it_says_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run("runs").stdout == "The folder runs holds no runs.\n"
-    assert re.match("the folder nothing cannot be read", error_of("runs list nothing", 1))
+    assert run("runs list runs").stdout == "The folder runs holds no runs.\n"
+    assert "no finished training runs" in error_of("runs compare", 2)
+    assert "liste is neither a folder nor one of the commands list, compare, remove" in error_of(
+        "runs liste", 2
+    )

@@ -2,12 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from trendlstm.cli.common import make_console
 from trendlstm.cli.options import examples, flag, json_option
-from trendlstm.errors import OptionError, RunError
+from trendlstm.errors import OptionError
+
+if TYPE_CHECKING:
+    from trendlstm.output.run_list import Entry
 
 FOLDER = "runs"  # where commands put runs unless told otherwise
 
@@ -47,10 +51,9 @@ def runs() -> None:
 def list_runs(folder: str | None, as_json: bool) -> None:
     """List the runs in FOLDER, which is the folder runs unless given."""
     console = make_console(as_json)
-    from trendlstm.output.run_list import find_entries, show_runs
+    from trendlstm.output.run_list import show_runs
 
-    # no run has been made yet: that is no mistake
-    entries = find_entries(folder or FOLDER) if folder or Path(FOLDER).exists() else []
+    entries = _found(folder or FOLDER)
     if entries:
         show_runs(console, entries)
     else:
@@ -76,12 +79,11 @@ def compare(paths: tuple[str, ...], as_json: bool) -> None:
     from trendlstm.output.run_list import (
         comparable,
         differing_settings,
-        find_entries,
         read_entry,
         show_comparison,
     )
 
-    entries = [read_entry(path) for path in paths] or find_entries(FOLDER)
+    entries = [read_entry(path) for path in _each_once(paths)] if paths else _found(FOLDER)
     kept = comparable(entries)
     for entry in entries if paths else []:
         if entry not in kept:
@@ -90,9 +92,9 @@ def compare(paths: tuple[str, ...], as_json: bool) -> None:
                 f"{entry.path} is {what} ({entry.status}), which has no test figures of one model: leave it out."
             )
     if len(kept) < 2:
-        raise RunError(
+        raise OptionError(
             f"There {'is 1 finished training run' if kept else 'are no finished training runs'} to compare: give two "
-            "or more."
+            "different ones or more."
         )
     show_comparison(console, kept)
     if as_json:
@@ -110,6 +112,19 @@ def compare(paths: tuple[str, ...], as_json: bool) -> None:
         )
 
 
+def _found(folder: str) -> "list[Entry]":
+    """The runs in a folder. The folder of no run yet need not be there; another one that is not is perhaps a slip."""
+    from trendlstm.output.run_list import find_entries
+
+    if folder == FOLDER and not Path(FOLDER).exists():
+        return []
+    if not Path(folder).is_dir():
+        raise OptionError(
+            f"{folder} is neither a folder nor one of the commands {', '.join(runs.commands)}: give one of these."
+        )
+    return find_entries(folder)
+
+
 @runs.command(
     short_help="Remove runs.", epilog=examples("trendlstm runs remove runs/MSFT-20261121-093000 --yes")
 )
@@ -117,20 +132,35 @@ def compare(paths: tuple[str, ...], as_json: bool) -> None:
 @flag("--yes", help="Do not ask.")
 @json_option
 def remove(paths: tuple[str, ...], yes: bool, as_json: bool) -> None:
-    """Remove the folders of runs with all that is in them, after a question."""
+    """Remove the folders of runs with all that is in them, after a question.
+
+    A folder with files that no command has written is left alone.
+    """
     console = make_console(as_json)
-    from trendlstm.output.run_list import read_entry, remove_run
+    from trendlstm.output.run_list import read_entry, refuse_to_remove, remove_run
     from trendlstm.output.wording import count
 
-    entries = [read_entry(path) for path in paths]  # all of them are looked at before any is removed
+    entries = [read_entry(path) for path in _each_once(paths)]
+    for entry in entries:  # all of them are looked at before any is removed
+        refuse_to_remove(entry)
+    named = ", ".join(str(entry.path) for entry in entries)
     size = sum(entry.size for entry in entries) / 2**20
     if not yes:
         if not sys.stdin.isatty():
             raise OptionError("Nothing was removed, because there is no terminal to ask on: give --yes.")
-        if not click.confirm(f"Remove {', '.join(paths)} ({size:.1f} MiB)?", err=True):
-            raise OptionError("Nothing was removed.")
+        try:
+            agreed = click.confirm(f"Remove {named} ({size:.1f} MiB)?", err=True)
+        except click.Abort as error:  # Ctrl-C
+            raise KeyboardInterrupt from error
+        if not agreed:
+            entries = []
     for entry in entries:
         remove_run(entry)
-    console.print(f"Removed {count(len(entries), 'run')}.")
+    console.print(f"Removed {count(len(entries), 'run')}." if entries else "Nothing was removed.")
     if as_json:
         console.json({"removed": [entry.path for entry in entries]})
+
+
+def _each_once(paths: tuple[str, ...]) -> list[str]:
+    """The paths without those that mean a folder that was named before."""
+    return list({Path(path).resolve(): path for path in reversed(paths)}.values())[::-1]

@@ -5,6 +5,8 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,30 @@ from trendlstm.output.fold_file import NAME as FOLD_FILE
 from trendlstm.output.wording import count, decimals
 
 _DOCUMENTS = ("run.json", "compare.json", "reproduce.json", FOLD_FILE)
+# What the commands write into a run's folder.
+_WRITTEN = (
+    *_DOCUMENTS,
+    *(f"{FOLD_FILE}{end}" for end in ("-journal", "-wal", "-shm")),
+    *(f"{stem}.safetensors" for stem in ("model", "model-*", "final", "final-*")),
+    *("config.json", "README.md", "metrics.json", "report.html"),
+    *(
+        f"{stem}.csv"
+        for stem in ("history", "inputs", "predictions", "forecast", "compare", "members", "equity")
+    ),
+    *(f"{stem}.csv" for stem in ("trials", "curves")),
+    *("losses.png", "predictions.png", "backtest.png", "errors.png", "gradients.png", "curves.png"),
+)
 _MOST_TICKERS = 3  # of a backtest that a line names
 # settings that change no result, or are told elsewhere
-_UNTOLD = ("threads", "device", "data.ticker", "network.lag", "network.input_size", "network.output_size")
+_UNTOLD = (
+    "threads",
+    "device",
+    "data.ticker",
+    "data.source",
+    "network.lag",
+    "network.input_size",
+    "network.output_size",
+)
 
 
 @dataclass(frozen=True)
@@ -265,7 +288,7 @@ def _legend(entries: Sequence[Entry], settings_differ: bool) -> list[str]:
     lines = [
         "CW p, Corr. p: p-values of the tests of Clark-West and of the correlation of predicted and actual changes.",
     ]
-    if not settings_differ:
+    if not settings_differ and len({entry.of for entry in entries}) == 1:
         lines.append("All settings are the same.")
     if len({entry.document["provenance"]["sha256"] for entry in entries}) > 1:
         lines.append(
@@ -274,7 +297,7 @@ def _legend(entries: Sequence[Entry], settings_differ: bool) -> list[str]:
     tries = len({entry.test["rmse"] for entry in entries if entry.test})
     if tries > 1:
         lines.append(
-            f"Of {tries:,} runs without skill at least one claims evidence in up to "
+            f"They have {tries:,} different results. Of so many without skill at least one claims evidence in up to "
             f"{100 * chance_of_a_false_claim(tries):.0f} % of cases: the best of these test figures flatters its run."
         )
     return lines
@@ -290,17 +313,32 @@ def _yes(evidence: bool | None) -> str | None:
     return None if evidence is None else "yes" if evidence else "no"
 
 
+def refuse_to_remove(entry: Entry) -> None:
+    """Raise RunError for a folder that is a link, holds this process, or has anything that no command has written."""
+    path = Path(os.path.abspath(entry.path))
+    if path.is_symlink():
+        raise RunError(f"{entry.path} is a link: remove it by hand, or give the folder that it points to.")
+    if Path.cwd().is_relative_to(path.resolve()):
+        raise RunError(f"{entry.path} is the folder that you are in: leave it first.")
+    foreign = sorted(
+        file.name for file in path.iterdir() if not any(map(partial(fnmatch, file.name), _WRITTEN))
+    )
+    if foreign:
+        more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
+        raise RunError(
+            f"{entry.path} holds {', '.join(foreign[:3])}{more}, which no command has written: move that away first."
+        )
+
+
 def remove_run(entry: Entry) -> None:
     """Remove a run's folder with all that is in it; an end of this process at any moment leaves it whole or hidden.
 
     Raises
     ------
     RunError
-        It is a link, or cannot be removed.
+        It cannot be removed.
     """
     path = Path(os.path.abspath(entry.path))
-    if path.is_symlink():
-        raise RunError(f"{entry.path} is a link: remove it by hand, or give the folder that it points to.")
     hidden = hidden_beside(path)
     try:
         os.rename(path, hidden)
