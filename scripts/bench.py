@@ -203,6 +203,34 @@ def bench_backtest(folder: Path, with_peers: bool) -> list[dict[str, Any]]:
     return rows
 
 
+def bench_busy() -> list[dict[str, Any]]:
+    """One fit while another process keeps one core busy: with every number of threads, and with too many."""
+    rows = []
+    core = min(os.sched_getaffinity(0))
+    busy = subprocess.Popen(
+        [sys.executable, "-c", "while True: pass"], preexec_fn=lambda: os.sched_setaffinity(0, {core})
+    )
+    try:
+        for steps in STEPS:
+            for threads in (*range(1, CORES + 1), 2 * CORES):
+                rows.append({"T": steps, "threads": threads, "ms": long_fit(steps, threads)})
+                say("one core busy", rows[-1])
+    finally:
+        busy.kill()
+        busy.wait()
+    return rows
+
+
+def long_fit(steps: int, threads: int) -> float:
+    """Milliseconds per epoch of a fit that lasts long enough to adapt to its machine: a second or so."""
+    generator, epochs = np.random.default_rng(0), 1200 // steps
+    x = generator.standard_normal((SAMPLES, steps, 1)).astype(np.float32)
+    y = generator.standard_normal((SAMPLES, 1)).astype(np.float32)
+    network = tl.Network(hidden_size=HIDDEN)
+    settings = {"epochs": epochs, "batch_size": BATCH_SIZE, "n_threads": threads}
+    return 1e3 * median(timed(lambda: network.fit(x, y, **settings), REPEATS)) / epochs
+
+
 def bench_growth() -> dict[str, list[dict[str, float]]]:
     """How the time of a fit grows with each size, the others as in the reference model with T = 20."""
     generator = np.random.default_rng(0)
@@ -329,6 +357,7 @@ def main(alone: bool) -> None:
             "inference": bench_predict(folder, peers["predict"]),
             "backtest": bench_backtest(folder, not alone),
             "process": bench_process(folder, not alone),
+            "busy": bench_busy(),
             "growth": bench_growth(),
             "installed_mib": installed_mib(),
         }

@@ -86,6 +86,18 @@ def backtest(rows: list[dict[str, Any]]) -> str:
     return f"{table([*columns, 'seconds', 'fits a second'], body)}\n\n{text}"
 
 
+def busy(rows: list[dict[str, Any]]) -> str:
+    """Milliseconds per epoch beside a process that keeps one core busy."""
+    steps, threads = (sorted({row[key] for row in rows}) for key in ("T", "threads"))
+    ms = {(row["T"], row["threads"]): row["ms"] for row in rows}
+    body = [
+        [f"{count} threads" if count > 1 else "1 thread", *(f"{ms[t, count]:.2f}" for t in steps)]
+        for count in threads
+    ]
+    columns = [f"T = {count}" for count in steps]
+    return table(["ms per epoch while another process keeps one core busy", *columns], body)
+
+
 def inference(rows: list[dict[str, Any]]) -> str:
     """Latency and throughput."""
     keys = ("p50_us", "p99_us", "ms_10000")
@@ -119,6 +131,7 @@ def main() -> None:
             f"loop of multiply-adds alone. At T = 60 the whole process peaks at {memory:.0f} MiB.",
             large_fits(results["large_fits"]),
             many_fits(results["many_fits"]),
+            busy(results["busy"]),
             backtest(results["backtest"]),
             inference(results["inference"]),
             process,
