@@ -500,9 +500,22 @@ def test_prices_that_are_not_the_runs_own_are_named_where_a_level_matters(runs, 
     unknown = run(f"forecast {tmp_path / 'run'} --csv {other}").stderr
     assert "Warning: 0 sessions of these prices are among those that the run kept" in unknown
     (tmp_path / "run" / "predictions.csv").write_bytes(b"\xff\0")
-    assert "predictions.csv cannot be read" in error_of(f"forecast {tmp_path / 'run'} --csv {other}", 1)
+    assert "predictions.csv is damaged" in error_of(f"forecast {tmp_path / 'run'} --csv {other}", 1)
     plain, _ = runs["plain"]  # of returns
     assert "trained on:" not in run(f"forecast {plain} --csv {other}").stderr
+
+
+def test_predictions_cut_short_are_said_before_the_forecast(runs, tmp_path):
+    folder = shutil.copytree(runs["plain"][0], tmp_path / "run")
+    path = folder / "predictions.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    for text in ("".join(lines[:100]), "".join(lines[:-1]), "".join(lines)[:-30], lines[0]):
+        path.write_text(text)
+        result = run(f"forecast {folder} --out {tmp_path / 'next.csv'}", expect=1)
+        said = result.stderr.splitlines()[-1]
+        assert result.stdout == "" and "Traceback" not in result.stderr
+        assert said.startswith(f"Error: {path} is damaged") and said.endswith("train again.")
+    assert [one.name for one in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_volume_that_a_split_may_have_restated_is_named(tmp_path):

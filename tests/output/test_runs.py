@@ -166,6 +166,31 @@ def test_a_missing_or_damaged_file_is_named(folder, name, harm):
     assert str(path) in str(raised.value) and str(raised.value).endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda text: text.replace("origin", "orogin"), "it has no column origin"),
+        (
+            lambda text: text.replace("2015-06-01", "then"),
+            "its column (origin|date) holds something else than dates",
+        ),
+        (lambda text: text[: text.index(",validation")], r"it has 0 of the \d+ rows of the validation split"),
+        (lambda text: text[: text.rindex("\n2015") + 1], r"it has \d+ of the \d+ rows of the test split"),
+        (lambda text: "", ""),
+    ],
+)
+def test_damaged_predictions_are_named(folder, change, why):
+    path = folder / "predictions.csv"
+    path.write_text(change(path.read_text()))
+    run = load_run(folder)
+    for read in (lambda: run.predictions, run.closes):
+        with pytest.raises(
+            RunError, match=rf"^{path} is damaged(, because {why})?: train again\.$"
+        ) as raised:
+            read()
+        assert bool(why) == ("because" in str(raised.value))
+
+
 def test_final_weights_that_are_all_missing_are_not_replaced_by_others(folder):
     for path in folder.glob("final-*"):
         path.unlink()

@@ -83,6 +83,7 @@ def forecast(
 
     ticker, provenance = prices.provenance.ticker, prices.provenance.to_dict()
     table, level = loaded.forecast_later(prices, days)
+    rows = None if out is None else loaded.forecast_with_past(prices, table)  # before anything is said
     if is_run:
         restated, doubt = level_sentences(level, loaded.config.window) if level else ("", "")
         if doubt:
@@ -103,8 +104,8 @@ def forecast(
     show_forecast(console, table, title, loaded.bands, loaded.no_bands)
     if warning := last_close_warning(table):
         console.warning(warning)
-    if out is not None:
-        write_csv(out, loaded.forecast_with_past(prices, table))
+    if out is not None and rows is not None:
+        write_csv(out, rows)
     if out is not None or not is_run:
         console.print()
         where = loaded.path / "forecast.csv" if out is None else out

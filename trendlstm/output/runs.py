@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from trendlstm.config import TrainConfig
 from trendlstm.data.frames import price_set
@@ -375,9 +376,33 @@ class Run:
         """
         path = self.path / "predictions.csv"
         try:
-            return pd.read_csv(path, parse_dates=["origin", "date"])
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path} cannot be read ({error}): train again.") from error
+            table = pd.read_csv(path)
+        except OSError as error:
+            raise RunError(f"{path} cannot be read ({error.strerror}): train again.") from error
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: train again.") from error
+        names = ("origin", "date", "step", "actual", "prediction", "recursive", "split")
+        if absent := [name for name in names if name not in table.columns]:
+            raise RunError(f"{path} is damaged, because it has no column {absent[0]}: train again.")
+        for name in ("origin", "date"):
+            table[name] = pd.to_datetime(table[name], format="%Y-%m-%d", errors="coerce")
+            if table[name].isna().any():
+                raise RunError(
+                    f"{path} is damaged, because its column {name} holds something else than dates: train again."
+                )
+        if not is_numeric_dtype(table["actual"]):
+            raise RunError(
+                f"{path} is damaged, because its column actual holds something else than numbers: train again."
+            )
+        found = table["split"].value_counts()
+        for split, samples in self._samples().items():
+            rows, wanted = found.get(split, 0), samples * self.config.window.horizon
+            if rows != wanted:
+                raise RunError(
+                    f"{path} is damaged, because it has {rows:,} of the {wanted:,} rows of the {split} split: "
+                    "train again."
+                )
+        return table
 
     def forecast(self, prices: PriceSet | pd.DataFrame | pd.Series, days: int | None = None) -> pd.DataFrame:
         """Forecast the sessions after the last row of some prices.
@@ -442,14 +467,18 @@ class Run:
         RunError
             Their file is damaged.
         """
-        path = self.path / "predictions.csv"
-        try:
-            table = pd.read_csv(path, usecols=["date", "actual"], parse_dates=["date"])
-        except FileNotFoundError:
+        if not (self.path / "predictions.csv").exists():
             return pd.Series(index=pd.DatetimeIndex([]), dtype=np.float64)
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path} cannot be read ({error}): train again.") from error
-        return table.drop_duplicates("date").set_index("date")["actual"].sort_index()
+        return self.predictions.drop_duplicates("date").set_index("date")["actual"].sort_index()
+
+    def _samples(self) -> dict[str, int]:
+        """How many samples each split of an assessed run has."""
+        path = self.path / "run.json"
+        try:
+            samples = json.loads(path.read_text(encoding="utf-8"))["samples"]
+            return {str(split): int(count) for split, count in samples.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"the samples in {path} cannot be read: train again.") from error
 
 
 def load_run(path: str | Path) -> Run:
