@@ -423,9 +423,10 @@ class Run:
         Raises
         ------
         OptionError, DataError
-            More days than a direct model's horizon; or prices that cannot be used.
+            `days` is no whole number of 1 or more, or beyond a direct model's horizon; or prices that cannot be used.
         """
-        return self.forecast_later(price_set(prices, self.config.data), days)[0]
+        features = self.forecaster.scaler.features
+        return self.forecast_later(price_set(prices, self.config.data, features), days)[0]
 
     def forecast_later(
         self, prices: PriceSet, days: int | None = None
