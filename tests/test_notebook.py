@@ -117,7 +117,9 @@ def test_a_run_shows_the_errors_of_its_result_also_if_its_file_is_damaged(result
     assert Page(run._repr_html_()).rows == Page(result._repr_html_()).rows[:25]
     (run.path / "run.json").write_text("{}")
     page = Page(run._repr_html_())
-    assert page.rows == [] and any("run.json cannot be read" in text for text in page.texts)
+    assert page.rows == [] and any(
+        "run.json is damaged, because it has no status" in text for text in page.texts
+    )
 
 
 def test_networks_windows_and_gradient_flows_show_their_tables(result):

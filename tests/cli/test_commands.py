@@ -418,6 +418,21 @@ def test_a_forecast_with_its_past_says_what_the_model_had_seen(runs, name, tmp_p
         assert not np.isclose(new["predicted"], new["actual"]).any()
 
 
+def test_a_folder_that_goes_before_a_ticker_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "IBM").mkdir()
+    (tmp_path / "IBM" / "run.json").write_text("{}")
+    message = error_of("forecast IBM --source sample", 1)
+    assert message.startswith("IBM/run.json is damaged")
+    assert message.endswith("If the ticker IBM is meant, forecast it in another folder.")
+    assert "goes before a ticker of the same name" in " ".join(run("forecast --help").stdout.split())
+    (tmp_path / "IBM" / "run.json").rename(tmp_path / "IBM" / "compare.json")
+    assert error_of("forecast IBM --source sample", 1).startswith(
+        "IBM is a comparison, which keeps no model: "
+    )
+    assert "ticker" not in error_of("forecast IBM/ --source sample", 1)
+
+
 def test_what_is_neither_a_run_nor_a_ticker_with_prices_is_told_as_both(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     message = error_of("forecast nosuch --source sample", 1)
@@ -427,6 +442,7 @@ def test_what_is_neither_a_run_nor_a_ticker_with_prices_is_told_as_both(tmp_path
     assert "is not a run's folder" in error_of("forecast runs/nosuch", 1)
     (tmp_path / "old_run!").mkdir()
     assert "run.json cannot be read" in error_of("forecast old_run!", 1)
+    assert error_of("forecast ''", 2) == "TICKER|RUN is empty: give a ticker, or the folder of a run."
     assert "gone/x.csv is in a folder that does not exist" in error_of("forecast MSFT --out gone/x.csv", 2)
     (tmp_path / "mine.csv").write_text("mine")
     assert "mine.csv exists already" in error_of("forecast MSFT --source sample --out mine.csv", 2)

@@ -198,12 +198,57 @@ def test_final_weights_that_are_all_missing_are_not_replaced_by_others(folder):
         load_run(folder)
 
 
-@pytest.mark.parametrize("change", [{"status": None}, {"settings": None}, {"forecast_bands": {"steps": 1}}])
-def test_settings_that_make_no_sense_are_named(folder, change):
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"status": None}, ", because it has no status: train again."),
+        ({"settings": None}, ", because it has no settings: train again."),
+        ({"settings": []}, ": train again."),
+        ({"forecast_bands": {"steps": 1}}, ": train again."),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(folder, change, why):
     document = json.loads((folder / "run.json").read_text()) | change
     (folder / "run.json").write_text(json.dumps({k: v for k, v in document.items() if v is not None}))
-    with pytest.raises(RunError, match=r"run\.json is damaged"):
+    with pytest.raises(RunError) as raised:
         load_run(folder)
+    assert str(raised.value) == f"{folder / 'run.json'} is damaged{why}"
+
+
+def test_a_setting_out_of_range_is_named(folder):
+    document = json.loads((folder / "run.json").read_text())
+    document["settings"]["seeds"] = 0
+    (folder / "run.json").write_text(json.dumps(document))
+    with pytest.raises(RunError, match=r"run\.json is damaged: train again\. seeds must be .* but is 0\.$"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{", ""])
+def test_a_document_that_is_none_is_said_without_pythons_words(folder, text):
+    (folder / "run.json").write_text(text)
+    with pytest.raises(
+        RunError, match=r"run\.json is damaged, because it (is not JSON|has no status): train again\.$"
+    ):
+        load_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["folds.sqlite"], "a backtest"),
+        (["folds.sqlite", "run.json"], "a backtest"),
+        (["compare.json"], "a comparison"),
+        (["reproduce.json"], "an experiment"),
+    ],
+)
+def test_what_keeps_no_model_is_called_what_it_is(tmp_path, names, kind):
+    for name in names:
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(RunError) as raised:
+        load_run(tmp_path)
+    assert (
+        str(raised.value) == f"{tmp_path} is {kind}, which keeps no model: give the folder of a training run."
+    )
 
 
 def test_bands_of_another_version_are_not_taken_for_ours(folder):
@@ -236,6 +281,8 @@ def test_what_is_no_run(tmp_path):
     for path in (tmp_path / "absent", tmp_path):
         with pytest.raises(RunError, match=str(path)):
             load_run(path)
+    with pytest.raises(OptionError, match="has no name"):
+        load_run("")
 
 
 def interrupt(*_):

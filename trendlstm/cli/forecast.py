@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +10,7 @@ from trendlstm.cli.common import load_trained, make_console, refuse_existing, ti
 from trendlstm.cli.options import examples, file_options, option, output_options
 from trendlstm.cli.train import make_run
 from trendlstm.config import SOURCES, DataConfig, Source, TrainConfig
-from trendlstm.errors import OptionError, SourceError
+from trendlstm.errors import OptionError, RunError, SourceError
 from trendlstm.files import write_csv
 from trendlstm.output.console import Console
 from trendlstm.output.wording import prices_sentence
@@ -66,9 +65,12 @@ def forecast(
 
     With a TICKER a model is trained first, with the defaults of `trendlstm train`, on four years of prices (with --csv
     all that the file has); its run is kept in runs/. With the folder RUN of an earlier run its model is used.
-    Prices then come from the run's own source or file, but reach to the newest, whatever its --end was.
+    Prices then come from the run's own source or file, but reach to the newest, whatever its --end was. A run's folder
+    goes before a ticker of the same name.
     """
     console = make_console(as_json, quiet)
+    if not run:
+        raise OptionError("TICKER|RUN is empty: give a ticker, or the folder of a run.")
     if out is not None:
         refuse_existing(out)
     given = {name: value for name, value in options.items() if value is not None}
@@ -135,15 +137,19 @@ def forecast(
 
 def _is_run(text: str) -> bool:
     """Whether an argument means a run's folder: it is one, or it can be no ticker."""
+    from trendlstm.output.runs import is_run_folder
+
+    return os.sep in text or not _may_be_ticker(text) or is_run_folder(text)
+
+
+def _may_be_ticker(text: str) -> bool:
     from trendlstm.data.sources import check_ticker
 
-    if (Path(text) / "run.json").exists() or os.sep in text:
-        return True
     try:
         check_ticker(text)
     except OptionError:
-        return True
-    return False
+        return False
+    return True
 
 
 def _load(
@@ -158,7 +164,12 @@ def _load(
     from trendlstm.data.sources import find_prices
     from trendlstm.workflows.forecast import days_to_forecast
 
-    loaded = load_trained(console, path)
+    try:
+        loaded = load_trained(console, path)
+    except RunError as error:
+        if not _may_be_ticker(path):
+            raise
+        raise RunError(f"{error} If the ticker {path} is meant, forecast it in another folder.") from error
     data = loaded.config.data
     if csv is not None:
         everything = {"years": None, "start": None, "decimal": None, "date_format": None}

@@ -35,6 +35,7 @@ from trendlstm.files import (
 )
 from trendlstm.nn.network import Network, load_with_extra
 from trendlstm.notebook import as_html
+from trendlstm.output.fold_file import NAME as FOLD_FILE
 from trendlstm.output.model_card import hub_config, model_card
 from trendlstm.output.record import header
 from trendlstm.workflows.forecast import (
@@ -44,6 +45,13 @@ from trendlstm.workflows.forecast import (
     past_and_future,
 )
 from trendlstm.workflows.train import Assessment, Result, errors_table, kept_loss, metrics_table
+
+# What other commands write, by the file that tells; the first of them stands beside a run.json.
+_KEEP_NO_MODEL = {
+    FOLD_FILE: "a backtest",
+    "compare.json": "a comparison",
+    "reproduce.json": "an experiment",
+}
 
 
 class RunFolder:
@@ -345,9 +353,8 @@ class Run:
         RunError
             The file is damaged, or was written by a version that measured less.
         """
-        path = self.path / "run.json"
+        measured = _read_document(self.path)["metrics"]
         try:
-            measured = json.loads(path.read_text(encoding="utf-8"))["metrics"]
             return metrics_table(
                 {
                     split: {
@@ -357,8 +364,10 @@ class Run:
                     for split, models in measured.items()
                 }
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"the measures in {path} cannot be read ({error}): train again.") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(
+                f"the measures in {self.path / 'run.json'} are damaged, or of another version: train again."
+            ) from error
 
     @property
     def networks(self) -> tuple[Network, ...]:
@@ -474,12 +483,11 @@ class Run:
 
     def _samples(self) -> dict[str, int]:
         """How many samples each split of an assessed run has."""
-        path = self.path / "run.json"
+        samples = _read_document(self.path)["samples"]
         try:
-            samples = json.loads(path.read_text(encoding="utf-8"))["samples"]
             return {str(split): int(count) for split, count in samples.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"the samples in {path} cannot be read: train again.") from error
+        except (ValueError, TypeError, AttributeError) as error:
+            raise RunError(f"the samples in {self.path / 'run.json'} are damaged: train again.") from error
 
 
 def load_run(path: str | Path) -> Run:
@@ -488,22 +496,26 @@ def load_run(path: str | Path) -> Run:
     Raises
     ------
     RunError
-        The folder or one of its files is missing or damaged; the message names it.
+        The folder or one of its files is missing or damaged, and the message names it; or it is a backtest, a
+        comparison or an experiment, none of which keeps a model.
+    OptionError
+        The path is empty.
     """
+    if not str(path):
+        raise OptionError("A run's folder has no name: give the folder that `trendlstm train` wrote.")
     folder = Path(path)
     if not folder.is_dir():
         raise RunError(f"{folder} is not a run's folder: give the folder that `trendlstm train` wrote.")
-    document_path = folder / "run.json"
+    document_path, document = folder / "run.json", _read_document(folder)
     try:
-        document = json.loads(document_path.read_text(encoding="utf-8"))
         status, config = document["status"], TrainConfig.from_dict(document["settings"])
         bands, no_bands = bands_of(document)
         said = f"{document['verdict']} {document.get('tries', '')}".strip()
         count = len(document["fits"])
-    except OSError as error:
-        raise RunError(f"{document_path} cannot be read ({error.strerror}): train again.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{document_path} is damaged ({error}): train again.") from error
+    except OptionError as error:  # a sentence
+        raise RunError(f"{document_path} is damaged: train again. {error}") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RunError(f"{document_path} is damaged: train again.") from error
     if count == 0:
         raise RunError(
             f"{folder} holds no trained network, because its training ended before the first epoch did."
@@ -520,6 +532,30 @@ def load_run(path: str | Path) -> Run:
     return Run(
         folder, config, status, forecaster, is_final_fit, said, document.get("evidence"), bands, no_bands
     )
+
+
+def is_run_folder(path: str | Path) -> bool:
+    """Whether a command of this package has written a folder, of whatever kind."""
+    return any((Path(path) / name).is_file() for name in ("run.json", *_KEEP_NO_MODEL))
+
+
+def _read_document(folder: Path) -> dict[str, Any]:
+    """The content of the `run.json` of a training run; the sections that every such run has are there."""
+    path = folder / "run.json"
+    for name, kind in _KEEP_NO_MODEL.items():
+        if (folder / name).is_file() and (name == FOLD_FILE or not path.exists()):
+            raise RunError(f"{folder} is {kind}, which keeps no model: give the folder of a training run.")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}): train again.") from error
+    except ValueError as error:
+        raise RunError(f"{path} is damaged, because it is not JSON: train again.") from error
+    present = document if isinstance(document, dict) else {}
+    for section in ("status", "settings", "samples", "fits", "metrics", "verdict"):
+        if section not in present:
+            raise RunError(f"{path} is damaged, because it has no {section}: train again.")
+    return document
 
 
 def bands_of(document: Mapping[str, Any]) -> tuple[list[Band], str]:
