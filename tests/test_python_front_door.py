@@ -53,7 +53,7 @@ def test_one_call_from_a_table_to_what_the_command_writes(result, prices, tmp_pa
     }
     document = json.loads((path / "run.json").read_text())
     assert document["provenance"]["ticker"] == "WALK" and document["provenance"]["rows"] == 240
-    with pytest.raises(OptionError, match="exists already"):
+    with pytest.raises(OptionError, match="exists already: choose another folder, or remove it first"):
         tl.save_run(result, path)
 
 

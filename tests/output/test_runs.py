@@ -164,6 +164,7 @@ def test_a_missing_or_damaged_file_is_named(folder, name, harm):
     with pytest.raises(RunError) as raised:
         load_run(folder)
     assert str(path) in str(raised.value) and str(raised.value).endswith(".")
+    assert not re.search("deserializ|Expecting|codec|Errno", str(raised.value))
 
 
 @pytest.mark.parametrize(
@@ -372,8 +373,18 @@ def test_default_name(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match=f"{tmp_path / 'file' / 'run'} cannot be made.*--out"):
+    with pytest.raises(
+        RunError, match=f"{tmp_path / 'file' / 'run'} cannot be made.*: choose another place\\.$"
+    ):
         RunFolder(tmp_path / "file" / "run", "MSFT").__enter__()
+
+
+def test_a_default_folder_that_cannot_be_made_is_no_matter_of_an_option(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").write_text("")
+    advice = r"cannot be made \(.*\): change to a folder that can be written\.$"
+    with pytest.raises(RunError, match=advice):
+        RunFolder(None, "MSFT").__enter__()
 
 
 STOPPED_RUN = """

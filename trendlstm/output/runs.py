@@ -75,10 +75,9 @@ class RunFolder:
 
     def __init__(self, path: str | Path | None, ticker: str) -> None:
         self.path = Path("runs") / f"{ticker}-{datetime.now():%Y%m%d-%H%M%S}" if path is None else Path(path)
-        if path is not None and os.path.lexists(self.path):
-            raise OptionError(
-                f"{self.path} exists already: choose another folder with --out, or remove it first."
-            )
+        self._is_default = path is None
+        if not self._is_default and os.path.lexists(self.path):
+            raise OptionError(f"{self.path} exists already: choose another folder, or remove it first.")
 
     def __enter__(self) -> Self:
         # beside the path as the system sees it: "." and "x/.." have no name to put a dot before
@@ -89,9 +88,8 @@ class RunFolder:
             self.stage.mkdir()
             self._held = open_held(self.stage / HELD_FILE)
         except OSError as error:
-            raise RunError(
-                f"the folder {self.path} cannot be made ({error.strerror}): choose another with --out."
-            ) from error
+            place = "change to a folder that can be written" if self._is_default else "choose another place"
+            raise RunError(f"the folder {self.path} cannot be made ({error.strerror}): {place}.") from error
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
