@@ -444,6 +444,8 @@ def test_what_is_neither_a_run_nor_a_ticker_with_prices_is_told_as_both(tmp_path
     assert "run.json cannot be read" in error_of("forecast old_run!", 1)
     assert error_of("forecast ''", 2) == "TICKER|RUN is empty: give a ticker, or the folder of a run."
     assert "gone/x.csv is in a folder that does not exist" in error_of("forecast MSFT --out gone/x.csv", 2)
+    workbook = error_of("forecast MSFT --source sample --out out.xlsx", 2)
+    assert workbook == "--out out.xlsx does not end in .csv: the forecast is written as CSV."
     (tmp_path / "mine.csv").write_text("mine")
     assert "mine.csv exists already" in error_of("forecast MSFT --source sample --out mine.csv", 2)
     assert {path.name for path in tmp_path.iterdir()} == {"old_run!", "mine.csv"}

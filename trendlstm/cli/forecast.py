@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False),
     default=None,
     show_default="forecast.csv in the new run of a TICKER",
-    help="Also a CSV file: date, actual and predicted of the past and the next sessions. It must not exist.",
+    help="Also a new file NAME.csv: date, actual and predicted of the past and the next sessions.",
 )
 @output_options
 def forecast(
@@ -72,6 +72,8 @@ def forecast(
     if not run:
         raise OptionError("TICKER|RUN is empty: give a ticker, or the folder of a run.")
     if out is not None:
+        if not out.lower().endswith(".csv"):
+            raise OptionError(f"--out {out} does not end in .csv: the forecast is written as CSV.")
         refuse_existing(out)
     given = {name: value for name, value in options.items() if value is not None}
     is_run = _is_run(run)
