@@ -96,7 +96,8 @@ def test_damaged_cache_is_refused_and_set_aside(how):
     damaged = path.read_bytes()
     with pytest.raises(
         DataError,
-        match=r"MSFT\.csv\.gz is damaged( \((its rows do not match its hash|it holds AAPL)\))?; it was renamed to MSFT.csv.gz.damaged",
+        match=r"MSFT\.csv\.gz is damaged( \((its rows do not match its hash|it holds AAPL)\))?; it was renamed to "
+        r"MSFT.csv.gz.damaged",
     ):
         load_prices("MSFT", source="cache")
     assert not path.exists() and path.with_name("MSFT.csv.gz.damaged").read_bytes() == damaged
