@@ -141,5 +141,22 @@ def test_networks_windows_and_gradient_flows_show_their_tables(result):
     assert [row[0] for row in page.rows[1:6]] == names and page.rows[6] == ["lag", *names]
 
 
+@pytest.mark.parametrize("validated", [True, False])
+def test_a_history_shows_its_line_and_its_first_and_last_epochs(result, validated):
+    x, y = result.windows.train.x, result.windows.train.y[:, :1]
+    history = tl.Network(x.shape[2], 3, ()).fit(
+        x, y, epochs=40, validation=(x, y) if validated else None
+    )
+    page = Page(history._repr_html_())
+    assert repr(history).strip("<>") in page.texts
+    assert page.rows[0] == ["epoch", "loss", *["validation_loss"] * validated]
+    assert [row[0] for row in page.rows[1:]] == [
+        *map(str, range(1, 16)),
+        "… 10 more …",
+        *map(str, range(26, 41)),
+    ]
+    assert float(page.rows[-1][1]) == pytest.approx(history.loss[-1], rel=1e-3)
+
+
 def test_nothing_has_a_colour_of_its_own(result):
     assert not re.search("color|background", result._repr_html_())
