@@ -144,9 +144,7 @@ def test_networks_windows_and_gradient_flows_show_their_tables(result):
 @pytest.mark.parametrize("validated", [True, False])
 def test_a_history_shows_its_line_and_its_first_and_last_epochs(result, validated):
     x, y = result.windows.train.x, result.windows.train.y[:, :1]
-    history = tl.Network(x.shape[2], 3, ()).fit(
-        x, y, epochs=40, validation=(x, y) if validated else None
-    )
+    history = tl.Network(x.shape[2], 3, ()).fit(x, y, epochs=40, validation=(x, y) if validated else None)
     page = Page(history._repr_html_())
     assert repr(history).strip("<>") in page.texts
     assert page.rows[0] == ["epoch", "loss", *["validation_loss"] * validated]
