@@ -14,6 +14,7 @@ from walks import random_walk, trained
 from trendlstm.data.frames import price_set
 from trendlstm.errors import OptionError, RunError
 from trendlstm.evaluation.baselines import Ridge
+from trendlstm.nn.network import load_with_extra
 from trendlstm.output.runs import RunFolder, load_run, write_run
 from trendlstm.workflows import train as pipeline
 
@@ -190,6 +191,16 @@ def test_damaged_predictions_are_named(folder, change, why):
         ) as raised:
             read()
         assert bool(why) == ("because" in str(raised.value))
+
+
+def test_weights_that_are_not_finite_are_named_with_their_file(folder):
+    network, extra = load_with_extra(folder / "final-1.safetensors")
+    network.theta[0] = np.nan
+    network.save(folder / "final-1.safetensors", extra)
+    with pytest.raises(
+        RunError, match=r"final-1\.safetensors is damaged: parameter .* must be finite as float32, but"
+    ):
+        load_run(folder)
 
 
 def test_final_weights_that_are_all_missing_are_not_replaced_by_others(folder):

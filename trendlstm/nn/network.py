@@ -552,5 +552,8 @@ def load_with_extra(path: str | Path) -> tuple[Network, dict[str, Any]]:
     except (KeyError, ValueError, TypeError) as error:
         raise RunError(f"{path} was not saved by trendlstm: its header has no network settings.") from error
     network = Network.from_config(config)
-    network.load_state_dict(values)
+    try:
+        network.load_state_dict(values)
+    except DataError as error:
+        raise RunError(f"{path} is damaged: {error}") from error
     return network, header

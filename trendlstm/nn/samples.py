@@ -93,7 +93,8 @@ def finite_array(
     Raises
     ------
     DataError
-        It is masked, or holds text, gaps or infinities. Its shape is not checked; where it is not `expected` the message says so, too.
+        It is masked, or holds text, gaps or infinities; the message also names a shape that is not `expected`. The
+        shape alone is not checked.
     """
     if type(value) is np.ndarray and value.dtype == dtype and value.flags.carray:
         array = value
