@@ -388,28 +388,11 @@ class Run:
             raise RunError(f"{path} cannot be read ({error.strerror}): train again.") from error
         except ValueError as error:
             raise RunError(f"{path} is damaged: train again.") from error
-        names = ("origin", "date", "step", "actual", "prediction", "recursive", "split")
-        if absent := [name for name in names if name not in table.columns]:
-            raise RunError(f"{path} is damaged, because it has no column {absent[0]}: train again.")
-        for name in ("origin", "date"):
-            table[name] = pd.to_datetime(table[name], format="%Y-%m-%d", errors="coerce")
-            if table[name].isna().any():
-                raise RunError(
-                    f"{path} is damaged, because its column {name} holds something else than dates: train again."
-                )
-        if not is_numeric_dtype(table["actual"]):
-            raise RunError(
-                f"{path} is damaged, because its column actual holds something else than numbers: train again."
-            )
-        found = table["split"].value_counts()
-        for split, samples in self._samples().items():
-            rows, wanted = found.get(split, 0), samples * self.config.window.horizon
-            if rows != wanted:
-                raise RunError(
-                    f"{path} is damaged, because it has {rows:,} of the {wanted:,} rows of the {split} split: "
-                    "train again."
-                )
-        return table
+        horizon = self.config.window.horizon
+        rows = {split: samples * horizon for split, samples in self._samples().items()}
+        if problem := _problem_of_predictions(table, rows):
+            raise RunError(f"{path} is damaged, because {problem}: train again.")
+        return table.astype({"origin": "datetime64[us]", "date": "datetime64[us]"})
 
     def forecast(self, prices: PriceSet | pd.DataFrame | pd.Series, days: int | None = None) -> pd.DataFrame:
         """Forecast the sessions after the last row of some prices.
@@ -554,6 +537,23 @@ def _read_document(folder: Path) -> dict[str, Any]:
         if section not in present:
             raise RunError(f"{path} is damaged, because it has no {section}: train again.")
     return document
+
+
+def _problem_of_predictions(table: pd.DataFrame, rows: Mapping[str, int]) -> str:
+    """What is wrong with a table of predictions that should have so many rows of each split; empty if nothing is."""
+    for name in ("origin", "date", "step", "actual", "prediction", "recursive", "split"):
+        if name not in table.columns:
+            return f"it has no column {name}"
+    for name in ("origin", "date"):
+        if pd.to_datetime(table[name], format="%Y-%m-%d", errors="coerce").isna().any():
+            return f"its column {name} holds something else than dates"
+    if not is_numeric_dtype(table["actual"]):
+        return "its column actual holds something else than numbers"
+    found = table["split"].value_counts()
+    for split, wanted in rows.items():
+        if (count := found.get(split, 0)) != wanted:
+            return f"it has {count:,} of the {wanted:,} rows of the {split} split"
+    return ""
 
 
 def bands_of(document: Mapping[str, Any]) -> tuple[list[Band], str]:
