@@ -338,10 +338,14 @@ def backtest(
             "prices_by_ticker must map tickers to their prices, as in {'MSFT': load_prices('MSFT')}, but is "
             f"{'empty' if isinstance(prices_by_ticker, Mapping) else f'a {type(prices_by_ticker).__name__}'}."
         )
-    prices = {
-        ticker: price_set(table, DataConfig(ticker=ticker)) for ticker, table in prices_by_ticker.items()
-    }
+    prices, unusable = {}, {}
+    for ticker, table in prices_by_ticker.items():
+        try:
+            prices[ticker] = price_set(table, DataConfig(ticker=ticker), (*config.window.features, "Open"))
+        except DataError as error:
+            unusable[ticker] = str(error)
     planned, store = plan(prices, config), MemoryStore()
+    planned = replace(planned, failures={**unusable, **planned.failures})
     with reporter(progress) as report:
         failures = run(planned, store, _engine(client, n_threads), report)
     return assess(planned, store, failures)
