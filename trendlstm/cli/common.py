@@ -90,7 +90,9 @@ def _compile(work: str) -> None:
 
 
 def refuse_existing(path: str) -> None:
-    """Raise OptionError where a command would write over a file, or into a folder that is not there."""
+    """Raise OptionError where a command would write over a file, or into a folder that is not there, or has no name."""
+    if not path:
+        raise OptionError("the name of the file to write is empty: give one.")
     if os.path.lexists(path):
         raise OptionError(f"{path} exists already: choose another name, or remove it first.")
     if not Path(path).absolute().parent.is_dir():
