@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from trendlstm.data.windows import Scaler
 from trendlstm.nn.gates import GateActivations, gate_activations
 from trendlstm.nn.network import Network
 from trendlstm.output.report.charts import Chart, Line, Rows
-from trendlstm.output.report.folder import read_table
 from trendlstm.output.report.html import Html, joined
 
 MOST_UNITS = 64  # more of them cannot be told apart, and would be most of the page
@@ -117,23 +115,20 @@ class Inside:
     values: dict[str, Any]
 
 
-def inside(path: Path, network: Network, scaler: Scaler, lag: int, intro: str) -> Inside:
-    """Run the last test window through a network.
+def inside(window: pd.DataFrame, network: Network, scaler: Scaler, intro: str) -> Inside:
+    """Run a window through a network.
 
     Parameters
     ----------
-    path : Path
-        `inputs.csv` of the run.
+    window : DataFrame
+        Its rows of `inputs.csv`, oldest first: date, the features, Close.
     network : Network
         Of a recurrent cell.
     scaler : Scaler
-    lag : int
-        Steps of a window.
     intro : str
         Which network and which forecast this is; begins the section.
     """
-    columns = list(dict.fromkeys((*scaler.features, "Close")))
-    window = read_table(path, columns, dates=["date"]).iloc[-lag:]
+    lag = len(window)
     raw = window[list(scaler.features)].to_numpy(np.float64)
     x = scaler.inputs(raw[None], window["Close"].to_numpy(np.float64)[-1:])
     found = gate_activations(network, x)
