@@ -336,7 +336,7 @@ def evidence_table(found: Mapping[str, Any], tickers: Sequence[str], most: int) 
         )
     for reason in dict.fromkeys((best.reason, superior["reason"])):
         if reason is not None:
-            legend.append(f"Tests of all forecasts together were not made: {reason}.")
+            legend.append(f"Tests of all forecasts together were not made, because {reason}.")
     names, chosen = _shown(found, tickers, most)
     return Table(
         "p-values of tests of whether they are better than persistence",
