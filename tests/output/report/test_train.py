@@ -59,6 +59,9 @@ def test_prices_predictions_and_forecast_are_drawn_as_they_are_in_the_files(made
     for split, name in (("train", "training"), ("validation", "validation"), ("test", "test")):
         own = first[first["split"] == split]
         assert_drawn(values(chart, f"{kind}, {name}"), own["day"], own["prediction"])
+    several = f"predictions of step 1 of {predictions['step'].max()}"
+    predicted = "one-step predictions" if kind.startswith("one") else several
+    assert f"Closing price, {predicted} and forecasts" in page.texts("b")
     recursive = first.dropna(subset="recursive")
     labels = [line["label"] for line in chart["lines"]]
     assert any(label.startswith("recursive from") for label in labels) == bool(len(recursive))

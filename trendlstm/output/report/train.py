@@ -166,7 +166,9 @@ def _prices(predictions: pd.DataFrame, document: Mapping[str, Any]) -> Chart:
     span = float(actual.max() - actual.min())
     return Chart(
         "prices",
-        f"Closing price, {kind}s and forecasts",
+        "Closing price, "
+        + ("one-step predictions" if horizon == 1 else f"predictions of step 1 of {horizon}")
+        + " and forecasts",
         "The predictions lie on the price because each begins at the close of the day before: zoom in, or see the "
         "enlarged chart below.",
         "date",
