@@ -75,6 +75,14 @@ def test_a_page_that_cannot_be_written_is_named(folder, tmp_path):
     assert "is in a folder that does not exist" in run(f"report {folder} --out {missing}", 2).stderr
 
 
+def test_a_page_is_not_written_under_another_kinds_name(folder, tmp_path):
+    for name in ("page.pdf", "page"):
+        text = run(f"report {folder} --out {tmp_path / name}", 2).stderr
+        assert text.endswith(f"{name} would be a page of HTML: give it a name that ends in .html.\n")
+    run(f"report {folder} --out {tmp_path / 'page.HTM'}")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.HTM"]
+
+
 def test_help_shows_examples():
     text = run("report --help").stdout
     assert "Examples:" in text and "trendlstm report runs/MSFT-" in text
