@@ -35,7 +35,8 @@ def folder(tmp_path_factory):
 )
 def test_with_report_a_run_has_the_page_that_report_makes(csv, tmp_path, command):
     out = tmp_path / "run"
-    run(f"{command.format(csv)} {SMALL} --report --out {out}")
+    said = json.loads(run(f"{command.format(csv)} {SMALL} --report --json --out {out}").stdout)
+    assert (said["run"], said["report"]) == (str(out), str(out / "report.html"))
     first = (out / "report.html").read_bytes()
     assert Parsed(first.decode()).texts("h1")
     shown = run(f"report {out}").stdout
