@@ -157,9 +157,15 @@ def _of(found: GateActivations, key: str) -> np.ndarray:
     return getattr(found, key)[0].astype(np.float64)
 
 
+def _value(value: float) -> str:
+    """A price, or a volume, which is no 4.99233e+07."""
+    return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:,.6g}"
+
+
 def _step(number: int, date: pd.Timestamp, raw: np.ndarray, scaled: np.ndarray, scaler: Scaler) -> str:
     seen = ", ".join(
-        f"{name} {value:,.6g} (scaled {one:+.2f})" for name, value, one in zip(scaler.features, raw, scaled)
+        f"{name} {_value(value)} (scaled {one:+.2f})"
+        for name, value, one in zip(scaler.features, raw, scaled)
     )
     return f"step {number + 1}, {date:%a %Y-%m-%d}: {seen}"
 
