@@ -245,7 +245,7 @@
         width: width(), height: height(),
         legend: { show: false },
         tzDate: (seconds) => uPlot.tzDate(new Date(1000 * seconds), "Etc/UTC"),
-        padding: [12, 14, 0, 0],
+        padding: [12, 26, 0, 0], // on the right half a date, which may stand at the very end
         scales: {
           x: { time: chart.dates, range: (u, low, high) => around(low, high) },
           y: { distr: chart.log ? 3 : 1, range: scaleRange },
