@@ -108,8 +108,8 @@ def _predictions(predictions: pd.DataFrame, document: Mapping[str, Any]) -> list
         for name, model in models.items()
     ]
     together = (
-        f" A line is the mean output of {seeds} networks, whose RMSE is often below the mean of the networks' own that "
-        "the table has."
+        f" The line of a network is the mean output of {seeds}, trained with different seeds; its RMSE is often below "
+        "the mean of their own, which the table has."
         if networks
         else ""
     )
