@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from backtests import drawn_backtest
 from small_backtests import prices, settings
 from walks import random_walk, small_config
 
@@ -110,6 +111,12 @@ def test_a_backtest_shows_its_verdict_and_tables():
     assert repr(found) == f"<Backtest of AA, {EVIL}: {found.verdict}>"
     alone = Page(tl.backtest(prices("AA"), settings())._repr_html_())
     assert {row[0] for row in alone.rows} == {"ticker", "AA"}
+
+
+def test_a_backtest_shows_the_return_of_a_year_only_of_half_a_year_or_more():
+    for years, is_shown in ((0.3, False), (0.8, True)):
+        page = drawn_backtest(test_years=years)._repr_html_()
+        assert ("annualised_return" in page) == is_shown and "total_return" in page
 
 
 def test_a_run_shows_the_errors_of_its_result_also_if_its_file_is_damaged(result, tmp_path):
