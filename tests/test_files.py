@@ -54,6 +54,17 @@ def test_replace_file_leaves_the_old_file_when_writing_fails(tmp_path):
     assert path.read_text() == "new"
 
 
+def test_what_cannot_be_written_is_named_as_the_user_knows_it(tmp_path, monkeypatch):
+    path = tmp_path / "nowhere" / "file"
+    with pytest.raises(FileNotFoundError) as caught:
+        replace_file(path, lambda file: file.write(b"new"))
+    assert caught.value.filename == str(path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        replace_file(tmp_path / "folder", lambda file: file.write(b"new"))
+    assert "tmp'" not in str(caught.value) and names(tmp_path) == ["folder"]
+
+
 @pytest.mark.parametrize("old", ["old", None])
 def test_sigkill_during_a_save_leaves_the_old_file_or_none(tmp_path, old):
     path = tmp_path / "file"

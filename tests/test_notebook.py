@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from backtests import drawn_backtest
 from small_backtests import prices, settings
 from walks import random_walk, small_config
 
@@ -112,12 +113,20 @@ def test_a_backtest_shows_its_verdict_and_tables():
     assert {row[0] for row in alone.rows} == {"ticker", "AA"}
 
 
+def test_a_backtest_shows_the_return_of_a_year_only_of_half_a_year_or_more():
+    for years, is_shown in ((0.3, False), (0.8, True)):
+        page = drawn_backtest(test_years=years)._repr_html_()
+        assert ("annualised_return" in page) == is_shown and "total_return" in page
+
+
 def test_a_run_shows_the_errors_of_its_result_also_if_its_file_is_damaged(result, tmp_path):
     run = tl.load_run(tl.save_run(result, tmp_path / "run"))
     assert Page(run._repr_html_()).rows == Page(result._repr_html_()).rows[:25]
     (run.path / "run.json").write_text("{}")
     page = Page(run._repr_html_())
-    assert page.rows == [] and any("run.json cannot be read" in text for text in page.texts)
+    assert page.rows == [] and any(
+        "run.json is damaged, because it has no status" in text for text in page.texts
+    )
 
 
 def test_networks_windows_and_gradient_flows_show_their_tables(result):
@@ -137,6 +146,21 @@ def test_networks_windows_and_gradient_flows_show_their_tables(result):
     page = Page(flow._repr_html_())
     names = ["dloss_dh", "dloss_dc", "weight_terms", "dh_dh", "dc_dc"]
     assert [row[0] for row in page.rows[1:6]] == names and page.rows[6] == ["lag", *names]
+
+
+@pytest.mark.parametrize("validated", [True, False])
+def test_a_history_shows_its_line_and_its_first_and_last_epochs(result, validated):
+    x, y = result.windows.train.x, result.windows.train.y[:, :1]
+    history = tl.Network(x.shape[2], 3, ()).fit(x, y, epochs=40, validation=(x, y) if validated else None)
+    page = Page(history._repr_html_())
+    assert repr(history).strip("<>") in page.texts
+    assert page.rows[0] == ["epoch", "loss", *["validation_loss"] * validated]
+    assert [row[0] for row in page.rows[1:]] == [
+        *map(str, range(1, 16)),
+        "… 10 more …",
+        *map(str, range(26, 41)),
+    ]
+    assert float(page.rows[-1][1]) == pytest.approx(history.loss[-1], rel=1e-3)
 
 
 def test_nothing_has_a_colour_of_its_own(result):

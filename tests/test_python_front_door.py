@@ -8,6 +8,7 @@ import pytest
 from walks import random_walk, small_config
 
 import trendlstm as tl
+from trendlstm.data.prices import PriceSet
 from trendlstm.errors import DataError, OptionError, RunError
 
 CONFIG = tl.TrainConfig(
@@ -52,7 +53,7 @@ def test_one_call_from_a_table_to_what_the_command_writes(result, prices, tmp_pa
     }
     document = json.loads((path / "run.json").read_text())
     assert document["provenance"]["ticker"] == "WALK" and document["provenance"]["rows"] == 240
-    with pytest.raises(OptionError, match="exists already"):
+    with pytest.raises(OptionError, match="exists already: choose another folder, or remove it first"):
         tl.save_run(result, path)
 
 
@@ -79,6 +80,74 @@ def test_an_input_that_the_prices_lack_is_named(result, prices, tmp_path):
     run = tl.load_run(tl.save_run(result, tmp_path / "run"))
     with pytest.raises(DataError, match="inputs are Close, Momentum, but these prices have no Momentum"):
         run.forecast(prices[["Close"]])
+
+
+def changed(prices, column, value, row=-1):
+    table = prices.copy()
+    table.iloc[row, table.columns.get_loc(column)] = value
+    return table
+
+
+UNUSABLE = {
+    "repeated": (
+        lambda table: table.iloc[[*range(239), 238]],
+        "dates of the prices must ascend without repeats",
+    ),
+    "descending": (lambda table: table[::-1], "dates of the prices must ascend without repeats"),
+    "shuffled": (lambda table: table.sample(frac=1, random_state=0), "must ascend without repeats"),
+    "not a number": (
+        lambda table: changed(table, "Close", np.nan),
+        "Close of 2015-12-04 is nan, but must be a",
+    ),
+    "negative": (lambda table: changed(table, "Close", -1.0), "Close of 2015-12-04 is -1.0, but must be a"),
+    "zero": (lambda table: changed(table, "Close", 0.0, 100), "Close of 2015-05-25 is 0.0, but must be a"),
+    "missing": (lambda table: changed(table.convert_dtypes(), "Close", pd.NA), "Close of 2015-12-04 is nan"),
+    "input": (
+        lambda table: changed(table, "Momentum", np.inf),
+        "Momentum of 2015-12-04 is inf, but must be a",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_prices_that_cannot_be_used_are_named_before_anything_is_said_of_them(
+    result, prices, tmp_path, caplog, kind
+):
+    change, message = UNUSABLE[kind]
+    bad = change(prices)
+    run = tl.load_run(tl.save_run(result, tmp_path / "run"))
+    given = PriceSet(bad, result.prices.provenance)
+    walk = tl.BacktestConfig(window=CONFIG.window, network=CONFIG.network, test_years=0.1)
+    uses = (
+        lambda: tl.train(bad, CONFIG),
+        lambda: run.forecast(bad),
+        lambda: run.forecast_later(given),
+        lambda: tl.backtest({"WALK": bad}, walk),
+    )
+    for use in uses:
+        with pytest.raises(DataError, match=message):
+            use()
+    assert caplog.messages == []
+
+
+def test_a_table_that_cannot_be_used_is_one_failure_of_a_backtest(prices):
+    config = tl.BacktestConfig(
+        window=tl.WindowConfig(lag=4),
+        network=CONFIG.network,
+        fit=CONFIG.fit,
+        seeds=1,
+        test_years=0.1,
+    )
+    found = tl.backtest({"WALK": prices, "BAD": changed(prices, "Close", np.nan)}, config)
+    assert list(found.walks) == ["WALK"] and found.failures["BAD"].startswith("Close of 2015-12-04 is nan")
+
+
+@pytest.mark.parametrize("days", [0, -1, 2.5, "3", True])
+def test_days_are_a_whole_number(result, prices, tmp_path, days):
+    run = tl.load_run(tl.save_run(result, tmp_path / "run"))
+    with pytest.raises(OptionError, match=f"days must be a whole number of 1 or more, but is {days!r}"):
+        run.forecast(prices, days=days)
+    assert len(run.forecast(prices, days=np.int64(2))) == 2
 
 
 def test_settings_of_another_kind_are_refused_in_words(prices):

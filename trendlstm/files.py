@@ -40,7 +40,7 @@ def replace_file(path: str | Path, write: Callable[[IO[bytes]], object]) -> None
     Raises
     ------
     OSError
-        The folder cannot be written. Whatever stood at `path` is untouched.
+        The folder cannot be written; its `filename` is `path`. Whatever stood at `path` is untouched.
     """
     path = Path(path)
     temporary = hidden_beside(path)
@@ -51,10 +51,10 @@ def replace_file(path: str | Path, write: Callable[[IO[bytes]], object]) -> None
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if (
-            isinstance(error, OSError) and error.errno and error.filename is None
-        ):  # a write does not know its file
+        with suppress(OSError):  # where it cannot be made it cannot be removed
+            temporary.unlink(missing_ok=True)
+        # a write does not know its file, and nobody knows the hidden one
+        if isinstance(error, OSError) and error.errno and error.filename in (None, os.fspath(temporary)):
             error.filename = os.fspath(path)
         raise
 

@@ -418,6 +418,21 @@ def test_a_forecast_with_its_past_says_what_the_model_had_seen(runs, name, tmp_p
         assert not np.isclose(new["predicted"], new["actual"]).any()
 
 
+def test_a_folder_that_goes_before_a_ticker_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "IBM").mkdir()
+    (tmp_path / "IBM" / "run.json").write_text("{}")
+    message = error_of("forecast IBM --source sample", 1)
+    assert message.startswith("IBM/run.json is damaged")
+    assert message.endswith("If the ticker IBM is meant, forecast it in another folder.")
+    assert "goes before a ticker of the same name" in " ".join(run("forecast --help").stdout.split())
+    (tmp_path / "IBM" / "run.json").rename(tmp_path / "IBM" / "compare.json")
+    assert error_of("forecast IBM --source sample", 1).startswith(
+        "IBM is a comparison, which keeps no model: "
+    )
+    assert "ticker" not in error_of("forecast IBM/ --source sample", 1)
+
+
 def test_what_is_neither_a_run_nor_a_ticker_with_prices_is_told_as_both(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     message = error_of("forecast nosuch --source sample", 1)
@@ -427,7 +442,10 @@ def test_what_is_neither_a_run_nor_a_ticker_with_prices_is_told_as_both(tmp_path
     assert "is not a run's folder" in error_of("forecast runs/nosuch", 1)
     (tmp_path / "old_run!").mkdir()
     assert "run.json cannot be read" in error_of("forecast old_run!", 1)
+    assert error_of("forecast ''", 2) == "TICKER|RUN is empty: give a ticker, or the folder of a run."
     assert "gone/x.csv is in a folder that does not exist" in error_of("forecast MSFT --out gone/x.csv", 2)
+    workbook = error_of("forecast MSFT --source sample --out out.xlsx", 2)
+    assert workbook == "--out out.xlsx does not end in .csv: the forecast is written as CSV."
     (tmp_path / "mine.csv").write_text("mine")
     assert "mine.csv exists already" in error_of("forecast MSFT --source sample --out mine.csv", 2)
     assert {path.name for path in tmp_path.iterdir()} == {"old_run!", "mine.csv"}
@@ -500,9 +518,22 @@ def test_prices_that_are_not_the_runs_own_are_named_where_a_level_matters(runs, 
     unknown = run(f"forecast {tmp_path / 'run'} --csv {other}").stderr
     assert "Warning: 0 sessions of these prices are among those that the run kept" in unknown
     (tmp_path / "run" / "predictions.csv").write_bytes(b"\xff\0")
-    assert "predictions.csv cannot be read" in error_of(f"forecast {tmp_path / 'run'} --csv {other}", 1)
+    assert "predictions.csv is damaged" in error_of(f"forecast {tmp_path / 'run'} --csv {other}", 1)
     plain, _ = runs["plain"]  # of returns
     assert "trained on:" not in run(f"forecast {plain} --csv {other}").stderr
+
+
+def test_predictions_cut_short_are_said_before_the_forecast(runs, tmp_path):
+    folder = shutil.copytree(runs["plain"][0], tmp_path / "run")
+    path = folder / "predictions.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    for text in ("".join(lines[:100]), "".join(lines[:-1]), "".join(lines)[:-30], lines[0]):
+        path.write_text(text)
+        result = run(f"forecast {folder} --out {tmp_path / 'next.csv'}", expect=1)
+        said = result.stderr.splitlines()[-1]
+        assert result.stdout == "" and "Traceback" not in result.stderr
+        assert said.startswith(f"Error: {path} is damaged") and said.endswith("train again.")
+    assert [one.name for one in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_volume_that_a_split_may_have_restated_is_named(tmp_path):

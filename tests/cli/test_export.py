@@ -43,7 +43,7 @@ def test_the_model_forecasts_what_the_run_forecasts(folder, tmp_path):
 
 
 def test_it_says_what_goes_in_and_out_and_how_to_run_it(folder, tmp_path):
-    path = tmp_path / "model.onnx"
+    path = tmp_path / "Model.ONNX"
     shown = run(f"export {folder} {path}").stdout
     assert f"{path}: {path.stat().st_size:,} bytes, operator set 17 of ONNX." in shown
     assert "Its run said: " in shown
@@ -69,6 +69,12 @@ def test_an_existing_file_stays(folder, tmp_path):
     ("source", "model", "code", "message"),
     [
         ("{folder}", "model.pt", 2, "model.pt does not end in .onnx: give the name of a file that does."),
+        (
+            "{folder}",
+            ".onnx",
+            2,
+            ".onnx is a suffix without a name before it: give a name such as model.onnx.",
+        ),
         ("{folder}", "missing/model.onnx", 2, "is in a folder that does not exist: make it first"),
         ("nowhere", "model.onnx", 1, "nowhere is not a run's folder"),
     ],

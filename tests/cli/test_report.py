@@ -35,7 +35,8 @@ def folder(tmp_path_factory):
 )
 def test_with_report_a_run_has_the_page_that_report_makes(csv, tmp_path, command):
     out = tmp_path / "run"
-    run(f"{command.format(csv)} {SMALL} --report --out {out}")
+    said = json.loads(run(f"{command.format(csv)} {SMALL} --report --json --out {out}").stdout)
+    assert (said["run"], said["report"]) == (str(out), str(out / "report.html"))
     first = (out / "report.html").read_bytes()
     assert Parsed(first.decode()).texts("h1")
     shown = run(f"report {out}").stdout
@@ -73,6 +74,14 @@ def test_a_folder_that_is_no_run_is_one_sentence_and_exit_code_1(tmp_path):
 def test_a_page_that_cannot_be_written_is_named(folder, tmp_path):
     missing = tmp_path / "nowhere" / "page.html"
     assert "is in a folder that does not exist" in run(f"report {folder} --out {missing}", 2).stderr
+
+
+def test_a_page_is_not_written_under_another_kinds_name(folder, tmp_path):
+    for name in ("page.pdf", "page"):
+        text = run(f"report {folder} --out {tmp_path / name}", 2).stderr
+        assert text.endswith(f"{name} would be a page of HTML: give it a name that ends in .html.\n")
+    run(f"report {folder} --out {tmp_path / 'page.HTM'}")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.HTM"]
 
 
 def test_help_shows_examples():

@@ -85,7 +85,9 @@ def test_a_missing_engine_is_one_sentence_and_a_damaged_file_another(
 ):
     path = csv_file(tmp_path, content, f"prices.{kind}")
     if importlib.util.find_spec(engine):
-        with pytest.raises(DataError, match=rf"prices\.{kind} cannot be read as {kind}: "):
+        with pytest.raises(
+            DataError, match=rf"prices\.{kind} cannot be read as {kind}: it is damaged; save it anew\.$"
+        ):
             load_csv(path)
     for module in {engine, "fastparquet"}:
         monkeypatch.setitem(sys.modules, module, None)
@@ -107,12 +109,15 @@ def test_a_missing_engine_is_one_sentence_and_a_damaged_file_another(
         (b"Price,Close\nTicker,MSFT\nDate,\n", ["no rows"]),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", ["not UTF-8 text"]),
         (b"Date,Close\n2024-01-02,1\0\n", ["binary"]),
-        (gzip.compress(b"Date,Close\n2024-01-02,10\n")[:-9], ["damaged gzip file"]),
+        (gzip.compress(b"Date,Close\n2024-01-02,10\n")[:-9], ["is a damaged gzip file: get it anew."]),
         ("Date,Close\n2024-01-02,10\n".encode("utf-16"), ["UTF-16", "save it as UTF-8"]),
         ("Date,Close\n2024-01-02,10\n".encode("utf-16-be"), ["UTF-16"]),
         (b"<!DOCTYPE html>\n<html><body>Date,Close</body></html>", ["web page (HTML)"]),
         (b"\n  <HTML lang='en'>", ["web page (HTML)"]),
-        (b'Date,Close\n2024-01-02,"10\n2024-01-03,11\n', ["is not CSV"]),
+        (
+            b'Date,Close\n2024-01-02,"10\n2024-01-03,11\n',
+            ["is not CSV: a quotation mark may be missing; save it anew with one row a line."],
+        ),
     ],
 )
 def test_files_that_are_no_table(tmp_path, content, words):

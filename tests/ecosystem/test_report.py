@@ -111,6 +111,24 @@ def test_a_narrow_page_never_scrolls_sideways(show, pages, kind, width):
     assert outside == 0
 
 
+def test_on_a_narrow_page_no_legend_is_taller_than_its_chart(show, pages):
+    for kind in ("train", "compare", "backtest"):
+        page = show(pages[kind], width=400)
+        heights = page.evaluate(
+            """[...document.querySelectorAll("figure[data-chart]")].map(figure =>
+                [".legend", ".plot"].map(part => figure.querySelector(part).getBoundingClientRect().height))"""
+        )
+        assert heights and all(legend < plot for legend, plot in heights), kind
+
+
+def test_the_table_of_errors_shows_its_test_rows_without_scrolling_inside(show, pages):
+    page = show(pages["rnn"])
+    hidden = page.eval_on_selector_all(
+        ".scroll", "boxes => boxes.map(box => box.scrollHeight - box.clientHeight)"
+    )
+    assert hidden and max(hidden) <= 1
+
+
 def picture(page, chart):
     """What is drawn."""
     return page.eval_on_selector(f"figure[data-chart='{chart}'] canvas", "canvas => canvas.toDataURL()")

@@ -176,7 +176,8 @@ def test_days_that_are_too_few_and_days_that_are_enough():
     few = BacktestEvidence(metrics(n=9, effective_n=9), metrics(1.95), 0.02, {"MSFT": 0.02})
     short = performance(0.1, days=9)
     text = backtest_verdict(few, short, short, DeflatedSharpe(None, None), 5.0)
-    assert "9 days are too few to say what long/flat earns in a year." in text
+    earned = f"{100 * short.total_return:.1f} %"
+    assert f"long/flat returned {earned} in 9 days, as much as buy and hold with {earned}." in text
     assert "So few days find no true skill, however large, with a probability of 0.8. To find" in text
     many = said(evidence(effective_n=3360.0))
     assert many.endswith("overstated.") and "find a true skill of 0.1 % with" in many

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from trendlstm.evaluation.many_models import model_confidence_set, superior_ability
-from trendlstm.version import install_command
 
 BOTH = pytest.mark.parametrize(
     "compare",
@@ -111,7 +110,7 @@ def test_what_cannot_be_compared_has_a_reason(compare, arch):
     assert (
         compare(losses | {"echo": losses["noise 1"]}).reason == "the losses of noise 1 and echo are the same"
     )
-    assert compare({name: one[:19] for name, one in losses.items()}).reason == "too few dates: 19"
+    assert compare({name: one[:19] for name, one in losses.items()}).reason == "there are too few dates (19)"
     assert compare({"persistence": losses["persistence"]}).reason == "there is only one model"
 
 
@@ -121,6 +120,6 @@ def test_a_set_that_is_not_defined_leaves_nobody_out():
 
 
 @BOTH
-def test_without_arch_a_result_says_how_to_install_it(compare, monkeypatch):
+def test_without_arch_a_result_names_the_extra_and_no_path_of_the_machine(compare, monkeypatch):
     monkeypatch.setitem(sys.modules, "arch", None)
-    assert compare(squared_errors(0)).reason == f"it needs the package arch: {install_command('stats')}"
+    assert compare(squared_errors(0)).reason == "they need the package arch, which is in the extra stats"

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from trendlstm.evaluation.metrics import wilson_interval
-from trendlstm.evaluation.performance import Drawdown, evaluate_account, max_drawdown, trade_hits
+from trendlstm.evaluation.performance import (
+    Drawdown,
+    evaluate_account,
+    max_drawdown,
+    told_return,
+    trade_hits,
+)
 from trendlstm.evaluation.sharpe import LEAST_DAYS, sharpe_ratio
 from trendlstm.evaluation.trading import account, holding_days, portfolio
 
@@ -127,3 +133,9 @@ def test_no_pair_of_days_falls_deeper(equity):
 def test_a_trade_that_only_pays_for_its_costs_is_no_hit():
     result = trade_hits(np.array([0.0, 0.01, -0.01]))
     assert (result.hits, result.counted) == (1, 3)
+
+
+def test_a_years_return_is_told_from_half_a_year_on():
+    assert told_return(126, 0.2, 0.44) == (0.44, "a year")
+    assert told_return(125, 0.2, 0.44) == (0.2, "in 125 days")
+    assert told_return(1, 0.01, None) == (0.01, "in 1 day")

@@ -7,7 +7,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 import trendlstm as tl
-from trendlstm.errors import DataError, TrainingError
+from trendlstm.errors import DataError, OptionError, TrainingError
 from trendlstm.nn.history import History
 
 X = np.random.default_rng(0).normal(size=(40, 3, 1))
@@ -88,6 +88,12 @@ def test_nothing_to_plot_is_said():
     history = History(np.array([]), None, 0, 0, 0.1, "interrupted")
     with pytest.raises(DataError, match="No epoch was finished"):
         history.plot(Figure().add_subplot())
+
+
+@pytest.mark.parametrize("ax", [3, "left", Figure()])
+def test_axes_that_are_none_are_refused(ax):
+    with pytest.raises(OptionError, match=f"ax must be matplotlib's Axes, .* but is a {type(ax).__name__}"):
+        make_history().plot(ax)
 
 
 @pytest.mark.parametrize(("largest", "scale"), [(1.0, "linear"), (500.0, "log")])

@@ -530,6 +530,16 @@ def test_state_dict_is_a_snapshot():
             lambda state: state.update({"dense.0.weight": np.zeros((4, 32))}),
             ["dense.0.weight", "(32, 4)", "(4, 32)"],
         ),
+        (
+            lambda state: state.update({"dense.0.weight": np.full((4, 32), np.nan)}),
+            ["dense.0.weight", "finite as float32 and of shape (32, 4), not (4, 32), but", "[0, 0] is nan."],
+        ),
+        (
+            lambda state: state.update({"dense.0.weight": np.full((32, 4), np.nan)}),
+            [
+                "parameter dense.0.weight must be finite as float32, but parameter dense.0.weight[0, 0] is nan."
+            ],
+        ),
     ],
 )
 def test_load_state_dict_names_what_is_wrong_and_changes_nothing(change, named):

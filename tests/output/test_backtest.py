@@ -109,3 +109,12 @@ def test_accounts(result):
         fall, dates = own.drawdown, at[costs].account.dates.astype("datetime64[D]")
         assert row["Drawdown %"] == f"{100 * fall.depth:.1f}, {dates[fall.peak]} to {dates[fall.trough]}"
         assert float(row["Turnover/y"]) == pytest.approx(own.turnover_per_year, abs=0.5)
+
+
+def test_of_less_than_half_a_year_all_that_was_earned_is_shown():
+    result = drawn_backtest(test_years=0.3)
+    table = accounts_table(jsonable(describe_backtest(result)), ["AA"], 5.0, result.tries)
+    at = [one.performance for one in result.accounts if one.ticker == "" and one.strategy == BUY_AND_HOLD]
+    shown = rows(table)[-1]
+    assert_shown(shown, {f"% in {at[0].days} days, 0 bps": 100 * at[0].total_return})
+    assert_shown(shown, {"10 bps": 100 * at[-1].total_return})

@@ -14,6 +14,7 @@ from walks import random_walk, trained
 from trendlstm.data.frames import price_set
 from trendlstm.errors import OptionError, RunError
 from trendlstm.evaluation.baselines import Ridge
+from trendlstm.nn.network import load_with_extra
 from trendlstm.output.runs import RunFolder, load_run, write_run
 from trendlstm.workflows import train as pipeline
 
@@ -164,6 +165,42 @@ def test_a_missing_or_damaged_file_is_named(folder, name, harm):
     with pytest.raises(RunError) as raised:
         load_run(folder)
     assert str(path) in str(raised.value) and str(raised.value).endswith(".")
+    assert not re.search("deserializ|Expecting|codec|Errno", str(raised.value))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda text: text.replace("origin", "orogin"), "it has no column origin"),
+        (
+            lambda text: text.replace("2015-06-01", "then"),
+            "its column (origin|date) holds something else than dates",
+        ),
+        (lambda text: text[: text.index(",validation")], r"it has 0 of the \d+ rows of the validation split"),
+        (lambda text: text[: text.rindex("\n2015") + 1], r"it has \d+ of the \d+ rows of the test split"),
+        (lambda text: "", ""),
+    ],
+)
+def test_damaged_predictions_are_named(folder, change, why):
+    path = folder / "predictions.csv"
+    path.write_text(change(path.read_text()))
+    run = load_run(folder)
+    for read in (lambda: run.predictions, run.closes):
+        with pytest.raises(
+            RunError, match=rf"^{path} is damaged(, because {why})?: train again\.$"
+        ) as raised:
+            read()
+        assert bool(why) == ("because" in str(raised.value))
+
+
+def test_weights_that_are_not_finite_are_named_with_their_file(folder):
+    network, extra = load_with_extra(folder / "final-1.safetensors")
+    network.theta[0] = np.nan
+    network.save(folder / "final-1.safetensors", extra)
+    with pytest.raises(
+        RunError, match=r"final-1\.safetensors is damaged: parameter .* must be finite as float32, but"
+    ):
+        load_run(folder)
 
 
 def test_final_weights_that_are_all_missing_are_not_replaced_by_others(folder):
@@ -173,12 +210,57 @@ def test_final_weights_that_are_all_missing_are_not_replaced_by_others(folder):
         load_run(folder)
 
 
-@pytest.mark.parametrize("change", [{"status": None}, {"settings": None}, {"forecast_bands": {"steps": 1}}])
-def test_settings_that_make_no_sense_are_named(folder, change):
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"status": None}, ", because it has no status: train again."),
+        ({"settings": None}, ", because it has no settings: train again."),
+        ({"settings": []}, ": train again."),
+        ({"forecast_bands": {"steps": 1}}, ": train again."),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(folder, change, why):
     document = json.loads((folder / "run.json").read_text()) | change
     (folder / "run.json").write_text(json.dumps({k: v for k, v in document.items() if v is not None}))
-    with pytest.raises(RunError, match=r"run\.json is damaged"):
+    with pytest.raises(RunError) as raised:
         load_run(folder)
+    assert str(raised.value) == f"{folder / 'run.json'} is damaged{why}"
+
+
+def test_a_setting_out_of_range_is_named(folder):
+    document = json.loads((folder / "run.json").read_text())
+    document["settings"]["seeds"] = 0
+    (folder / "run.json").write_text(json.dumps(document))
+    with pytest.raises(RunError, match=r"run\.json is damaged: train again\. seeds must be .* but is 0\.$"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{", ""])
+def test_a_document_that_is_none_is_said_without_pythons_words(folder, text):
+    (folder / "run.json").write_text(text)
+    with pytest.raises(
+        RunError, match=r"run\.json is damaged, because it (is not JSON|has no status): train again\.$"
+    ):
+        load_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["folds.sqlite"], "a backtest"),
+        (["folds.sqlite", "run.json"], "a backtest"),
+        (["compare.json"], "a comparison"),
+        (["reproduce.json"], "an experiment"),
+    ],
+)
+def test_what_keeps_no_model_is_called_what_it_is(tmp_path, names, kind):
+    for name in names:
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(RunError) as raised:
+        load_run(tmp_path)
+    assert (
+        str(raised.value) == f"{tmp_path} is {kind}, which keeps no model: give the folder of a training run."
+    )
 
 
 def test_bands_of_another_version_are_not_taken_for_ours(folder):
@@ -211,6 +293,8 @@ def test_what_is_no_run(tmp_path):
     for path in (tmp_path / "absent", tmp_path):
         with pytest.raises(RunError, match=str(path)):
             load_run(path)
+    with pytest.raises(OptionError, match="has no name"):
+        load_run("")
 
 
 def interrupt(*_):
@@ -300,8 +384,18 @@ def test_default_name(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match=f"{tmp_path / 'file' / 'run'} cannot be made.*--out"):
+    with pytest.raises(
+        RunError, match=f"{tmp_path / 'file' / 'run'} cannot be made.*: choose another place\\.$"
+    ):
         RunFolder(tmp_path / "file" / "run", "MSFT").__enter__()
+
+
+def test_a_default_folder_that_cannot_be_made_is_no_matter_of_an_option(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").write_text("")
+    advice = r"cannot be made \(.*\): change to a folder that can be written\.$"
+    with pytest.raises(RunError, match=advice):
+        RunFolder(None, "MSFT").__enter__()
 
 
 STOPPED_RUN = """

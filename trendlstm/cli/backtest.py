@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from trendlstm.cli.common import backtest_config, compile_kernels, make_console, ticker_label
+from trendlstm.cli.common import backtest_config, compile_kernels, make_console, run_record, ticker_label
 from trendlstm.cli.options import (
     FILE,
     NOT_NEGATIVE,
@@ -176,7 +176,7 @@ def backtest(
     console.print()
     console.print(f"The backtest is in {folder.path}.")
     if as_json:
-        console.json({"run": folder.path, **document})
+        console.json(run_record(folder.path, document, report))
     if result.failures:
         context.exit(_SOME_FAILED)
 

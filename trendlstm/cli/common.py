@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
@@ -90,13 +90,24 @@ def _compile(work: str) -> None:
 
 
 def refuse_existing(path: str) -> None:
-    """Raise OptionError where a command would write over a file, or into a folder that is not there."""
+    """Raise OptionError where a command would write over a file, or into a folder that is not there, or has no name."""
+    if not path:
+        raise OptionError("the name of the file to write is empty: give one.")
     if os.path.lexists(path):
         raise OptionError(f"{path} exists already: choose another name, or remove it first.")
     if not Path(path).absolute().parent.is_dir():
         raise OptionError(
             f"{path} is in a folder that does not exist: make it first, or choose another name."
         )
+
+
+def run_record(path: Path, document: Mapping[str, Any], report: bool) -> dict[str, Any]:
+    """What `--json` says of a new run: its folder, its page if one was written, and what it found."""
+    if not report:
+        return {"run": path, **document}
+    from trendlstm.output.report.make import REPORT
+
+    return {"run": path, "report": path / REPORT, **document}
 
 
 def load_trained(console: Console, path: str) -> "Run":

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from trendlstm.cli.common import compile_kernels, make_console, show_on, train_config
+from trendlstm.cli.common import compile_kernels, make_console, run_record, show_on, train_config
 from trendlstm.cli.options import (
     data_options,
     device_option,
@@ -127,4 +127,4 @@ def compare(
     console.print()
     console.print(f"The comparison is in {path}.")
     if as_json:
-        console.json({"run": path, **document})
+        console.json(run_record(path, document, report))

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +10,7 @@ from trendlstm.cli.common import load_trained, make_console, refuse_existing, ti
 from trendlstm.cli.options import examples, file_options, option, output_options
 from trendlstm.cli.train import make_run
 from trendlstm.config import SOURCES, DataConfig, Source, TrainConfig
-from trendlstm.errors import OptionError, SourceError
+from trendlstm.errors import OptionError, RunError, SourceError
 from trendlstm.files import write_csv
 from trendlstm.output.console import Console
 from trendlstm.output.wording import prices_sentence
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False),
     default=None,
     show_default="forecast.csv in the new run of a TICKER",
-    help="Also a CSV file: date, actual and predicted of the past and the next sessions. It must not exist.",
+    help="Also a new file NAME.csv: date, actual and predicted of the past and the next sessions.",
 )
 @output_options
 def forecast(
@@ -66,10 +65,15 @@ def forecast(
 
     With a TICKER a model is trained first, with the defaults of `trendlstm train`, on four years of prices (with --csv
     all that the file has); its run is kept in runs/. With the folder RUN of an earlier run its model is used.
-    Prices then come from the run's own source or file, but reach to the newest, whatever its --end was.
+    Prices then come from the run's own source or file, but reach to the newest, whatever its --end was. A run's folder
+    goes before a ticker of the same name.
     """
     console = make_console(as_json, quiet)
+    if not run:
+        raise OptionError("TICKER|RUN is empty: give a ticker, or the folder of a run.")
     if out is not None:
+        if not out.lower().endswith(".csv"):
+            raise OptionError(f"--out {out} does not end in .csv: the forecast is written as CSV.")
         refuse_existing(out)
     given = {name: value for name, value in options.items() if value is not None}
     is_run = _is_run(run)
@@ -83,6 +87,7 @@ def forecast(
 
     ticker, provenance = prices.provenance.ticker, prices.provenance.to_dict()
     table, level = loaded.forecast_later(prices, days)
+    rows = None if out is None else loaded.forecast_with_past(prices, table)  # before anything is said
     if is_run:
         restated, doubt = level_sentences(level, loaded.config.window) if level else ("", "")
         if doubt:
@@ -103,8 +108,8 @@ def forecast(
     show_forecast(console, table, title, loaded.bands, loaded.no_bands)
     if warning := last_close_warning(table):
         console.warning(warning)
-    if out is not None:
-        write_csv(out, loaded.forecast_with_past(prices, table))
+    if out is not None and rows is not None:
+        write_csv(out, rows)
     if out is not None or not is_run:
         console.print()
         where = loaded.path / "forecast.csv" if out is None else out
@@ -134,15 +139,19 @@ def forecast(
 
 def _is_run(text: str) -> bool:
     """Whether an argument means a run's folder: it is one, or it can be no ticker."""
+    from trendlstm.output.runs import is_run_folder
+
+    return os.sep in text or not _may_be_ticker(text) or is_run_folder(text)
+
+
+def _may_be_ticker(text: str) -> bool:
     from trendlstm.data.sources import check_ticker
 
-    if (Path(text) / "run.json").exists() or os.sep in text:
-        return True
     try:
         check_ticker(text)
     except OptionError:
-        return True
-    return False
+        return False
+    return True
 
 
 def _load(
@@ -157,7 +166,12 @@ def _load(
     from trendlstm.data.sources import find_prices
     from trendlstm.workflows.forecast import days_to_forecast
 
-    loaded = load_trained(console, path)
+    try:
+        loaded = load_trained(console, path)
+    except RunError as error:
+        if not _may_be_ticker(path):
+            raise
+        raise RunError(f"{error} If the ticker {path} is meant, forecast it in another folder.") from error
     data = loaded.config.data
     if csv is not None:
         everything = {"years": None, "start": None, "decimal": None, "date_format": None}

@@ -1,9 +1,12 @@
 """The page of a run."""
 
+from pathlib import Path
+
 import click
 
 from trendlstm.cli.common import make_console, refuse_existing
 from trendlstm.cli.options import examples, option, output_options
+from trendlstm.errors import OptionError
 
 
 @click.command(
@@ -31,6 +34,8 @@ def report(run: str, out: str | None, as_json: bool, quiet: bool) -> None:
     console = make_console(as_json, quiet)
     if out is not None:
         refuse_existing(out)
+        if Path(out).suffix.lower() not in (".html", ".htm"):
+            raise OptionError(f"{out} would be a page of HTML: give it a name that ends in .html.")
     from trendlstm.output.report.make import write_report
 
     path = write_report(run, out)

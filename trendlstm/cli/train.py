@@ -8,6 +8,7 @@ import click
 from trendlstm.cli.common import (
     compile_kernels,
     make_console,
+    run_record,
     stages,
     train_config,
 )
@@ -120,7 +121,7 @@ def train(
     console.print()
     console.print(f"The run is in {path}.")
     if as_json:
-        console.json({"run": path, **document})
+        console.json(run_record(path, document, report))
 
 
 def make_run(

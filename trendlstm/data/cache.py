@@ -93,7 +93,7 @@ def read_cache(ticker: str) -> SourcePrices | None:
     try:
         header, frame = _read(path)
         if header["ticker"] != ticker:
-            raise ValueError(f"it holds {header['ticker']}")
+            raise DataError(f"it holds {header['ticker']}")
         fields = {name: header[name] for name in _HEADER}
         return SourcePrices(frame=frame, source="cache", **{**fields, "notices": tuple(fields["notices"])})
     except (FileNotFoundError, NotADirectoryError):
@@ -105,7 +105,8 @@ def read_cache(ticker: str) -> SourcePrices | None:
             done = f"it was renamed to {aside.name}"
         except OSError:
             done = "remove it"
-        raise DataError(f"The price cache {path} is damaged ({error}); {done}.") from error
+        why = f" ({error})" if isinstance(error, DataError) else ""  # Python's own words help nobody
+        raise DataError(f"The price cache {path} is damaged{why}; {done}.") from error
 
 
 def _read(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -116,7 +117,7 @@ def _read(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     # float() reads back exactly the number whose shortest form was written; not every pandas does.
     frame = pd.DataFrame({name: column.map(float).to_numpy() for name, column in table.items()}, index=dates)
     if rows_sha256(frame) != header["sha256"]:
-        raise ValueError("its rows do not match its hash")
+        raise DataError("its rows do not match its hash")
     return header, frame
 
 

@@ -1,13 +1,14 @@
 """Prices in the forms in which people hold them in Python, as one table."""
 
 import logging
+from collections.abc import Sequence
 
 import pandas as pd
 
 from trendlstm.config import DataConfig
 from trendlstm.data.calendar import DEFAULT_CALENDAR, check_calendar
 from trendlstm.data.oddities import calendar_oddities, oddities
-from trendlstm.data.prices import PriceSet, Provenance, adjust, rows_sha256
+from trendlstm.data.prices import PriceSet, Provenance, adjust, check_prices, rows_sha256
 from trendlstm.errors import DataError
 
 logger = logging.getLogger("trendlstm")
@@ -74,7 +75,7 @@ def _one_ticker(table: pd.DataFrame) -> pd.DataFrame:
     return table.droplevel(1 - named[0], axis=1)
 
 
-def price_set(prices: object, config: DataConfig) -> PriceSet:
+def price_set(prices: object, config: DataConfig, features: Sequence[str] = ("Close",)) -> PriceSet:
     """Prices in any form with their provenance.
 
     Parameters
@@ -84,6 +85,9 @@ def price_set(prices: object, config: DataConfig) -> PriceSet:
         "frame", and what is odd about its rows is logged as warnings. Not modified.
     config : DataConfig
         Names the ticker and, if it has one, the calendar.
+    features : sequence of str, optional
+        Columns that will be used: those of them that are there are checked beside dates and Close, before anything is
+        said of the rows. A `PriceSet` is taken as it is.
 
     Returns
     -------
@@ -92,11 +96,12 @@ def price_set(prices: object, config: DataConfig) -> PriceSet:
     Raises
     ------
     OptionError, DataError
-        There is no such calendar; or see `price_table`.
+        There is no such calendar; or see `price_table` and `check_prices`.
     """
     if isinstance(prices, PriceSet):
         return prices
     table = price_table(prices)
+    check_prices(table, [name for name in features if name in table.columns])
     digest = rows_sha256(table.select_dtypes("number"))
     known = table.attrs.get("provenance", {})
     if known.get("sha256") == digest:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
-from trendlstm.errors import DataError
+from trendlstm.errors import DataError, OptionError
 
 PRICE_COLUMNS = ("Open", "High", "Low", "Close")
 COLUMNS = (*PRICE_COLUMNS, "Volume")
@@ -242,6 +243,49 @@ def _refuse_bad_values(values: np.ndarray, columns: list[str], where: str, row: 
 
 def _rows(count: int) -> str:
     return f"{count} row" if count == 1 else f"{count} rows"
+
+
+def check_prices(prices: pd.DataFrame, features: Sequence[str]) -> None:
+    """Refuse a table that no model can use: its dates, its features, its Close.
+
+    Parameters
+    ----------
+    prices : pandas.DataFrame
+        Has a Close; dates as index.
+    features : sequence of str
+
+    Raises
+    ------
+    OptionError
+        A feature is missing.
+    DataError
+        Dates do not ascend or are repeated, or a feature or Close holds what is no number of its kind.
+    """
+    for feature in features:
+        if feature not in prices.columns:
+            present = ", ".join(map(str, prices.select_dtypes("number").columns))
+            raise OptionError(f"These prices have no {feature}: choose features among {present}.")
+    if not (prices.index.is_monotonic_increasing and prices.index.is_unique):
+        raise DataError("The dates of the prices must ascend without repeats: sort them and drop duplicates.")
+    for column in dict.fromkeys((*features, "Close")):
+        if not is_numeric_dtype(prices[column]):
+            raise DataError(
+                f"The column {column} holds {prices[column].dtype}, not numbers: convert or leave it out."
+            )
+        values = prices[column].to_numpy(np.float64, na_value=np.nan)
+        if column in PRICE_COLUMNS:
+            usable, kind = values > 0, "a finite number above 0"
+        elif column == "Volume":
+            usable, kind = values >= 0, "a finite number of 0 or more"
+        else:
+            usable, kind = np.isfinite(values), "a finite number"
+        usable = usable & np.isfinite(values)
+        if not usable.all():
+            row = int(np.argmin(usable))
+            raise DataError(
+                f"{column} of {prices.index[row]:%Y-%m-%d} is {values[row]}, but must be {kind}: "
+                "mend or drop that row."
+            )
 
 
 def rows_sha256(frame: pd.DataFrame) -> str:

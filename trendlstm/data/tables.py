@@ -79,7 +79,7 @@ def read_table(path: Path) -> Table:
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{path} is a damaged gzip file: {error}.") from error
+            raise DataError(f"{path} is a damaged gzip file: get it anew.") from error
     if content.startswith(b"PAR1"):
         frame = _typed(path, content, "parquet", "pyarrow", pd.read_parquet)
         return _not_empty(_from_frame(path, frame))
@@ -101,7 +101,7 @@ def _typed(
             f"{path}: pandas reads {kind} with {engine}, which is not installed: pip install {engine}."
         ) from error
     except Exception as error:  # the engines let through whatever a damaged file makes them raise
-        raise DataError(f"{path} cannot be read as {kind}: {error}.") from error
+        raise DataError(f"{path} cannot be read as {kind}: it is damaged; save it anew.") from error
 
 
 def _read_excel(file: io.BytesIO) -> pd.DataFrame:
@@ -148,7 +148,9 @@ def _split(path: Path, lines: list[str], separator: str) -> pd.DataFrame:
     except pd.errors.ParserError as error:
         extra = _EXTRA_CELLS.search(str(error))
         if extra is None:
-            raise DataError(f"{path} is not CSV: {error}.") from error
+            raise DataError(
+                f"{path} is not CSV: a quotation mark may be missing; save it anew with one row a line."
+            ) from error
         columns, line, found = map(int, extra.groups())
         raise DataError(
             f"{path}, row {line + blank} has {found} columns where the header has {columns}; correct or remove the "

@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from pandas.api.types import is_numeric_dtype
 
 from trendlstm.config import FEATURES, SCALINGS, Scaling, WindowConfig
 from trendlstm.data.frames import price_table
-from trendlstm.data.prices import PRICE_COLUMNS
+from trendlstm.data.prices import PRICE_COLUMNS, check_prices
 from trendlstm.errors import DataError, OptionError
 from trendlstm.notebook import Table, as_html
 
@@ -534,32 +533,3 @@ def _samples(
 def _tuple(values: Any) -> Any:
     """A list, an array or another sequence as the tuple that a setting is; anything else is left to the checks."""
     return tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else values
-
-
-def check_prices(prices: pd.DataFrame, features: Sequence[str]) -> None:
-    """Raise OptionError or DataError, as `make_windows` does, for prices that no windows can be cut from."""
-    for feature in features:
-        if feature not in prices.columns:
-            present = ", ".join(map(str, prices.select_dtypes("number").columns))
-            raise OptionError(f"These prices have no {feature}: choose features among {present}.")
-    if not (prices.index.is_monotonic_increasing and prices.index.is_unique):
-        raise DataError("The dates of the prices must ascend without repeats: sort them and drop duplicates.")
-    for column in dict.fromkeys((*features, "Close")):
-        if not is_numeric_dtype(prices[column]):
-            raise DataError(
-                f"The column {column} holds {prices[column].dtype}, not numbers: convert or leave it out."
-            )
-        values = prices[column].to_numpy(np.float64, na_value=np.nan)
-        if column in PRICE_COLUMNS:
-            usable, kind = values > 0, "a finite number above 0"
-        elif column == "Volume":
-            usable, kind = values >= 0, "a finite number of 0 or more"
-        else:
-            usable, kind = np.isfinite(values), "a finite number"
-        usable = usable & np.isfinite(values)
-        if not usable.all():
-            row = int(np.argmin(usable))
-            raise DataError(
-                f"{column} of {prices.index[row]:%Y-%m-%d} is {values[row]}, but must be {kind}: "
-                "mend or drop that row."
-            )

@@ -14,7 +14,7 @@ from trendlstm.evaluation.evidence import (
     skill_sentence,
 )
 from trendlstm.evaluation.panel import WalkMetrics
-from trendlstm.evaluation.performance import Performance
+from trendlstm.evaluation.performance import Performance, told_return
 from trendlstm.evaluation.sharpe import DeflatedSharpe
 from trendlstm.evaluation.significance import LEVEL, benjamini_hochberg
 
@@ -155,12 +155,12 @@ def _earned(
     strategy_name: str,
 ) -> str:
     """What a strategy earned beside buy and hold, and whether that may be luck."""
-    own, other = strategy.annualised_return, hold.annualised_return
-    if own is None or other is None:
-        return f"{strategy.days:,} days are too few to say what {strategy_name} earns in a year."
+    (own, over), (other, _) = (
+        told_return(one.days, one.total_return, one.annualised_return) for one in (strategy, hold)
+    )
     compared = "more than" if own > other else "less than" if own < other else "as much as"
     said = (
-        f"After costs of {costs_bps:g} bps {strategy_name} returned {100 * own:,.1f} % a year, {compared} buy and "
+        f"After costs of {costs_bps:g} bps {strategy_name} returned {100 * own:,.1f} % {over}, {compared} buy and "
         f"hold with {100 * other:,.1f} %"
     )
     if strategy.sharpe and hold.sharpe:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trendlstm.evaluation.significance import ROUNDING, TestResult
-from trendlstm.version import install_command
 
 FloatArray = NDArray[np.float64]
 
@@ -135,12 +134,13 @@ def _unfit(losses: Mapping[str, FloatArray]) -> str | None:
     try:
         import arch  # noqa: F401
     except ImportError:
-        return f"it needs the package arch: {install_command('stats')}"
+        # kept in files that others read: no command, which has a path of this machine
+        return "they need the package arch, which is in the extra stats"
     names, values = list(losses), np.stack(list(losses.values()))
     if not np.isfinite(values).all():
         return "some losses are not known, because a predicted price is not above 0"
     if values.shape[1] < LEAST_DATES:
-        return f"too few dates: {values.shape[1]}"
+        return f"there are too few dates ({values.shape[1]})"
     for first, name in enumerate(names):
         for second in range(first):
             if np.ptp(values[first] - values[second]) <= ROUNDING * values.max():

@@ -15,6 +15,8 @@ from trendlstm.evaluation.trading import Account
 
 FloatArray = NDArray[np.float64]
 
+LEAST_ANNUAL_DAYS = 126  # half a year: of fewer days a year's return would be a guess from a few
+
 
 @dataclass(frozen=True)
 class Drawdown:
@@ -94,6 +96,27 @@ class Performance:
     def to_dict(self) -> dict[str, Any]:
         """Return the measures as nested plain dicts, fit for JSON."""
         return asdict(self)
+
+
+def told_return(days: int, total: float, annualised: float | None) -> tuple[float, str]:
+    """Choose the return that tables and sentences tell.
+
+    Parameters
+    ----------
+    days : int
+    total, annualised : float or None
+        `Performance.total_return` and `Performance.annualised_return`.
+
+    Returns
+    -------
+    told : float
+        The annualised one, but of fewer than `LEAST_ANNUAL_DAYS` days the total.
+    over : str
+        "a year", or "in 26 days".
+    """
+    if days < LEAST_ANNUAL_DAYS or annualised is None:
+        return total, f"in {days:,} day{'' if days == 1 else 's'}"
+    return annualised, "a year"
 
 
 def max_drawdown(equity: FloatArray) -> Drawdown:

@@ -86,7 +86,8 @@ def export_onnx(source: Network | Run, path: str | Path) -> OnnxExport:
     source : Network or Run
         A run is read with `load_run`; the networks of its final fit are taken if it has one.
     path : str or Path
-        The file, which must end in .onnx. It is replaced as a whole or not at all.
+        The file, which must end in .onnx. One that exists is replaced, as a whole or not at all (`trendlstm export`
+        refuses it instead).
 
     Returns
     -------
@@ -101,7 +102,9 @@ def export_onnx(source: Network | Run, path: str | Path) -> OnnxExport:
         The file cannot be written.
     """
     path = Path(path)
-    if path.suffix != ".onnx":
+    if path.name.lower() == ".onnx":
+        raise OptionError(f"{path} is a suffix without a name before it: give a name such as model.onnx.")
+    if path.suffix.lower() != ".onnx":
         raise OptionError(f"{path} does not end in .onnx: give the name of a file that does.")
     if path.is_dir():
         raise OptionError(f"{path} is a folder: give the name of a file.")

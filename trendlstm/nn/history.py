@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trendlstm.errors import DataError
+from trendlstm.errors import DataError, OptionError
+from trendlstm.notebook import Table, as_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +61,9 @@ class History:
             {"epoch": np.arange(1, self.epochs_run + 1), "loss": self.loss, "validation_loss": validation}
         )
 
+    def _repr_html_(self) -> str:
+        return as_html(repr(self).strip("<>"), Table("Losses", self.table.dropna(axis=1, how="all")))
+
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw training and validation loss against the epoch, with the epoch whose weights were kept.
 
@@ -77,17 +81,25 @@ class History:
         ------
         DataError
             No epoch was finished, so that there is nothing to draw.
+        OptionError
+            `ax` is no Axes.
         """
         if not self.best_epoch:
             raise DataError(
                 "No epoch was finished, so there are no losses to plot: fit for an epoch or more."
             )
+        from matplotlib.axes import Axes
+
         from trendlstm.nn.loss_curves import draw_losses
 
         if ax is None:
             from matplotlib import pyplot
 
             ax = pyplot.gca()
+        elif not isinstance(ax, Axes):
+            raise OptionError(
+                f"ax must be matplotlib's Axes, such as matplotlib.pyplot.gca(), but is a {type(ax).__name__}."
+            )
         draw_losses(ax, [self])
         scale = ax.yaxis.get_transform()
         low, high = scale.transform(ax.get_ylim())

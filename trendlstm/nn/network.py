@@ -544,10 +544,18 @@ def load_with_extra(path: str | Path) -> tuple[Network, dict[str, Any]]:
             values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         header = json.loads(metadata[_HEADER_KEY])
         config = NetworkConfig.from_dict(header.pop("network"))
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"{path} cannot be read as saved weights: {error}.") from error
+    except OSError as error:
+        why = "there is no such file" if isinstance(error, FileNotFoundError) else "it is no readable file"
+        raise RunError(f"{path} cannot be read as saved weights: {why}.") from error
+    except SafetensorError as error:
+        raise RunError(
+            f"{path} cannot be read as saved weights: it is damaged, or no safetensors."
+        ) from error
     except (KeyError, ValueError, TypeError) as error:
         raise RunError(f"{path} was not saved by trendlstm: its header has no network settings.") from error
     network = Network.from_config(config)
-    network.load_state_dict(values)
+    try:
+        network.load_state_dict(values)
+    except DataError as error:
+        raise RunError(f"{path} is damaged: {error}") from error
     return network, header

@@ -93,7 +93,8 @@ def finite_array(
     Raises
     ------
     DataError
-        It is masked, or holds text, gaps or infinities. Its shape is not checked; `expected` is for the message.
+        It is masked, or holds text, gaps or infinities; the message also names a shape that is not `expected`. The
+        shape alone is not checked.
     """
     if type(value) is np.ndarray and value.dtype == dtype and value.flags.carray:
         array = value
@@ -109,9 +110,12 @@ def finite_array(
     finite = np.isfinite(array)
     if np.count_nonzero(finite) < finite.size:  # .all() takes five times as long on one window
         where = tuple(int(index) for index in np.argwhere(~finite)[0])
+        fits = array.ndim == len(expected) and all(
+            want in (None, size) for want, size in zip(expected, array.shape, strict=True)
+        )
+        shape = "" if fits else f" and of shape {_shape_text(expected)}, not {array.shape}"
         raise DataError(
-            f"{name} must be finite as {dtype.name}, expected shape {_shape_text(expected)} and given "
-            f"{array.shape}, but {name}{list(where)} is {np.asarray(value)[where]}."
+            f"{name} must be finite as {dtype.name}{shape}, but {name}{list(where)} is {np.asarray(value)[where]}."
         )
     return array
 

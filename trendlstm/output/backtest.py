@@ -13,6 +13,7 @@ from trendlstm.data.prices import PriceSet
 from trendlstm.errors import OptionError, RunError
 from trendlstm.evaluation.intervals import NOMINAL
 from trendlstm.evaluation.many_models import ConfidenceSet
+from trendlstm.evaluation.performance import told_return
 from trendlstm.evaluation.trading import BUY_AND_HOLD
 from trendlstm.files import jsonable, write_csv, write_json
 from trendlstm.formats import figure, p_value, share
@@ -335,7 +336,7 @@ def evidence_table(found: Mapping[str, Any], tickers: Sequence[str], most: int) 
         )
     for reason in dict.fromkeys((best.reason, superior["reason"])):
         if reason is not None:
-            legend.append(f"Tests of all forecasts together were not made: {reason}.")
+            legend.append(f"Tests of all forecasts together were not made, because {reason}.")
     names, chosen = _shown(found, tickers, most)
     return Table(
         "p-values of tests of whether they are better than persistence",
@@ -438,13 +439,19 @@ def accounts_table(found: Mapping[str, Any], tickers: Sequence[str], costs: floa
             at_costs.setdefault((one["model"], one["strategy"]), {})[one["costs_bps"]] = one
     levels = list(next(iter(at_costs.values())))
     rows = []
+    over = ""
     for (model, strategy), by_costs in at_costs.items():
         own = by_costs[costs]
+        told = [
+            told_return(own["days"], by_costs[level]["total_return"], by_costs[level]["annualised_return"])
+            for level in levels
+        ]
+        over = told[0][1]  # all accounts are of the same days
         sharpe, deflated = own["sharpe"], own["deflated_sharpe"]
         rows.append(
             [
                 strategy_label(model, strategy),
-                *(figure(_percent(by_costs[level]["annualised_return"]), "+.1f") for level in levels),
+                *(figure(_percent(earned), "+.1f") for earned, _ in told),
                 figure(_percent(own["volatility"]), ".1f"),
                 sharpe and f"{sharpe['annualised']:+.2f} ± {sharpe['annualised_standard_error']:.2f}",
                 sharpe and figure(sharpe["probabilistic"], ".2f"),
@@ -475,7 +482,7 @@ def accounts_table(found: Mapping[str, Any], tickers: Sequence[str], costs: floa
         f"What following them would have earned with {what}, traded at the {at}; persistence never trades",
         [
             "Strategy",
-            *(f"{'% a year, ' * (level == levels[0])}{level:g} bps" for level in levels),
+            *(f"{f'% {over}, ' * (level == levels[0])}{level:g} bps" for level in levels),
             "Volatility %",
             "Sharpe ± s.e.",
             "PSR",

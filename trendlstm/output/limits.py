@@ -5,6 +5,8 @@ from typing import Any
 
 from trendlstm.output.wording import count, decimals, look_ahead_sentence
 
+_NOT_EVEN_NAIVE = -0.1  # skill: so much worse than persistence is no network that has learned to say the same
+
 
 def limits(document: Mapping[str, Any]) -> list[str]:
     """Sentences on what the model of a run cannot do and what was not measured.
@@ -15,11 +17,9 @@ def limits(document: Mapping[str, Any]) -> list[str]:
         The content of `run.json`.
     """
     settings, samples = document["settings"], document["samples"]
-    parameters, windows = f"{document['parameters']:,}", f"{samples['train']:,}"
     lines = [
         "It does not beat persistence (tomorrow = today) on daily closes, as a rule: prices are close to a random "
-        f"walk, and a network of {parameters} parameters on {windows} windows mostly learns that the best guess is "
-        "near 0.",
+        f"walk. {_learned(document)}",
         "Its chart follows the price because yesterday's close does. Only the skill on test rows says what it knows, "
         f"and {count(samples['test'], 'test day')} show little: see the verdict.",
         f"It learned from {settings['data']['ticker']} until {document['learned_until']} and knows no news, no other "
@@ -42,3 +42,17 @@ def limits(document: Mapping[str, Any]) -> list[str]:
         "It is for study and research, not advice to buy or sell: its errors say nothing about costs.",
     ]
     return lines
+
+
+def _learned(document: Mapping[str, Any]) -> str:
+    """What the network made of a random walk, or did not."""
+    network = (
+        f"a network of {document['parameters']:,} parameters on {document['samples']['train']:,} windows"
+    )
+    measured = document["metrics"].get("test")
+    skill = measured and measured["model"][0]["skill"]
+    scaling = document["settings"]["window"]["scaling"]
+    guess = "change is near 0" if scaling == "window" else "close is near the last one"
+    if skill is not None and skill < _NOT_EVEN_NAIVE:
+        return f"Not even that the best guess of the next {guess} was learned here, by {network}."
+    return f"What {network} mostly learns is that the best guess of the next {guess}."

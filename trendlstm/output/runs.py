@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from trendlstm.config import TrainConfig
 from trendlstm.data.frames import price_set
@@ -34,6 +35,7 @@ from trendlstm.files import (
 )
 from trendlstm.nn.network import Network, load_with_extra
 from trendlstm.notebook import as_html
+from trendlstm.output.fold_file import NAME as FOLD_FILE
 from trendlstm.output.model_card import hub_config, model_card
 from trendlstm.output.record import header
 from trendlstm.workflows.forecast import (
@@ -43,6 +45,13 @@ from trendlstm.workflows.forecast import (
     past_and_future,
 )
 from trendlstm.workflows.train import Assessment, Result, errors_table, kept_loss, metrics_table
+
+# What other commands write, by the file that tells; the first of them stands beside a run.json.
+_KEEP_NO_MODEL = {
+    FOLD_FILE: "a backtest",
+    "compare.json": "a comparison",
+    "reproduce.json": "an experiment",
+}
 
 
 class RunFolder:
@@ -66,10 +75,9 @@ class RunFolder:
 
     def __init__(self, path: str | Path | None, ticker: str) -> None:
         self.path = Path("runs") / f"{ticker}-{datetime.now():%Y%m%d-%H%M%S}" if path is None else Path(path)
-        if path is not None and os.path.lexists(self.path):
-            raise OptionError(
-                f"{self.path} exists already: choose another folder with --out, or remove it first."
-            )
+        self._is_default = path is None
+        if not self._is_default and os.path.lexists(self.path):
+            raise OptionError(f"{self.path} exists already: choose another folder, or remove it first.")
 
     def __enter__(self) -> Self:
         # beside the path as the system sees it: "." and "x/.." have no name to put a dot before
@@ -80,9 +88,8 @@ class RunFolder:
             self.stage.mkdir()
             self._held = open_held(self.stage / HELD_FILE)
         except OSError as error:
-            raise RunError(
-                f"the folder {self.path} cannot be made ({error.strerror}): choose another with --out."
-            ) from error
+            place = "change to a folder that can be written" if self._is_default else "choose another place"
+            raise RunError(f"the folder {self.path} cannot be made ({error.strerror}): {place}.") from error
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -344,9 +351,8 @@ class Run:
         RunError
             The file is damaged, or was written by a version that measured less.
         """
-        path = self.path / "run.json"
+        measured = _read_document(self.path)["metrics"]
         try:
-            measured = json.loads(path.read_text(encoding="utf-8"))["metrics"]
             return metrics_table(
                 {
                     split: {
@@ -356,8 +362,10 @@ class Run:
                     for split, models in measured.items()
                 }
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"the measures in {path} cannot be read ({error}): train again.") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(
+                f"the measures in {self.path / 'run.json'} are damaged, or of another version: train again."
+            ) from error
 
     @property
     def networks(self) -> tuple[Network, ...]:
@@ -375,9 +383,16 @@ class Run:
         """
         path = self.path / "predictions.csv"
         try:
-            return pd.read_csv(path, parse_dates=["origin", "date"])
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path} cannot be read ({error}): train again.") from error
+            table = pd.read_csv(path)
+        except OSError as error:
+            raise RunError(f"{path} cannot be read ({error.strerror}): train again.") from error
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: train again.") from error
+        horizon = self.config.window.horizon
+        rows = {split: samples * horizon for split, samples in self._samples().items()}
+        if problem := _problem_of_predictions(table, rows):
+            raise RunError(f"{path} is damaged, because {problem}: train again.")
+        return table.astype({"origin": "datetime64[us]", "date": "datetime64[us]"})
 
     def forecast(self, prices: PriceSet | pd.DataFrame | pd.Series, days: int | None = None) -> pd.DataFrame:
         """Forecast the sessions after the last row of some prices.
@@ -398,9 +413,10 @@ class Run:
         Raises
         ------
         OptionError, DataError
-            More days than a direct model's horizon; or prices that cannot be used.
+            `days` is no whole number of 1 or more, or beyond a direct model's horizon; or prices that cannot be used.
         """
-        return self.forecast_later(price_set(prices, self.config.data), days)[0]
+        features = self.forecaster.scaler.features
+        return self.forecast_later(price_set(prices, self.config.data, features), days)[0]
 
     def forecast_later(
         self, prices: PriceSet, days: int | None = None
@@ -442,14 +458,17 @@ class Run:
         RunError
             Their file is damaged.
         """
-        path = self.path / "predictions.csv"
-        try:
-            table = pd.read_csv(path, usecols=["date", "actual"], parse_dates=["date"])
-        except FileNotFoundError:
+        if not (self.path / "predictions.csv").exists():
             return pd.Series(index=pd.DatetimeIndex([]), dtype=np.float64)
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path} cannot be read ({error}): train again.") from error
-        return table.drop_duplicates("date").set_index("date")["actual"].sort_index()
+        return self.predictions.drop_duplicates("date").set_index("date")["actual"].sort_index()
+
+    def _samples(self) -> dict[str, int]:
+        """How many samples each split of an assessed run has."""
+        samples = _read_document(self.path)["samples"]
+        try:
+            return {str(split): int(count) for split, count in samples.items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise RunError(f"the samples in {self.path / 'run.json'} are damaged: train again.") from error
 
 
 def load_run(path: str | Path) -> Run:
@@ -458,22 +477,26 @@ def load_run(path: str | Path) -> Run:
     Raises
     ------
     RunError
-        The folder or one of its files is missing or damaged; the message names it.
+        The folder or one of its files is missing or damaged, and the message names it; or it is a backtest, a
+        comparison or an experiment, none of which keeps a model.
+    OptionError
+        The path is empty.
     """
+    if not str(path):
+        raise OptionError("A run's folder has no name: give the folder that `trendlstm train` wrote.")
     folder = Path(path)
     if not folder.is_dir():
         raise RunError(f"{folder} is not a run's folder: give the folder that `trendlstm train` wrote.")
-    document_path = folder / "run.json"
+    document_path, document = folder / "run.json", _read_document(folder)
     try:
-        document = json.loads(document_path.read_text(encoding="utf-8"))
         status, config = document["status"], TrainConfig.from_dict(document["settings"])
         bands, no_bands = bands_of(document)
         said = f"{document['verdict']} {document.get('tries', '')}".strip()
         count = len(document["fits"])
-    except OSError as error:
-        raise RunError(f"{document_path} cannot be read ({error.strerror}): train again.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{document_path} is damaged ({error}): train again.") from error
+    except OptionError as error:  # a sentence
+        raise RunError(f"{document_path} is damaged: train again. {error}") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RunError(f"{document_path} is damaged: train again.") from error
     if count == 0:
         raise RunError(
             f"{folder} holds no trained network, because its training ended before the first epoch did."
@@ -490,6 +513,47 @@ def load_run(path: str | Path) -> Run:
     return Run(
         folder, config, status, forecaster, is_final_fit, said, document.get("evidence"), bands, no_bands
     )
+
+
+def is_run_folder(path: str | Path) -> bool:
+    """Whether a command of this package has written a folder, of whatever kind."""
+    return any((Path(path) / name).is_file() for name in ("run.json", *_KEEP_NO_MODEL))
+
+
+def _read_document(folder: Path) -> dict[str, Any]:
+    """The content of the `run.json` of a training run; the sections that every such run has are there."""
+    path = folder / "run.json"
+    for name, kind in _KEEP_NO_MODEL.items():
+        if (folder / name).is_file() and (name == FOLD_FILE or not path.exists()):
+            raise RunError(f"{folder} is {kind}, which keeps no model: give the folder of a training run.")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}): train again.") from error
+    except ValueError as error:
+        raise RunError(f"{path} is damaged, because it is not JSON: train again.") from error
+    present = document if isinstance(document, dict) else {}
+    for section in ("status", "settings", "samples", "fits", "metrics", "verdict"):
+        if section not in present:
+            raise RunError(f"{path} is damaged, because it has no {section}: train again.")
+    return document
+
+
+def _problem_of_predictions(table: pd.DataFrame, rows: Mapping[str, int]) -> str:
+    """What is wrong with a table of predictions that should have so many rows of each split; empty if nothing is."""
+    for name in ("origin", "date", "step", "actual", "prediction", "recursive", "split"):
+        if name not in table.columns:
+            return f"it has no column {name}"
+    for name in ("origin", "date"):
+        if pd.to_datetime(table[name], format="%Y-%m-%d", errors="coerce").isna().any():
+            return f"its column {name} holds something else than dates"
+    if not is_numeric_dtype(table["actual"]):
+        return "its column actual holds something else than numbers"
+    found = table["split"].value_counts()
+    for split, wanted in rows.items():
+        if (count := found.get(split, 0)) != wanted:
+            return f"it has {count:,} of the {wanted:,} rows of the {split} split"
+    return ""
 
 
 def bands_of(document: Mapping[str, Any]) -> tuple[list[Band], str]:

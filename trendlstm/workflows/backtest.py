@@ -18,7 +18,7 @@ from trendlstm.evaluation.backtest_evidence import BacktestEvidence, backtest_ev
 from trendlstm.evaluation.evidence import claim_p_value
 from trendlstm.evaluation.many_models import ConfidenceSet, model_confidence_set, superior_ability
 from trendlstm.evaluation.metrics import HIT_RATE_COLUMNS
-from trendlstm.evaluation.performance import Performance, evaluate_account
+from trendlstm.evaluation.performance import LEAST_ANNUAL_DAYS, Performance, evaluate_account
 from trendlstm.evaluation.sharpe import DeflatedSharpe, deflated_sharpe, variance_of_variants
 from trendlstm.evaluation.significance import TestResult
 from trendlstm.evaluation.trading import (
@@ -114,7 +114,9 @@ class Backtest:
         return f"<{self._title}: {self.verdict}>"
 
     def _repr_html_(self) -> str:
-        at_costs = self.performance["costs_bps"] == self.config.costs_bps
+        earned = self.performance[self.performance["costs_bps"] == self.config.costs_bps]
+        if earned["days"].max() < LEAST_ANNUAL_DAYS:
+            earned = earned.drop(columns="annualised_return")
         return as_html(
             self._title,
             self.verdict,
@@ -122,7 +124,7 @@ class Backtest:
             Table(
                 "Forecasts", self._named(self.metrics), (*HIT_RATE_COLUMNS, "coverage", "adaptive_coverage")
             ),
-            Table("What following them would have earned", self._named(self.performance[at_costs]), SHARES),
+            Table("What following them would have earned", self._named(earned), SHARES),
         )
 
     @property
@@ -338,10 +340,14 @@ def backtest(
             "prices_by_ticker must map tickers to their prices, as in {'MSFT': load_prices('MSFT')}, but is "
             f"{'empty' if isinstance(prices_by_ticker, Mapping) else f'a {type(prices_by_ticker).__name__}'}."
         )
-    prices = {
-        ticker: price_set(table, DataConfig(ticker=ticker)) for ticker, table in prices_by_ticker.items()
-    }
+    prices, unusable = {}, {}
+    for ticker, table in prices_by_ticker.items():
+        try:
+            prices[ticker] = price_set(table, DataConfig(ticker=ticker), (*config.window.features, "Open"))
+        except DataError as error:
+            unusable[ticker] = str(error)
     planned, store = plan(prices, config), MemoryStore()
+    planned = replace(planned, failures={**unusable, **planned.failures})
     with reporter(progress) as report:
         failures = run(planned, store, _engine(client, n_threads), report)
     return assess(planned, store, failures)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from trendlstm.config import BacktestConfig, Cell, NetworkConfig
 from trendlstm.data.calendar import years_before
-from trendlstm.data.prices import PriceSet
-from trendlstm.data.windows import Windows, all_samples, check_prices, fold_windows
+from trendlstm.data.prices import PriceSet, check_prices
+from trendlstm.data.windows import Windows, all_samples, fold_windows
 from trendlstm.errors import OptionError
 from trendlstm.evaluation.baselines import Ridge, drift
 from trendlstm.evaluation.intervals import recent_volatility, scaled_errors

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from trendlstm.data.calendar import next_sessions
 from trendlstm.data.price_level import PriceLevel, compare_levels
-from trendlstm.data.prices import PriceSet
+from trendlstm.data.prices import PriceSet, check_prices
 from trendlstm.data.windows import Scaler, Windows
 from trendlstm.errors import DataError, OptionError
 from trendlstm.evaluation.intervals import LEAST_SPANS, Band, calibrate, recent_volatility, scaled_errors
@@ -176,19 +177,10 @@ def forecast_table(
     Raises
     ------
     DataError
-        Fewer prices than the forecaster looks back, an input that they lack, or a recursive forecast ran away.
+        Fewer prices than the forecaster looks back, an input that they lack, a row that `check_prices` refuses, or a
+        recursive forecast ran away.
     """
-    absent = [name for name in forecaster.scaler.features if name not in prices.columns]
-    if absent:
-        raise DataError(
-            f"The model's inputs are {', '.join(forecaster.scaler.features)}, but these prices have no "
-            f"{', '.join(absent)}: give a table that has, in Python with trendlstm.load_run(...).forecast(prices)."
-        )
-    if len(prices) < forecaster.lag:
-        raise DataError(
-            f"The model looks back {forecaster.lag} sessions, but there are only {len(prices)} prices: "
-            "give more of them."
-        )
+    _check_inputs(forecaster, prices)
     close = prices["Close"].to_numpy(np.float64)
     last, steps = close[-1], len(dates)
     if forecaster.is_recursive:
@@ -215,22 +207,41 @@ def forecast_table(
     )
 
 
+def _check_inputs(forecaster: Forecaster, prices: pd.DataFrame) -> None:
+    """Raise DataError, as `forecast_table` does, for prices that the forecaster cannot start from."""
+    features = forecaster.scaler.features
+    absent = [name for name in features if name not in prices.columns]
+    if absent:
+        raise DataError(
+            f"The model's inputs are {', '.join(features)}, but these prices have no {', '.join(absent)}: give a "
+            "table that has, in Python with trendlstm.load_run(...).forecast(prices)."
+        )
+    check_prices(prices, features)
+    if len(prices) < forecaster.lag:
+        raise DataError(
+            f"The model looks back {forecaster.lag} sessions, but there are only {len(prices)} prices: "
+            "give more of them."
+        )
+
+
 def days_to_forecast(forecaster: Forecaster, days: int | None = None) -> int:
     """`days`; if None, `FORECAST_DAYS`, or the horizon of a direct model.
 
     Raises
     ------
     OptionError
-        More days than a direct model's horizon.
+        No whole number of 1 or more, or more days than a direct model's horizon.
     """
     if days is None:
         return FORECAST_DAYS if forecaster.is_recursive else forecaster.horizon
+    if not isinstance(days, Integral) or isinstance(days, bool) or days < 1:
+        raise OptionError(f"days must be a whole number of 1 or more, but is {days!r}.")
     if days > forecaster.horizon and not forecaster.is_recursive:
         raise OptionError(
             f"{days} days are beyond this model's horizon of {forecaster.horizon}: it was not made to be fed its own "
             "forecasts; train with a larger horizon."
         )
-    return days
+    return int(days)
 
 
 def forecast_next(forecaster: Forecaster, prices: PriceSet, bands: Sequence[Band], days: int) -> pd.DataFrame:
@@ -274,6 +285,7 @@ def forecast_later(
         See `forecast_table`.
     """
     days = days_to_forecast(forecaster, days)
+    _check_inputs(forecaster, prices.frame)  # before its level and its calendar are worked out
     forecaster, level = at_level_of(prices, forecaster, closes)
     return forecast_next(forecaster, prices, bands, days), level
 

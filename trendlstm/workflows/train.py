@@ -253,7 +253,7 @@ def train(
             f"{type(config).__name__}."
         )
     shown = stages if progress is None else lambda name, epochs: reporter(progress)
-    return run(prepare(config, price_set(prices, config.data)), shown)
+    return run(prepare(config, price_set(prices, config.data, config.window.features)), shown)
 
 
 def prepare(config: TrainConfig, prices: PriceSet) -> Prepared:

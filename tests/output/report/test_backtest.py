@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from backtests import drawn_backtest
 from run_folders import Parsed, backtest_folder
 
 from trendlstm.output.report import backtest
@@ -54,12 +55,35 @@ def test_equity_and_drawdown_of_every_strategy_and_ticker(folder, page):
             own = equity[
                 (equity["ticker"] == ticker) & (equity["model"] == model) & (equity["strategy"] == strategy)
             ]
-            expected = own["equity"].to_numpy()
+            expected = np.concatenate([[1.0], own["equity"]])
             np.testing.assert_allclose(rows(worth, name)["values"][number], expected, rtol=1e-5)
-            highest = np.maximum.accumulate(np.concatenate([[1.0], expected]))[1:]
+            highest = np.maximum.accumulate(expected)
             drawn = rows(falls, name)["values"][number]
             np.testing.assert_allclose(drawn, 100 * (expected / highest - 1), rtol=1e-5, atol=1e-9)
             assert max(drawn) <= 0
+
+
+def test_equity_begins_at_1_on_the_day_of_the_first_trade(tmp_path):
+    result = drawn_backtest(tickers=("AA", "BB"))
+    folder = backtest_folder(tmp_path / "run", tickers=("AA", "BB"))
+    chart = Parsed(write_report(folder).read_text()).data["charts"]["equity"]
+    accounts = {one.ticker or "all tickers together": one.account for one in result.accounts}
+    for name, account in accounts.items():
+        found = rows(chart, name)
+        assert found["x"] == account.dates.astype("datetime64[D]").astype(int).tolist()
+        assert {values[0] for values in found["values"]} == {1}
+
+
+def test_strategies_are_in_the_order_of_the_settings_whatever_that_of_the_file(folder, page):
+    path = folder / "equity.csv"
+    whole = path.read_bytes()
+    pd.read_csv(path, keep_default_na=False).sort_values(["strategy", "date"]).to_csv(path, index=False)
+    try:
+        assert (
+            Parsed(write_report(folder).read_text()).data["charts"]["equity"] == page.data["charts"]["equity"]
+        )
+    finally:
+        path.write_bytes(whole)
 
 
 def test_forecasts_of_a_ticker_that_is_chosen(folder, page):

@@ -38,13 +38,18 @@ def test_predictions_are_those_of_the_seeds_together_one_step_ahead(made):
     own = table[(table["step"] == 1) & (table["seed"] == "ensemble")]
     closes, changes = page.data["charts"]["predictions"], page.data["charts"]["changes"]
     previous = own.loc[own["model"] == "persistence", "prediction"].to_numpy()
+    # the table has the mean of the networks' errors, these lines the error of the mean: a reader must not mix them up
+    of = dict.fromkeys(("lstm", "rnn", "ann", "lstm1997"), ", mean of 2 networks")
+    assert any(
+        "The line of a network is the mean output of 2, trained" in note for note in page.texts("span")
+    )
     for name in ("lstm", "rnn", "ridge", "ann", "lstm1997", "persistence", "drift"):
         expected = own.loc[own["model"] == name, "prediction"].to_numpy()
         for chart, values in ((closes, expected), (changes, expected - previous)):
             (number,) = [
                 number
                 for number, line in enumerate(chart["lines"])
-                if line["label"].startswith(f"{MODELS[name].label}: RMSE")
+                if line["label"].startswith(f"{MODELS[name].label}{of.get(name, '')}: RMSE")
             ]
             np.testing.assert_allclose(chart["sets"][0]["values"][number], values, rtol=1e-5, atol=1e-9)
 

@@ -34,6 +34,8 @@ def test_values_are_those_of_the_last_test_window(tmp_path, cell, shown, feature
         np.testing.assert_allclose(values, expected[name].mean(axis=1), rtol=1e-3, atol=1e-6)
     last = result.windows.dates[result.windows.test.origins[-1]]
     assert f"{last:%Y-%m-%d}" in found["steps"][-1] and all(name in found["steps"][0] for name in features)
+    if "Volume" in features:
+        assert f"Volume {result.windows.prices['Volume'].loc[last]:,.0f} (" in found["steps"][-1]
     assert len(page.all("article")) == len(page.all("math")) == len(shown)
     assert page.all("input", type="range", min="1", max="4")
 

@@ -3,7 +3,7 @@
 import pytest
 from run_folders import Parsed
 
-from trendlstm.output.report.html import Html, facts_table, html_table, joined, paragraphs
+from trendlstm.output.report.html import MOST_ROWS, Html, facts_table, html_table, joined, paragraphs
 from trendlstm.output.tables import Table
 
 EVIL = "<script>alert('x')</script>\" onclick='y' & <!-- ]]>"
@@ -54,3 +54,9 @@ def test_a_table_shows_what_the_console_shows():
     ]
     assert all(found["aria-sort"] == "none" for found, _ in parsed.all("th", scope="col"))
     assert parsed.texts("p") == ["Legend."]
+
+
+def test_a_table_is_whole_unless_it_is_very_long():
+    for rows, kind in ((MOST_ROWS, "scroll"), (MOST_ROWS + 1, "scroll long")):
+        page = Parsed(html_table(Table("Errors", ["row"], [[number] for number in range(rows)])))
+        assert [found["class"] for found, _ in page.all("div")] == [kind]

@@ -120,6 +120,16 @@ def test_a_missing_or_damaged_file_is_named_and_an_earlier_page_stays(folder, ki
     write_report(folder)
 
 
+def test_a_backtest_without_its_measures_is_told_which_file_is_missing(folders, tmp_path):
+    copy = tmp_path / "run"
+    copy.mkdir()
+    (copy / "run.json").write_bytes((folders["backtest"] / "run.json").read_bytes())
+    with pytest.raises(
+        RunError, match=r"a backtest whose metrics\.json is missing: `trendlstm backtest --resume"
+    ):
+        write_report(copy)
+
+
 def test_a_document_without_what_it_needs_is_named(folder, kind):
     path = folder / DOCUMENTS[kind]
     whole = path.read_text()

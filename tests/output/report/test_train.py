@@ -9,6 +9,7 @@ from command_line import run
 from run_folders import Parsed, edit, train_folder
 from walks import random_walk
 
+from trendlstm.errors import RunError
 from trendlstm.output.report.make import write_report
 
 KINDS = [
@@ -58,6 +59,9 @@ def test_prices_predictions_and_forecast_are_drawn_as_they_are_in_the_files(made
     for split, name in (("train", "training"), ("validation", "validation"), ("test", "test")):
         own = first[first["split"] == split]
         assert_drawn(values(chart, f"{kind}, {name}"), own["day"], own["prediction"])
+    several = f"predictions of step 1 of {predictions['step'].max()}"
+    predicted = "one-step predictions" if kind.startswith("one") else several
+    assert f"Closing price, {predicted} and forecasts" in page.texts("b")
     recursive = first.dropna(subset="recursive")
     labels = [line["label"] for line in chart["lines"]]
     assert any(label.startswith("recursive from") for label in labels) == bool(len(recursive))
@@ -130,6 +134,32 @@ def test_an_old_run_without_inputs_says_so(tmp_path):
     page = Parsed(write_report(folder).read_text())
     assert page.data["gates"] is None and "means" not in page.data["charts"]
     assert any(text.startswith("This run was written before") for text in page.texts("p"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: rows[:-1],
+        lambda rows: rows[-3:],
+        lambda rows: rows.drop(index=rows.index[-2]),
+        lambda rows: pd.concat([rows, rows[-1:]]),
+        lambda rows: rows.assign(Close=[*rows["Close"][:-1], 99.9]),
+        lambda rows: rows.assign(Volume=[*rows["Volume"][:-1], 3e9]),
+    ],
+    ids=["earlier", "shorter", "gap", "twice", "close", "volume"],
+)
+def test_inputs_that_the_last_forecast_was_not_made_of_are_refused(tmp_path, change):
+    folder = train_folder(tmp_path / "run", features=("Close", "Volume"), seeds=2)
+    write_report(folder)
+    path = folder / "inputs.csv"
+    change(pd.read_csv(path)).to_csv(path, index=False)
+    with pytest.raises(RunError, match=r"inputs\.csv does not fit predictions\.csv: .* Train again\.$"):
+        write_report(folder)
+
+
+def test_a_window_may_be_longer_than_what_is_known_of_its_sessions(tmp_path):
+    folder = train_folder(tmp_path / "run", random_walk(60), lag=20, split=(0.5, 0.25, 0.25), scaling="none")
+    assert len(Parsed(write_report(folder).read_text()).data["gates"]["steps"]) == 20
 
 
 @pytest.mark.parametrize("status", ["interrupted", "diverged"])

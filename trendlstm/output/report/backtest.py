@@ -1,6 +1,7 @@
 """What the page of a backtest shows."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from trendlstm.evaluation.intervals import NOMINAL
-from trendlstm.evaluation.trading import BUY_AND_HOLD
+from trendlstm.evaluation.trading import BUY_AND_HOLD, STRATEGIES
 from trendlstm.output.backtest import (
     accounts_table,
     errors_table,
@@ -54,7 +55,9 @@ def backtest_page(folder: Path, document: Mapping[str, Any], found: Mapping[str,
     )
     tickers = [ticker for ticker in tickers if ticker not in found["failures"]]
     equity = read_table(folder / "equity.csv", ["equity"], ["date"], ["ticker", "model", "strategy"])
-    accounts = _accounts(equity, tickers, settings["costs_bps"])
+    # an account begins at the first session that was forecast, the day before its first row
+    starts = predictions[predictions["step"] == 1].groupby("ticker")["date"].min()
+    accounts = _accounts(equity, starts, tickers, settings)
     forecasts, note = _forecasts(predictions, tickers, settings["models"])
     own = predictions.loc[predictions["ticker"] == tickers[0], "origin"]
     period = f"{own.min():%Y-%m-%d}", f"{own.max():%Y-%m-%d}"
@@ -115,10 +118,16 @@ def _colour(model: str) -> Colour:
     return MODELS[model].colour if model in MODELS else "sky"
 
 
-def _accounts(equity: pd.DataFrame, tickers: Sequence[str], costs: float) -> list[Chart]:
+def _accounts(
+    equity: pd.DataFrame,
+    starts: "pd.Series[pd.Timestamp]",
+    tickers: Sequence[str],
+    settings: Mapping[str, Any],
+) -> list[Chart]:
     """Equity and drawdown of every strategy: of all tickers together, and of each as long as they are few."""
-    pooled = equity[equity["ticker"] == POOLED]
-    strategies = list(pooled.groupby(["model", "strategy"], sort=False).groups)
+    costs = settings["costs_bps"]
+    following = [strategy for strategy in STRATEGIES if strategy != BUY_AND_HOLD]
+    strategies = [*product(settings["models"], following), ("", BUY_AND_HOLD)]
     # the account of all tickers is under no name; of one it is the ticker's own
     names = {POOLED: "all tickers together"} if len(tickers) > 1 else {POOLED: tickers[0]}
     if len(tickers) > 1 and len(equity) <= MOST_POINTS:
@@ -137,11 +146,10 @@ def _accounts(equity: pd.DataFrame, tickers: Sequence[str], costs: float) -> lis
     for ticker, name in names.items():
         own = equity[equity["ticker"] == ticker]
         table = own.pivot(index="date", columns=["model", "strategy"], values="equity")[strategies]
-        values = table.to_numpy().T
-        # 1 is what it began with, the day before the first row
-        highest = np.maximum.accumulate(np.maximum(values, 1), axis=1)
-        worth.append(Rows(table.index, values, name))
-        falls.append(Rows(table.index, 100 * (values / highest - 1), name))
+        dates = table.index.insert(0, starts.min() if ticker == POOLED else starts[ticker])
+        values = np.insert(table.to_numpy().T, 0, 1, axis=1)
+        worth.append(Rows(dates, values, name))
+        falls.append(Rows(dates, 100 * (values / np.maximum.accumulate(values, axis=1) - 1), name))
     several = "" if len(tickers) == 1 else f", equal parts of {len(tickers):,} tickers"
     only = (
         ""

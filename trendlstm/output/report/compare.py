@@ -95,19 +95,29 @@ def _predictions(predictions: pd.DataFrame, document: Mapping[str, Any]) -> list
     actual, previous = by_model["persistence"]["actual"], by_model["persistence"]["prediction"]
     digits = decimals(models["persistence"]["steps"][0]["ensemble"]["rmse"], 4)
     closes = {name: by_model[name]["prediction"] for name in models}
+    seeds = document["settings"]["seeds"]
+    networks = f", mean of {seeds} networks" if seeds > 1 else ""
     lines = [
         Line(
-            f"{MODELS[name].label}: RMSE {model['steps'][0]['ensemble']['rmse']:,.{digits}f}",
+            f"{MODELS[name].label}{networks if model['network'] else ''}: RMSE "
+            f"{model['steps'][0]['ensemble']['rmse']:,.{digits}f}",
             MODELS[name].colour,
             _MODEL_DASHES.get(name, MODELS[name].line),
             1.8 if name == "lstm" else 1.4,
         )
         for name, model in models.items()
     ]
+    together = (
+        f" The line of a network is the mean output of {seeds}, trained with different seeds; its RMSE is often below "
+        "the mean of their own, which the table has."
+        if networks
+        else ""
+    )
     prices = Chart(
         "predictions",
         "One-step predictions of all models on the test rows",
-        "Every forecast looks good, because it follows the close of the day before. The next chart shows what it adds.",
+        "Every forecast looks good, because it follows the close of the day before. The next chart shows what it adds."
+        + together,
         "date",
         "closing price",
         [Line("actual close", "black", width=2.4), *lines],

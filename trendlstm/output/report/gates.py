@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from trendlstm.data.windows import Scaler
 from trendlstm.nn.gates import GateActivations, gate_activations
 from trendlstm.nn.network import Network
 from trendlstm.output.report.charts import Chart, Line, Rows
-from trendlstm.output.report.folder import read_table
 from trendlstm.output.report.html import Html, joined
 
 MOST_UNITS = 64  # more of them cannot be told apart, and would be most of the page
@@ -117,23 +115,20 @@ class Inside:
     values: dict[str, Any]
 
 
-def inside(path: Path, network: Network, scaler: Scaler, lag: int, intro: str) -> Inside:
-    """Run the last test window through a network.
+def inside(window: pd.DataFrame, network: Network, scaler: Scaler, intro: str) -> Inside:
+    """Run a window through a network.
 
     Parameters
     ----------
-    path : Path
-        `inputs.csv` of the run.
+    window : DataFrame
+        Its rows of `inputs.csv`, oldest first: date, the features, Close.
     network : Network
         Of a recurrent cell.
     scaler : Scaler
-    lag : int
-        Steps of a window.
     intro : str
         Which network and which forecast this is; begins the section.
     """
-    columns = list(dict.fromkeys((*scaler.features, "Close")))
-    window = read_table(path, columns, dates=["date"]).iloc[-lag:]
+    lag = len(window)
     raw = window[list(scaler.features)].to_numpy(np.float64)
     x = scaler.inputs(raw[None], window["Close"].to_numpy(np.float64)[-1:])
     found = gate_activations(network, x)
@@ -162,9 +157,15 @@ def _of(found: GateActivations, key: str) -> np.ndarray:
     return getattr(found, key)[0].astype(np.float64)
 
 
+def _value(value: float) -> str:
+    """A price, or a volume, which is no 4.99233e+07."""
+    return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:,.6g}"
+
+
 def _step(number: int, date: pd.Timestamp, raw: np.ndarray, scaled: np.ndarray, scaler: Scaler) -> str:
     seen = ", ".join(
-        f"{name} {value:,.6g} (scaled {one:+.2f})" for name, value, one in zip(scaler.features, raw, scaled)
+        f"{name} {_value(value)} (scaled {one:+.2f})"
+        for name, value, one in zip(scaler.features, raw, scaled)
     )
     return f"step {number + 1}, {date:%a %Y-%m-%d}: {seen}"
 

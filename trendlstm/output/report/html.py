@@ -6,6 +6,8 @@ from typing import Any
 
 from trendlstm.output.tables import Table, cell_text
 
+MOST_ROWS = 40  # of a table that is shown whole; a longer one scrolls by itself
+
 
 class Html(str):
     """A piece of HTML. `format` and `join` escape every value that is not a piece of HTML itself."""
@@ -48,11 +50,12 @@ def html_table(table: Table) -> Html:
     head = joined(*(heading.format(kind=kind, text=text) for kind, text in zip(kinds, table.columns)))
     body = joined(*(_row(row, kinds) for row in table.rows))
     return Html(
-        '<h3>{title}</h3>\n<div class="scroll" tabindex="0" role="region" aria-label="{title}">\n'
+        '<h3>{title}</h3>\n<div class="scroll{long}" tabindex="0" role="region" aria-label="{title}">\n'
         '<table aria-label="{title}">\n'
         "<thead><tr>\n{head}\n</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n{legend}"
     ).format(
         title=table.title,
+        long=" long" if len(table.rows) > MOST_ROWS else "",
         head=head,
         body=body,
         legend=paragraphs(" ".join(table.legend), "quiet legend-of-table"),

@@ -58,6 +58,11 @@ def _page(folder: Path) -> Page:
             return compare_page(folder, document)
         if name == "metrics.json":
             return backtest_page(folder, read_document(folder / "run.json"), document)
+        if "folds" in document and "metrics" not in document:
+            raise RunError(
+                f"{folder} holds a backtest whose metrics.json is missing: `trendlstm backtest --resume {folder}` "
+                "writes it again."
+            )
         return train_page(folder, document)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         # the tables were checked when they were read

@@ -29,9 +29,11 @@ from trendlstm.output.train import (
     standing,
 )
 from trendlstm.output.wording import count, decimals, prices_sentence
+from trendlstm.workflows.forecast import Forecaster
 from trendlstm.workflows.variants import Colour
 
 _ENLARGED_ROWS = 250  # as in predictions.png
+_SAME = 1e-4  # relative; what processors and float32 differ by is far below
 _SPLITS: dict[str, tuple[str, Colour]] = {
     "train": ("training (in-sample)", "blue"),
     "validation": ("validation (used for selection)", "orange"),
@@ -164,7 +166,9 @@ def _prices(predictions: pd.DataFrame, document: Mapping[str, Any]) -> Chart:
     span = float(actual.max() - actual.min())
     return Chart(
         "prices",
-        f"Closing price, {kind}s and forecasts",
+        "Closing price, "
+        + ("one-step predictions" if horizon == 1 else f"predictions of step 1 of {horizon}")
+        + " and forecasts",
         "The predictions lie on the price because each begins at the close of the day before: zoom in, or see the "
         "enlarged chart below.",
         "date",
@@ -297,7 +301,8 @@ def _inside(
             "This run was written before runs kept inputs.csv, the rows that its test windows see. Train again to look "
             "inside."
         )
-    networks, scaler, _ = load_weights(folder, "model", len(document["fits"]))
+    networks, scaler, learned_until = load_weights(folder, "model", len(document["fits"]))
+    forecaster = Forecaster(networks, scaler, config.window.lag, config.window.horizon, learned_until)
     test = predictions[(predictions["split"] == "test") & (predictions["step"] == 1)]
     own = test.iloc[-1]
     digits = _price_digits(predictions)
@@ -309,8 +314,49 @@ def _inside(
         f"How the {which} read its last test window, the {steps} to {own['origin']:%Y-%m-%d}. {forecast} a close of "
         f"{own['prediction']:,.{digits}f} for {own['date']:%Y-%m-%d}; it was {own['actual']:,.{digits}f}."
     )
-    found = inside(path, networks[0], scaler, config.window.lag, intro)
+    found = inside(_last_window(path, forecaster, predictions, own), networks[0], scaler, intro)
     return found, found.body
+
+
+def _last_window(
+    path: Path, forecaster: Forecaster, predictions: pd.DataFrame, forecast: pd.Series
+) -> pd.DataFrame:
+    """The rows of `inputs.csv` of which a forecast in `predictions.csv` was made.
+
+    Raises
+    ------
+    RunError
+        The file has other sessions or closes, or the model does not make this forecast of them.
+    """
+    scaler, lag = forecaster.scaler, forecaster.lag
+    columns = list(dict.fromkeys((*scaler.features, "Close")))
+    window = read_table(path, columns, dates=["date"]).iloc[-lag:]
+    sessions = pd.DatetimeIndex(np.union1d(predictions["origin"], predictions["date"]))
+    # the first rows of a long window may be older than all predictions
+    known = sessions[sessions <= forecast["origin"]][-lag:]
+    closes = window.set_index("date")["Close"]
+    actual = predictions.drop_duplicates("date").set_index("date")["actual"].reindex(known).dropna()
+    if not (
+        len(window) == lag
+        and closes.index.is_monotonic_increasing
+        and closes.index[-len(known) :].equals(known)
+        and np.allclose(closes[actual.index], actual, rtol=_SAME, atol=0)
+        and _makes(forecaster, window, forecast["prediction"])
+    ):
+        raise RunError(
+            f"{path} does not fit predictions.csv: it must have the rows that the last test forecast was made of. "
+            "Train again."
+        )
+    return window
+
+
+def _makes(forecaster: Forecaster, window: pd.DataFrame, prediction: float) -> bool:
+    """Whether a model makes a forecast of a window, as far as another machine would, in the units of its targets."""
+    scaler, anchor = forecaster.scaler, window["Close"].to_numpy(np.float64)[-1:]
+    raw = window[list(scaler.features)].to_numpy(np.float64)
+    own = forecaster.predict(scaler.inputs(raw[None], anchor), anchor)[0, 0]
+    scaled, expected = scaler.targets(np.array([[own], [prediction]]), anchor.repeat(2))
+    return bool(np.isclose(scaled, expected, rtol=_SAME, atol=_SAME).all())
 
 
 def _limits(document: Mapping[str, Any]) -> Html:

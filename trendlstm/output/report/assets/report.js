@@ -199,16 +199,19 @@
       ctx.lineWidth = ratio;
       ctx.textAlign = "left";
       ctx.textBaseline = "alphabetic";
+      const right = u.bbox.left + u.bbox.width;
+      const place = (mark) => u.valToPos(chart.dates ? mark.x * DAY : mark.x, "x", true);
       for (const mark of shown.marks || []) {
-        const x = u.valToPos(chart.dates ? mark.x * DAY : mark.x, "x", true);
-        if (x < u.bbox.left - 1 || x > u.bbox.left + u.bbox.width + 1) continue;
+        const x = place(mark);
+        if (x < u.bbox.left - 1 || x > right + 1) continue;
         ctx.strokeStyle = ctx.fillStyle = colour("soft");
         ctx.setLineDash(mark.label ? [] : [3 * ratio, 3 * ratio]);
         ctx.beginPath();
         ctx.moveTo(x, u.bbox.top);
         ctx.lineTo(x, u.bbox.top + u.bbox.height);
         ctx.stroke();
-        const room = u.bbox.left + u.bbox.width - x - 6 * ratio;
+        // a label that would reach into the next one is left out
+        const room = Math.min(right, ...shown.marks.map(place).filter((other) => other > x)) - x - 6 * ratio;
         if (mark.label && ctx.measureText(mark.label).width < room) {
           ctx.fillText(mark.label, x + 4 * ratio, u.bbox.top + 13 * ratio);
         }
@@ -245,7 +248,7 @@
         width: width(), height: height(),
         legend: { show: false },
         tzDate: (seconds) => uPlot.tzDate(new Date(1000 * seconds), "Etc/UTC"),
-        padding: [12, 14, 0, 0],
+        padding: [12, 26, 0, 0], // on the right half a date, which may stand at the very end
         scales: {
           x: { time: chart.dates, range: (u, low, high) => around(low, high) },
           y: { distr: chart.log ? 3 : 1, range: scaleRange },
