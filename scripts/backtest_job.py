@@ -32,7 +32,7 @@ def walk(path: str) -> dict[str, Any]:
     import trendlstm as tl
     from trendlstm.config import BacktestConfig, DataConfig
     from trendlstm.data.frames import price_set
-    from trendlstm.nn.compilation import compile_kernels
+    from trendlstm.nn.many import compile_kernels
     from trendlstm.output.fold_file import FoldFile
     from trendlstm.workflows.fold_queue import ThreadEngine, plan, run
 

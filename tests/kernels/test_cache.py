@@ -22,7 +22,7 @@ from trendlstm.cli import main
 from trendlstm.kernels import cache
 from trendlstm.kernels.cache import has_compiled, kernel_folder, note_compiled
 from trendlstm.kernels.compile import compiled
-from trendlstm.nn.compilation import compile_kernels
+from trendlstm.nn.many import compile_kernels
 
 PACKAGE = Path(trendlstm.__file__).parent
 
@@ -232,7 +232,7 @@ def test_another_installation_of_the_same_package_compiles_nothing(clone, monkey
         import json
         import numba.core.event as events
         from trendlstm.kernels import cache
-        from trendlstm.nn.compilation import compile_kernels
+        from trendlstm.nn.many import compile_kernels
         with events.install_recorder("numba:compile") as recorder:
             compile_kernels("float32")
         print(json.dumps([cache.__file__, cache.has_compiled("float32"), len(recorder.buffer)]))

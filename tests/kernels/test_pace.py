@@ -48,8 +48,8 @@ def test_threads_that_hardly_wait_are_left_alone(ms):
 def test_where_a_core_is_taken_fewer_threads_are_tried_and_kept():
     machine = Machine(2, {2: 40, 1: 30}, {2: 0.4, 1: 0.0})
     sizes = machine.run(2000)
-    assert sizes[:3] == [2, 2, 1]  # the first epoch does not count
-    assert np.mean(sizes) < 1.03  # later on more are tried again, ever more rarely
+    assert sizes[:4] == [2, 2, 1, 1]  # the first epoch does not count, nor one after a change
+    assert np.mean(sizes) < 1.04  # later on more are tried again, ever more rarely
     machine.ms[2], machine.waiting[2] = 18, 0.0
     assert machine.run(400)[-1] == 2  # the core is free again
 
@@ -59,7 +59,7 @@ def test_a_trial_in_vain_is_repeated_ever_more_rarely():
     machine = Machine(2, {2: 20, 1: 30}, {2: 0.25, 1: 0.0})
     sizes = np.array(machine.run(2000))
     trials = np.flatnonzero(sizes == 1)
-    assert (np.diff(trials) >= 8).all() and len(trials) < 25 and sizes[-1] == 2
+    assert len(trials) < 50 and np.diff(trials).max() >= 128 and sizes[-1] == 2
 
 
 def test_periods_of_short_epochs_are_long_enough_to_tell():

@@ -84,9 +84,9 @@ def _compile(work: str) -> None:
 
         compile_kernels()
     else:
-        from trendlstm.nn.compilation import compile_kernels as compile_fits
+        from trendlstm.nn import many
 
-        compile_fits(cast(DType, work))
+        many.compile_kernels(cast(DType, work))
 
 
 def refuse_existing(path: str) -> None:

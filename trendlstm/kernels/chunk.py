@@ -6,7 +6,7 @@ What a row or a chunk gets does not depend on the others beside it, down to the 
 
 import numpy as np
 
-from .buffers import CHUNK_ROWS, FEEDFORWARD, Workspace
+from .buffers import CHUNK_ROWS, FEEDFORWARD
 from .cells import lstm_backward, lstm_forward, recurrent_weight_gradient, rnn_backward, rnn_forward
 from .compile import compiled, inlined
 from .dense import (
@@ -18,27 +18,6 @@ from .dense import (
 )
 from .matrix import transpose
 from .simd import view
-
-
-@inlined
-def with_rows(plan, work, rows):
-    """The part of a work space that so many of its rows take, as a work space."""
-    flat = rows * plan.hidden_size
-    state = flat if plan.has_cell_state else 0
-    steps, total = plan.steps, plan.steps_seen * rows * plan.widths.sum()
-    return Workspace(
-        view(work.inputs, 0, (steps + 1, rows, work.inputs.shape[2])),
-        view(work.lengths, 0, (rows,)),
-        view(work.gates, 0, (plan.n_gates, steps, flat)),
-        view(work.cell, 0, (steps + 1, state)),
-        view(work.squashed, 0, (steps, state)),
-        view(work.activations, 0, (total,)),
-        view(work.dh_external, 0, (work.dh_external.shape[0], flat)),
-        view(work.dh, 0, (flat,)),
-        view(work.dc, 0, (state,)),
-        view(work.deltas, 0, (total,)),
-        work.transposed,
-    )
 
 
 @inlined
@@ -197,8 +176,8 @@ def minibatch_targets(plan, lengths, order, first, count):
 
 
 @compiled
-def backward_chunks(plan, work, gradients, first, stride, scale):
-    """Add scale * (gradient of half a chunk's squared error) to that chunk's accumulator, for all chunks.
+def backward_chunks(plan, work, gradients, first, stride, present, scale):
+    """Add scale * (gradient of half a chunk's squared error) to that chunk's accumulator, for the chunks present.
 
     Chunk k adds to gradients[first + k * stride], a flat buffer like theta.
     """
@@ -231,7 +210,7 @@ def backward_chunks(plan, work, gradients, first, stride, scale):
             layer < layers - 1,
         )
         layer_input = view(work.activations, before, (rows_seen, n_in))
-        for chunk in range(rows // CHUNK_ROWS):
+        for chunk in range(present):
             dweight = view(gradients[first + chunk * stride], start, (n_in + 1, n_out))
             dense_weight_gradient(layer_input, dz, dweight, rows, chunk)
         at = before
@@ -241,7 +220,7 @@ def backward_chunks(plan, work, gradients, first, stride, scale):
         feedforward_backward(work.gates, view(dh_seen, 0, (dh_seen.size,)))
     else:
         _recurrent_backward(plan, work, dh_seen, weight_transposed)
-    for chunk in range(rows // CHUNK_ROWS):
+    for chunk in range(present):
         dweight, _ = _recurrent_weight(plan, gradients[first + chunk * stride])
         recurrent_weight_gradient(dweight, work.inputs, work.gates, chunk)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .adam import adam_step, clip, decay_weights, squared_norm
 from .buffers import BLOCK, CHUNK_ROWS, Thread
-from .chunk import all_targets, forward_chunks, load_chunk, squared_error, transpose_weights, with_rows
+from .chunk import all_targets, forward_chunks, load_chunk, squared_error, transpose_weights
 from .compile import compiled, inlined
 from .decisions import NOT_FINITE, UNFINISHED, end_epoch, is_best, kept_weights_failed
 from .gang import AGREED, ASKED, ENDED, STOP, meet, open_gate, pass_gate
@@ -73,7 +73,7 @@ def fit_worker(plan, train, validation, options, state, thread):
         Each thread's own.
     """
     progress = state.progress[thread.rank]
-    epoch = last = 0
+    epoch = last = np.int64(0)
     while progress.outcome == UNFINISHED and atomic_load(state.counters, STOP) < AGREED:
         if thread.rank == 0:
             if options.shuffle:
@@ -92,7 +92,7 @@ def fit_worker(plan, train, validation, options, state, thread):
             choose_active(state.pace[0], state.counters, nanoseconds())
         last = epoch
     if thread.rank == 0:
-        open_gate(state.counters, ENDED, 0)
+        open_gate(state.counters, np.int64(ENDED), np.int64(0))
 
 
 @inlined
@@ -116,7 +116,7 @@ def _epoch(plan, train, validation, options, state, thread):
         _update(plan, options, used, state, thread)
         if thread.rank == 0 and atomic_load(state.counters, STOP) == ASKED:
             atomic_store(state.counters, STOP, AGREED)
-    end_of_epoch(plan, validation, options, total / all_targets(plan, train), state, thread)
+    _end_of_epoch(plan, validation, options, total / all_targets(plan, train), state, thread)
 
 
 @inlined
@@ -191,9 +191,8 @@ def _update(plan, options, used, state, thread):
     transpose_weights(plan, state.theta, thread.work)
 
 
-# not inlined: this half of the work can be compiled by another process, see `nn.compilation`
-@compiled
-def end_of_epoch(plan, validation, options, loss, state, thread):
+@inlined
+def _end_of_epoch(plan, validation, options, loss, state, thread):
     """Validate the weights, keep them if they are the best, and end the fit if it is time."""
     progress = state.progress[thread.rank]
     is_validated = validation.x.shape[0] > 0
@@ -217,31 +216,19 @@ def end_of_epoch(plan, validation, options, loss, state, thread):
 @inlined
 def _validation_error(plan, validation, state, thread):
     """The sum of squared errors of the validation samples, the same on every thread."""
-    samples, chunks = validation.x.shape[0], state.validation_errors.size
-    together = thread.work.lengths.size // CHUNK_ROWS
+    work, samples, chunks = thread.work, validation.x.shape[0], state.validation_errors.size
+    together, order = work.lengths.size // CHUNK_ROWS, state.validation_order
     for chunk in range(thread.rank * together, chunks, thread.size * together):
-        present = min(together, chunks - chunk)
-        work = with_rows(plan, thread.work, present * CHUNK_ROWS)
-        for k in range(present):
+        for k in range(together):
             first = (chunk + k) * CHUNK_ROWS
             rows = min(CHUNK_ROWS, samples - first)
-            load_chunk(
-                plan,
-                work,
-                validation.x,
-                validation.lengths,
-                state.validation_order,
-                first,
-                rows,
-                k * CHUNK_ROWS,
-            )
+            load_chunk(plan, work, validation.x, validation.lengths, order, first, rows, k * CHUNK_ROWS)
         forward_chunks(plan, state.theta, work)
-        for k in range(present):
+        for k in range(min(together, chunks - chunk)):
             first = (chunk + k) * CHUNK_ROWS
             rows = min(CHUNK_ROWS, samples - first)
-            state.validation_errors[chunk + k] = squared_error(
-                plan, work, validation.y, state.validation_order, first, rows, k * CHUNK_ROWS
-            )
+            error = squared_error(plan, work, validation.y, order, first, rows, k * CHUNK_ROWS)
+            state.validation_errors[chunk + k] = error
     meet(state.counters, thread.size)
     total = 0.0
     for chunk in range(state.validation_errors.size):

@@ -4,6 +4,8 @@ Work is divided by fixed rules that do not depend on the number of threads, and 
 the result is the same bits for any number of threads.
 """
 
+import numpy as np
+
 from .buffers import BLOCK, CHUNK_ROWS
 from .chunk import (
     backward_chunks,
@@ -12,7 +14,6 @@ from .chunk import (
     minibatch_targets,
     squared_error,
     transpose_weights,
-    with_rows,
 )
 from .compile import compiled, inlined
 from .simd import view
@@ -24,16 +25,15 @@ def accumulators_used(gradients, count):
     return min(gradients.shape[0], (count + CHUNK_ROWS - 1) // CHUNK_ROWS)
 
 
-@compiled
+@inlined
 def accumulate_chunks(plan, theta, data, order, first, count, gradients, squared_errors, thread):
     """Do one thread's share of a minibatch: accumulator a takes chunks a, a + A, a + 2A, ... in this order.
 
     The minibatch is the samples order[first : first + count]; the gradient is that of its mean squared error. As many
     accumulators as the work space has chunks are filled together.
     """
-    accumulators, used = gradients.shape[0], accumulators_used(gradients, count)
-    chunks = (count + CHUNK_ROWS - 1) // CHUNK_ROWS
-    together = thread.work.lengths.size // CHUNK_ROWS
+    work, accumulators, used = thread.work, gradients.shape[0], accumulators_used(gradients, count)
+    together = work.lengths.size // CHUNK_ROWS
     scale = 2.0 / minibatch_targets(plan, data.lengths, order, first, count)
     for a in range(thread.rank, used, thread.size * together):
         for own in range(a, min(used, a + thread.size * together), thread.size):
@@ -41,22 +41,24 @@ def accumulate_chunks(plan, theta, data, order, first, count, gradients, squared
             for j in range(gradient.size):
                 gradient[j] = gradient.dtype.type(0)
             squared_errors[own] = 0.0
-        for before in range(0, chunks, accumulators):  # chunks of all accumulators that have been done
-            present = min(together, (min(used, chunks - before) - a + thread.size - 1) // thread.size)
-            if present <= 0:
-                break
-            work = with_rows(plan, thread.work, present * CHUNK_ROWS)
-            for k in range(present):
-                start = first + (before + a + k * thread.size) * CHUNK_ROWS
-                rows = min(CHUNK_ROWS, first + count - start)
-                load_chunk(plan, work, data.x, data.lengths, order, start, rows, k * CHUNK_ROWS)
-            forward_chunks(plan, theta, work)
-            for k in range(present):
+        # the samples before the accumulators' next chunks: every accumulator has had one of them
+        for before in range(0, count - a * CHUNK_ROWS, accumulators * CHUNK_ROWS):
+            present = np.int64(0)  # Numba would compile `backward_chunks` once more for a literal
+            for k in range(together):
                 own = a + k * thread.size
-                start = first + (before + own) * CHUNK_ROWS
-                rows = min(CHUNK_ROWS, first + count - start)
-                squared_errors[own] += squared_error(plan, work, data.y, order, start, rows, k * CHUNK_ROWS)
-            backward_chunks(plan, work, gradients, a, thread.size, scale)
+                start = before + own * CHUNK_ROWS
+                rows = min(CHUNK_ROWS, count - start) if own < used else 0
+                load_chunk(plan, work, data.x, data.lengths, order, first + start, rows, k * CHUNK_ROWS)
+                present += rows > 0
+            forward_chunks(plan, theta, work)
+            for k in range(together):
+                own = a + k * thread.size
+                start = before + own * CHUNK_ROWS
+                rows = min(CHUNK_ROWS, count - start) if own < used else 0
+                error = squared_error(plan, work, data.y, order, first + start, rows, k * CHUNK_ROWS)
+                if rows > 0:
+                    squared_errors[own] += error
+            backward_chunks(plan, work, gradients, a, thread.size, present, scale)
 
 
 @inlined

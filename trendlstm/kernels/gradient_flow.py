@@ -82,7 +82,7 @@ def bptt_by_lag(plan, theta, data, batch, work, gradients):
         forward_chunks(plan, theta, work)
         squared_error(plan, work, data.y, batch.order, start, rows, np.int64(0))
         gates[:] = work.gates  # backward_chunks puts dL/dz in their place
-        backward_chunks(plan, work, dweights, np.int64(0), np.int64(1), 2.0 / plan.outputs)
+        backward_chunks(plan, work, dweights, np.int64(0), np.int64(1), np.int64(1), 2.0 / plan.outputs)
         for j in range(dh.size):
             dh[j] = work.deltas[j]
         dc[:] = 0.0

@@ -8,7 +8,7 @@ depends on it: a gradient is the same bits for any number of threads.
 
 import numpy as np
 
-from .compile import inlined
+from .compile import compiled, inlined
 from .decisions import record
 from .gang import WAITED
 from .simd import atomic_load, atomic_store
@@ -30,7 +30,7 @@ _FASTER = 0.95  # what a trial must reach: less may be noise
 _LEAST_WAIT, _MOST_WAIT = 4, 128  # periods between trials; each that is in vain doubles them
 
 
-@inlined
+@compiled
 def choose_active(pace, counters, now):
     """Decide at the end of an epoch, on the first thread, how many threads take part in the next.
 
@@ -43,17 +43,18 @@ def choose_active(pace, counters, now):
     now : int
         From `simd.nanoseconds`.
     """
-    if pace.started == 0:  # the first epoch is that in which the threads are started
+    if pace.started == 0:  # an epoch in which threads were started, or in which they found other cores
         _begin_period(pace, counters, now)
         return
     pace.epochs += 1
     elapsed = now - pace.started
     if pace.most == 1 or elapsed < _PERIOD:
         return
+    before = pace.active
     epoch_ns = elapsed / pace.epochs
     if pace.active != pace.usual:
         if epoch_ns < _FASTER * pace.usual_ns:
-            pace.usual, pace.last_wait = pace.active, _LEAST_WAIT
+            pace.usual, pace.usual_ns, pace.last_wait = pace.active, epoch_ns, _LEAST_WAIT
         else:
             pace.active, pace.last_wait = pace.usual, min(2 * pace.last_wait, _MOST_WAIT)
         pace.wait = pace.last_wait
@@ -65,7 +66,7 @@ def choose_active(pace, counters, now):
             pace.active -= 1
         elif pace.wait <= 0 and pace.active < pace.most:
             pace.active += 1
-    _begin_period(pace, counters, now)
+    _begin_period(pace, counters, now if pace.active == before else 0)
 
 
 @inlined

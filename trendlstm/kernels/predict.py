@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .buffers import CHUNK_ROWS
-from .chunk import forward_chunks, load_chunk, outputs, with_rows
+from .chunk import forward_chunks, load_chunk, outputs
 from .compile import compiled
 from .simd import view
 
@@ -33,16 +33,15 @@ def predict_worker(plan, theta, inputs, out, thread):
     thread : Thread
         Its work space decides how many samples go through the network together.
     """
-    all_rows = thread.work.lengths.size
-    for first in range(thread.rank * all_rows, out.shape[0], thread.size * all_rows):
-        count = min(all_rows, out.shape[0] - first)
-        chunks = (count + CHUNK_ROWS - 1) // CHUNK_ROWS
-        work = with_rows(plan, thread.work, min(all_rows, chunks * CHUNK_ROWS))
-        for start in range(0, count, CHUNK_ROWS):
+    work = thread.work
+    together = work.lengths.size
+    for first in range(thread.rank * together, out.shape[0], thread.size * together):
+        count = min(together, out.shape[0] - first)
+        for start in range(0, together, CHUNK_ROWS):
             rows = min(CHUNK_ROWS, count - start)
             load_chunk(plan, work, inputs.x, inputs.lengths, inputs.order, first + start, rows, start)
         forward_chunks(plan, theta, work)
-        values = outputs(plan, work.activations, work.lengths.size)
+        values = outputs(plan, work.activations, together)
         for s in range(plan.steps_seen):
             for r in range(count):
                 for k in range(plan.outputs):

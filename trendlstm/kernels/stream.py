@@ -110,5 +110,7 @@ def _minibatch(plan, data, order, first, count, options, state, work, errors):
             judge_sequence(progress, options, state.recent, errors[start + r], is_correct)
             if progress.outcome != UNFINISHED:
                 return total
-        backward_chunks(plan, work, gradients, np.int64(0), np.int64(1), 2.0 / (count * plan.outputs))
+        backward_chunks(
+            plan, work, gradients, np.int64(0), np.int64(1), np.int64(1), 2.0 / (count * plan.outputs)
+        )
     return total

@@ -10,13 +10,13 @@ from trendlstm.config import Device, DType, FitConfig
 from trendlstm.errors import OptionError
 from trendlstm.kernels import buffers
 from trendlstm.kernels.buffers import CHUNK_ROWS
+from trendlstm.kernels.cache import note_compiled
 from trendlstm.kernels.predict import Inputs, recurse_worker
-from trendlstm.nn.fit_job import FitJob
 from trendlstm.nn.history import History
 from trendlstm.nn.network import Network
 from trendlstm.nn.progress import Report, reporter
 from trendlstm.nn.samples import Pair
-from trendlstm.nn.training import train
+from trendlstm.nn.training import train, train_here
 
 
 def fit_many(
@@ -136,16 +136,16 @@ def recurse(networks: Sequence[Network], history: np.ndarray, steps: int, relati
     return path[:, lag:]
 
 
-def compile_predictions(dtype: DType) -> None:
-    """Compile what predictions need, or load it from the cache, on this thread."""
+def compile_kernels(dtype: DType = "float32") -> None:
+    """Compile what fits and predictions need, or load it from the cache, on this thread.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+    """
     network = Network(hidden_size=1, dense=(), dtype=dtype)
-    x = np.zeros((1, 1, 1))
+    x, y = np.zeros((1, 1, 1)), np.zeros((1, 1))
+    train_here(network.fit_job(x, y, FitConfig(epochs=1), validation=(x, y)))
     network.predict(x)
     recurse([network], x[:, :, 0], 1, relative=True)
-
-
-def smallest_job(dtype: DType) -> FitJob:
-    """A fit that takes no time, for compiling what fits of this dtype need."""
-    x, y = np.zeros((1, 1, 1)), np.zeros((1, 1))
-    network = Network(hidden_size=1, dense=(), dtype=dtype)
-    return network.fit_job(x, y, FitConfig(epochs=1), validation=(x, y))
+    note_compiled(dtype)

@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-import numba
 import numpy as np
 
 from trendlstm.config import Device
 from trendlstm.errors import FitInterrupted, OptionError, TrainingError
 from trendlstm.kernels import buffers
 from trendlstm.kernels.buffers import Plan, Thread, Workspace
-from trendlstm.kernels.chunk import backward_chunks, forward_chunks
-from trendlstm.kernels.fit import FitState, end_of_epoch, fit_worker
+from trendlstm.kernels.fit import FitState, fit_worker
 from trendlstm.kernels.pace import start_pace
 from trendlstm.nn.device import choose_device
 from trendlstm.nn.fit_job import FitJob
@@ -95,33 +93,6 @@ def train_here(job: FitJob, memory: "Memory | None" = None) -> None:
     memory = memory or Memory()
     fit_worker(*_arguments(job, _state(job, memory), memory, 0, 1))
     job.seconds = time.perf_counter() - start
-
-
-def compile_forward(job: FitJob) -> None:
-    """Compile the forward pass of jobs of this dtype, of which fits and predictions make use."""
-    plan, *_, state, thread = _one_thread(job)
-    forward_chunks.compile(_types(plan, state.theta, thread.work))
-
-
-def compile_backward(job: FitJob) -> None:
-    """Compile the backward pass of jobs of this dtype."""
-    plan, *_, state, thread = _one_thread(job)
-    backward_chunks.compile(_types(plan, thread.work, state.gradients, 0, 1, 1.0))
-
-
-def compile_end_of_epoch(job: FitJob) -> None:
-    """Compile what is done at the end of an epoch, for jobs of this dtype."""
-    plan, _, validation, options, state, thread = _one_thread(job)
-    end_of_epoch.compile(_types(plan, validation, options, 1.0, state, thread))
-
-
-def _one_thread(job: FitJob) -> tuple:
-    memory = Memory()
-    return _arguments(job, _state(job, memory), memory, 0, 1)
-
-
-def _types(*values: object) -> tuple:
-    return tuple(map(numba.typeof, values))
 
 
 def fit_here(job: FitJob, memory: "Memory | None" = None) -> History:

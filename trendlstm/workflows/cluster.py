@@ -23,7 +23,7 @@ from trendlstm.config import BacktestConfig, DType
 from trendlstm.errors import ClusterError, OptionError, TrendLSTMError
 from trendlstm.files import one_at_a_time
 from trendlstm.kernels.cache import is_kept, kernel_folder, processor
-from trendlstm.nn.compilation import compile_kernels
+from trendlstm.nn.many import compile_kernels
 from trendlstm.version import __version__, install_command
 from trendlstm.workflows.fold_queue import Block, Fail, Fits, Save, forecast_block, one_blas_thread
 from trendlstm.workflows.folds import FoldResult, Walk, Weights
