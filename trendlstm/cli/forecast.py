@@ -72,9 +72,9 @@ def forecast(
     if not run:
         raise OptionError("TICKER|RUN is empty: give a ticker, or the folder of a run.")
     if out is not None:
+        refuse_existing(out)
         if not out.lower().endswith(".csv"):
             raise OptionError(f"--out {out} does not end in .csv: the forecast is written as CSV.")
-        refuse_existing(out)
     given = {name: value for name, value in options.items() if value is not None}
     is_run = _is_run(run)
     if is_run:

@@ -230,7 +230,7 @@ def _add_scaled_row(out, a, row, factor):
         out_row[j] += factor * a_row[j]
 
 
-@compiled
+@allocating
 def spectral_norm(a, powers):
     """The largest singular value of a square matrix, to rounding; `powers` (2, H, H) is work space.
 
