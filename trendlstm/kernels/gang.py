@@ -18,9 +18,8 @@ GO_ON, ASKED, AGREED, ABANDONED = range(4)
 # The chunks of a minibatch differ by a few microseconds; a longer wait means that others have taken a core.
 _SPINS = 2000
 _YIELDS = 2000
-_PAUSE = (
-    1000  # microseconds that a thread sleeps which has nothing to do: shorter ones keep its core from others
-)
+# Microseconds that a thread sleeps which has nothing to do: shorter ones would keep its core from others.
+_PAUSE = 1000
 
 # counters[GATE] is 0, then, for epoch 1, 2, ..., the epoch * _MOST_THREADS + how many threads take part.
 _MOST_THREADS = 2**16
