@@ -3,10 +3,10 @@
 import base64
 import hashlib
 import json
-import threading
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
+
+from loopback import serving
 
 GITATTRIBUTES = (
     b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"  # every repository begins with such a file
@@ -106,14 +106,5 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
 
-@contextmanager
 def serve():
-    server = HubServer()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return serving(HubServer())

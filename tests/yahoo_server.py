@@ -2,13 +2,12 @@
 
 import json
 import sys
-import threading
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pandas as pd
+from loopback import serving
 
 HOSTS = ("https://query1.finance.yahoo.com", "https://query2.finance.yahoo.com", "https://finance.yahoo.com")
 
@@ -132,17 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
-@contextmanager
 def serve():
-    server = YahooServer()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return serving(YahooServer())
 
 
 def redirect_yfinance(url, setattr=setattr):
