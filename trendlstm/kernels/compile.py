@@ -50,7 +50,7 @@ def compiled(function: Callable) -> Any:
     """Compile `function` to machine code that runs without the GIL, on first use, cached on disk.
 
     Division by zero gives inf or NaN as in NumPy arrays; indices are not checked. It cannot make arrays: without
-    counted references there is a sixth less to compile.
+    counted references there is a tenth less to compile.
     """
     return _compile(function, _nrt=False)
 
