@@ -13,7 +13,7 @@ help: ## Show this list.
 train: $(VENV)/core ## Train on four years of MSFT and forecast: the main job.
 	$(BIN)/trendlstm train MSFT --years 4
 
-test: $(VENV)/test ## Run the tests: 2 to 4 minutes.
+test: $(VENV)/test ## Run the tests: 2 to 5 minutes.
 	$(BIN)/python -m pytest
 
 # The kernels once more, compiled for processors without AVX-512. Both variables: the name alone leaves AVX-512 on.
