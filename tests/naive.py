@@ -4,9 +4,11 @@ This is the reference that the fast kernels are tested against, and the referenc
 differences in test_naive.py. It shares no code with the package.
 
 Shapes: N samples, T time steps, F input features, H hidden units, m outputs. G blocks of rows: 4 for `lstm`
-(i, f, g, o), 3 for `lstm1997` (i, g, o: there is no forget gate), 1 for `rnn` and `rnn-sigmoid`.
+(i, f, g, o), 3 for `lstm1997` (i, g, o: there is no forget gate) and `gru` (r, z, n), 1 for `rnn` and `rnn-sigmoid`.
 
     recurrent.weight_ih (G*H, F)    recurrent.weight_hh (G*H, H)    recurrent.bias (G*H,), absent without bias
+    recurrent.bias_ih, _hh (G*H,)   in place of recurrent.bias for `gru`
+    recurrent.0.weight_ih, ...      in place of these, for several layers; each sees h_t of the one below
     hidden.weight (H, T*F)          hidden.bias (H,)                in place of these for `ann`
     dense.0.weight (out, in)        dense.0.bias (out,)             dense.1 ...; the last one is linear
 """
@@ -18,7 +20,7 @@ import numpy as np
 
 Params = dict[str, np.ndarray]
 
-GATES = {"lstm": 4, "lstm1997": 3, "rnn": 1, "rnn-sigmoid": 1}
+GATES = {"lstm": 4, "lstm1997": 3, "gru": 3, "rnn": 1, "rnn-sigmoid": 1}
 
 
 def assert_close(a: np.ndarray, b: np.ndarray, rtol: float, name: str = "") -> None:
@@ -36,7 +38,7 @@ def random_params(
     cell: str = "lstm",
     steps: int = 1,
     features: int = 1,
-    hidden: int = 4,
+    hidden: int | tuple[int, ...] = 4,
     dense: tuple[int, ...] = (),
     outputs: int = 1,
     bias: bool = True,
@@ -48,17 +50,23 @@ def random_params(
         return rng.uniform(-bound, bound, shape)
 
     params = {}
+    hidden = hidden if isinstance(hidden, tuple) else (hidden,)
     if cell == "ann":
-        params["hidden.weight"] = draw(hidden, steps * features)
+        params["hidden.weight"] = draw(hidden[0], steps * features)
         if bias:
-            params["hidden.bias"] = draw(hidden)
+            params["hidden.bias"] = draw(hidden[0])
     else:
-        rows = GATES[cell] * hidden
-        params["recurrent.weight_ih"] = draw(rows, features)
-        params["recurrent.weight_hh"] = draw(rows, hidden)
-        if bias:
-            params["recurrent.bias"] = draw(rows)
-    sizes = [hidden, *dense, outputs]
+        n_in = features
+        for layer, size in enumerate(hidden):
+            name = "recurrent" if len(hidden) == 1 else f"recurrent.{layer}"
+            rows = GATES[cell] * size
+            params[f"{name}.weight_ih"] = draw(rows, n_in)
+            params[f"{name}.weight_hh"] = draw(rows, size)
+            if bias:
+                for kind in ("bias_ih", "bias_hh") if cell == "gru" else ("bias",):
+                    params[f"{name}.{kind}"] = draw(rows)
+            n_in = size
+    sizes = [hidden[-1], *dense, outputs]
     for k in range(len(sizes) - 1):
         params[f"dense.{k}.weight"] = draw(sizes[k + 1], sizes[k])
         params[f"dense.{k}.bias"] = draw(sizes[k + 1])
@@ -120,6 +128,28 @@ def cell_backward(
     return np.concatenate(dz, axis=1), dc * f
 
 
+def gru_forward(a: np.ndarray, q: np.ndarray, h_prev: np.ndarray) -> tuple:
+    """One step of the GRU from a = W_ih x_t + b_ih and q = W_hh h_{t-1} + b_hh: h_t and the gates' outputs."""
+    (a_r, a_z, a_n), (q_r, q_z, q_n) = np.split(a, 3, axis=1), np.split(q, 3, axis=1)
+    r = sigmoid(a_r + q_r)
+    z = sigmoid(a_z + q_z)
+    n = np.tanh(a_n + r * q_n)
+    return (1 - z) * n + z * h_prev, (r, z, n, q_n)
+
+
+def gru_backward(dh: np.ndarray, h_prev: np.ndarray, gates: tuple) -> tuple:
+    """The same step backward: dL/da, dL/dq, and what of dL/dh_{t-1} does not come through q."""
+    r, z, n, q_n = gates
+    da_z = dh * (h_prev - n) * z * (1 - z)
+    da_n = dh * (1 - z) * (1 - n**2)
+    da_r = da_n * q_n * r * (1 - r)
+    return (
+        np.concatenate([da_r, da_z, da_n], axis=1),
+        np.concatenate([da_r, da_z, da_n * r], axis=1),
+        dh * z,
+    )
+
+
 @dataclass
 class Trace:
     """What the forward pass of the recurrent layer leaves for the backward pass."""
@@ -128,6 +158,7 @@ class Trace:
     squash_output: bool
     x: np.ndarray  # (N, T, F)
     lengths: np.ndarray  # (N,)
+    mask: np.ndarray  # (N, H): what h_{t-1} is multiplied by before W_hh
     h: np.ndarray  # (N, T+1, H); h[:, 0] is the initial state; past a sample's length its last state stays
     c: np.ndarray  # (N, T+1, H)
     gates: list[tuple] = field(default_factory=list)  # one entry a step, of the samples still running
@@ -146,6 +177,7 @@ def recurrent_forward(
     h0: np.ndarray | None = None,
     c0: np.ndarray | None = None,
     squash_output: bool = True,
+    mask: np.ndarray | None = None,
 ) -> Trace:
     """Hidden states of all steps. Sample n runs for lengths[n] steps; what x holds after them is not read."""
     W_ih, W_hh = params["recurrent.weight_ih"], params["recurrent.weight_hh"]
@@ -154,7 +186,8 @@ def recurrent_forward(
     N, T, _ = x.shape
     H = W_hh.shape[1]
     lengths = np.full(N, T) if lengths is None else np.asarray(lengths)
-    trace = Trace(cell, squash_output, x, lengths, np.zeros((N, T + 1, H)), np.zeros((N, T + 1, H)))
+    mask = np.ones((N, H)) if mask is None else mask
+    trace = Trace(cell, squash_output, x, lengths, mask, np.zeros((N, T + 1, H)), np.zeros((N, T + 1, H)))
     h, c = trace.h, trace.c
     h[:, 0] = 0.0 if h0 is None else h0
     c[:, 0] = 0.0 if c0 is None else c0
@@ -162,8 +195,14 @@ def recurrent_forward(
     for t in range(T):
         on = lengths > t
         h[:, t + 1], c[:, t + 1] = h[:, t], c[:, t]
-        z = x[on, t] @ W_ih.T + h[on, t] @ W_hh.T + b
-        h[on, t + 1], c[on, t + 1], gates = cell_forward(cell, z, c[on, t], squash_output)
+        h_seen = h[on, t] * mask[on]
+        if cell == "gru":
+            a = x[on, t] @ W_ih.T + params.get("recurrent.bias_ih", 0.0)
+            q = h_seen @ W_hh.T + params.get("recurrent.bias_hh", 0.0)
+            h[on, t + 1], gates = gru_forward(a, q, h[on, t])
+        else:
+            z = x[on, t] @ W_ih.T + h_seen @ W_hh.T + b
+            h[on, t + 1], c[on, t + 1], gates = cell_forward(cell, z, c[on, t], squash_output)
         trace.gates.append(gates)
     return trace
 
@@ -184,23 +223,96 @@ def recurrent_backward(params: Params, trace: Trace, dh_steps: np.ndarray) -> Pa
     for t in reversed(range(T)):
         on = trace.lengths > t
         dh[on] += dh_steps[on, t]
-        dz, dc[on] = cell_backward(
-            trace.cell,
-            dh[on],
-            dc[on],
-            h[on, t + 1],
-            c[on, t + 1],
-            c[on, t],
-            trace.gates[t],
-            trace.squash_output,
-        )
+        direct = 0.0  # of dL/dh_{t-1}: what does not come through W_hh
+        if trace.cell == "gru":
+            dz, dq, direct = gru_backward(dh[on], h[on, t], trace.gates[t])
+        else:
+            dz, dc[on] = cell_backward(
+                trace.cell,
+                dh[on],
+                dc[on],
+                h[on, t + 1],
+                c[on, t + 1],
+                c[on, t],
+                trace.gates[t],
+                trace.squash_output,
+            )
+            dq = dz
         grads["recurrent.weight_ih"] += dz.T @ x[on, t]
-        grads["recurrent.weight_hh"] += dz.T @ h[on, t]
-        if "recurrent.bias" in grads:
-            grads["recurrent.bias"] += dz.sum(axis=0)
+        grads["recurrent.weight_hh"] += dq.T @ (h[on, t] * trace.mask[on])
+        for bias, part in (("bias", dz), ("bias_ih", dz), ("bias_hh", dq)):
+            if f"recurrent.{bias}" in grads:
+                grads[f"recurrent.{bias}"] += part.sum(axis=0)
         dx[on, t] = dz @ W_ih
-        dh[on] = dz @ W_hh
+        dh[on] = direct + (dq @ W_hh) * trace.mask[on]
     return grads | {"x": dx, "h0": dh, "c0": dc}
+
+
+# ------------------------------------------------------------------------------------ several recurrent layers
+
+
+@dataclass
+class Dropped:
+    """What dropout multiplies by, 0 or 1 / (1 - p), of every layer."""
+
+    outputs: list[np.ndarray]  # (N, T, H): h_t on its way to the layer above, or to the dense head
+    recurrent: list[np.ndarray]  # (N, H): h_{t-1} on its way to W_hh, the same in all steps
+
+
+def layers_of(params: Params) -> list[Params]:
+    """Each recurrent layer's tensors, by the names of a single layer's."""
+    if "recurrent.weight_hh" in params:
+        return [{name: value for name, value in params.items() if name.startswith("recurrent.")}]
+    count = sum(name.endswith("weight_hh") for name in params)
+    return [
+        {
+            name.replace(f".{layer}.", "."): value
+            for name, value in params.items()
+            if name.startswith(f"recurrent.{layer}.")
+        }
+        for layer in range(count)
+    ]
+
+
+def stack_forward(
+    params: Params,
+    x: np.ndarray,
+    cell: str,
+    dropped: Dropped | None = None,
+    h0: Any = None,
+    c0: Any = None,
+    **options: Any,
+) -> list[Trace]:
+    """Every layer's trace, from the first up; h0 and c0 are those of the only layer, or lists of all layers'."""
+    traces: list[Trace] = []
+    for layer, tensors in enumerate(layers_of(params)):
+        state = [value[layer] if isinstance(value, list) else value for value in (h0, c0)]
+        mask = None if dropped is None else dropped.recurrent[layer]
+        traces.append(recurrent_forward(tensors, x, cell, h0=state[0], c0=state[1], mask=mask, **options))
+        x = traces[-1].h[:, 1:]
+        if dropped is not None:
+            x = x * dropped.outputs[layer]
+    return traces
+
+
+def stack_backward(
+    params: Params, traces: list[Trace], dh_steps: np.ndarray, dropped: Dropped | None = None
+) -> Params:
+    """Gradients of all recurrent tensors, of "x", and of the layers' "h0" and "c0" (lists if there are several)."""
+    grads: Params = {}
+    states: dict[str, list] = {"h0": [], "c0": []}
+    layers = layers_of(params)
+    for layer in reversed(range(len(layers))):
+        if dropped is not None:
+            dh_steps = dh_steps * dropped.outputs[layer]
+        own = recurrent_backward(layers[layer], traces[layer], dh_steps)
+        dh_steps = own.pop("x")
+        for name, values in states.items():
+            values.insert(0, own.pop(name))
+        number = "." if len(layers) == 1 else f".{layer}."
+        grads |= {name.replace(".", number, 1): value for name, value in own.items()}
+    only = len(layers) == 1
+    return grads | {"x": dh_steps} | {name: v[0] if only else v for name, v in states.items()}
 
 
 # ----------------------------------------------------------------------------------------- hidden layer (ann)
@@ -260,19 +372,24 @@ def predict(
 ) -> np.ndarray:
     """Outputs (N, m), or of every step (N, T, m) with NaN after a sample's end.
 
-    Options: lengths, h0, c0, squash_output, as in `recurrent_forward`.
+    Options: lengths, h0, c0, squash_output, dropped, as in `stack_forward`.
     """
     if cell == "ann":
         return dense_forward(params, hidden_forward(params, x))[-1]
-    trace = recurrent_forward(params, x, cell, **options)
+    trace = stack_forward(params, x, cell, **options)[-1]
     N, T, _ = x.shape
     seen = steps_seen(trace.lengths, T, every_step)
-    values = dense_forward(params, trace.h[:, 1:][seen])[-1]
+    values = dense_forward(params, top_outputs(trace, options.get("dropped"))[seen])[-1]
     if not every_step:
         return values
     outputs = np.full((N, T, values.shape[1]), np.nan)
     outputs[seen] = values
     return outputs
+
+
+def top_outputs(trace: Trace, dropped: Dropped | None) -> np.ndarray:
+    """What the dense head may look at (N, T, H)."""
+    return trace.h[:, 1:] if dropped is None else trace.h[:, 1:] * dropped.outputs[-1]
 
 
 def backward(params: Params, x: np.ndarray, dout: np.ndarray, cell: str = "lstm", **options: Any) -> Params:
@@ -284,14 +401,15 @@ def backward(params: Params, x: np.ndarray, dout: np.ndarray, cell: str = "lstm"
         h = hidden_forward(params, x)
         grads, dh = dense_backward(params, dense_forward(params, h), dout)
         return grads | hidden_backward(params, x, h, dh)
-    trace = recurrent_forward(params, x, cell, **options)
+    traces, dropped = stack_forward(params, x, cell, **options), options.get("dropped")
+    trace = traces[-1]
     every_step = dout.ndim == 3
     seen = steps_seen(trace.lengths, x.shape[1], every_step)
-    values = dense_forward(params, trace.h[:, 1:][seen])
+    values = dense_forward(params, top_outputs(trace, dropped)[seen])
     grads, dh = dense_backward(params, values, dout[seen] if every_step else dout)
     dh_steps = np.zeros_like(trace.h[:, 1:])
     dh_steps[seen] = dh
-    return grads | recurrent_backward(params, trace, dh_steps)
+    return grads | stack_backward(params, traces, dh_steps, dropped)
 
 
 def mse(outputs: np.ndarray, y: np.ndarray) -> float:
@@ -324,10 +442,53 @@ def splitmix64(state: int) -> tuple[int, int]:
     return state, z ^ (z >> 31)
 
 
-def shuffled(n: int, seed: int, epoch: int) -> np.ndarray:
-    """The samples' order in an epoch: Fisher-Yates from the last to the first, on splitmix64(seed, epoch)."""
+def epoch_state(seed: int, epoch: int) -> int:
+    """The state of an epoch's generator."""
     _, mixed = splitmix64(seed)  # so that neighbouring seeds and epochs share nothing
     _, state = splitmix64(mixed ^ epoch)
+    return state
+
+
+def draw_dropped(
+    seed: int,
+    epoch: int,
+    positions: np.ndarray,
+    steps: int,
+    hidden: tuple[int, ...],
+    dropout: float,
+    recurrent_dropout: float,
+) -> Dropped:
+    """The factors for the samples at these places of an epoch: one numbered draw for each."""
+    _, state = splitmix64(epoch_state(seed, epoch) ^ 0xD1B54A32D192ED03)
+    rows = [splitmix64(state ^ int(position))[1] | 1 for position in positions]
+
+    def factor(row: int, draw: int, p: float) -> float:
+        number = splitmix64((row + draw * 0x9E3779B97F4A7C15) & MASK64)[1]
+        return 0.0 if (number >> 11) / 2**53 < p else 1 / (1 - p)
+
+    def first(layer: int, t: int) -> int:
+        return (layer * (steps + 1) + t) << 20
+
+    return Dropped(
+        [
+            np.array(
+                [
+                    [[factor(r, first(k, t) + j, dropout) for j in range(H)] for t in range(steps)]
+                    for r in rows
+                ]
+            )
+            for k, H in enumerate(hidden)
+        ],
+        [
+            np.array([[factor(r, first(k, steps) + j, recurrent_dropout) for j in range(H)] for r in rows])
+            for k, H in enumerate(hidden)
+        ],
+    )
+
+
+def shuffled(n: int, seed: int, epoch: int) -> np.ndarray:
+    """The samples' order in an epoch: Fisher-Yates from the last to the first, on splitmix64(seed, epoch)."""
+    state = epoch_state(seed, epoch)
     order = np.arange(n)
     for last in range(n - 1, 0, -1):
         state, number = splitmix64(state)
@@ -364,7 +525,7 @@ class Adam:
             self.v[name] = self.beta2 * self.v[name] + (1 - self.beta2) * g**2
             m_hat = self.m[name] / (1 - self.beta1**self.t)
             v_hat = self.v[name] / (1 - self.beta2**self.t)
-            decay = 0.0 if name.endswith("bias") else self.weight_decay
+            decay = 0.0 if "bias" in name else self.weight_decay
             new[name] = p - self.learning_rate * (m_hat / (np.sqrt(v_hat) + self.eps) + decay * p)
         return new
 
@@ -383,6 +544,8 @@ def fit(
     weight_decay: float = 0.0,
     lengths: np.ndarray | None = None,
     squash_output: bool = True,
+    dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
 ) -> tuple[list[Params], list[float]]:
     """Train by minibatches; an epoch's last may be smaller, and its loss is the mean over its own elements.
 
@@ -402,6 +565,12 @@ def fit(
             options = {} if cell == "ann" else {"squash_output": squash_output}
             if lengths is not None:
                 options["lengths"] = lengths[batch]
+            if dropout or recurrent_dropout:
+                hidden = tuple(layer["recurrent.weight_hh"].shape[1] for layer in layers_of(params))
+                places = first + np.arange(len(batch))
+                options["dropped"] = draw_dropped(
+                    seed, epoch, places, x.shape[1], hidden, dropout, recurrent_dropout
+                )
             loss, grads = loss_and_gradients(params, x[batch], y[batch], cell, **options)
             params = adam.step(params, clip({name: grads[name] for name in params}, clip_norm))
             total += loss * outputs_seen[batch].sum()

@@ -8,7 +8,8 @@ import pytest
 from naive import assert_close
 
 RNNS = ["rnn", "rnn-sigmoid"]
-RECURRENT = ["lstm", "lstm1997", *RNNS]
+STATELESS = [*RNNS, "gru"]  # without a cell state beside the hidden state
+RECURRENT = ["lstm", "lstm1997", "gru", *RNNS]
 
 
 def central_differences(f, tensor, step=1e-5):
@@ -61,8 +62,8 @@ def test_network_gradients_are_the_finite_differences(cell, bias, squash_output,
     }
     weight = rng.normal(size=y.shape)
     tensors = params | {"x": x, "h0": options["h0"], "c0": options["c0"]}
-    if cell in RNNS:
-        del tensors["c0"]  # an Elman network has no cell state
+    if cell in STATELESS:
+        del tensors["c0"]
 
     def outputs():
         return naive.predict(params, x, cell, every_step, **options)
@@ -76,6 +77,26 @@ def test_network_gradients_are_the_finite_differences(cell, bias, squash_output,
         )  # NaN after a sample's end
         assert_close(random_loss[name], weighted, 1e-6)
         assert_close(squared_loss[name], central_differences(lambda: naive.mse(outputs(), y), tensor), 1e-6)
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+@pytest.mark.parametrize("cell", RECURRENT)
+def test_gradients_of_several_layers_with_dropout_are_the_finite_differences(cell, every_step):
+    rng, params, x, y = problem(cell, H=(3, 4, 2))
+    if every_step:
+        y = rng.normal(size=(4, 5, 2))
+    h0 = [rng.normal(size=(4, H)) for H in (3, 4, 2)]
+    dropped = naive.draw_dropped(5, 2, np.arange(4), 5, (3, 4, 2), 0.3, 0.4)
+    options = {"lengths": np.array([5, 1, 3, 4]), "h0": h0, "dropped": dropped}
+
+    def loss():
+        return naive.mse(naive.predict(params, x, cell, every_step, **options), y)
+
+    _, grads = naive.loss_and_gradients(params, x, y, cell, **options)
+    for name, tensor in (params | {"x": x}).items():
+        assert_close(grads[name], central_differences(loss, tensor), 1e-6, name)
+    for layer, tensor in enumerate(h0):
+        assert_close(grads["h0"][layer], central_differences(loss, tensor), 1e-5, f"h0 of layer {layer}")
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -108,7 +129,7 @@ def test_sequence_gradients_are_the_finite_differences(cell, squash_output):
     grads = naive.recurrent_backward(params, trace(), weight)
     tensors = {name: p for name, p in params.items() if name.startswith("recurrent.")}
     tensors |= {"x": x, "h0": h0, "c0": c0}
-    if cell in RNNS:
+    if cell in STATELESS:
         del tensors["c0"]
     for name, tensor in tensors.items():
         assert_close(
@@ -142,6 +163,42 @@ def test_lstm1997_is_the_lstm_whose_forget_gate_is_open():
         i, g, o = np.split(params[f"recurrent.{name}"], 3)
         opened[f"recurrent.{name}"] = np.concatenate([i, np.full_like(i, fill), g, o])
     assert_close(naive.predict(params, x, "lstm1997"), naive.predict(opened, x, "lstm"), 1e-14)
+
+
+def test_gru_step_is_the_equations_written_out():
+    _, params, x, _ = problem("gru", N=1, T=2, F=1, H=1)
+    W, U, b, d = (
+        params[f"recurrent.{name}"].ravel() for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
+    h = 0.0
+    for t in range(2):
+        r, z = (1 / (1 + math.exp(-(W[k] * x[0, t, 0] + b[k] + U[k] * h + d[k]))) for k in (0, 1))
+        n = math.tanh(W[2] * x[0, t, 0] + b[2] + r * (U[2] * h + d[2]))
+        h = (1 - z) * n + z * h
+    assert naive.recurrent_forward(params, x, "gru").last[0, 0] == pytest.approx(h, rel=1e-14)
+
+
+def test_a_layer_sees_the_hidden_states_of_the_one_below():
+    _, params, x, _ = problem("gru", H=(3, 4))
+    below, above = naive.layers_of(params)
+    h = naive.recurrent_forward(below, x, "gru").h[:, 1:]
+    top = naive.stack_forward(params, x, "gru")[-1]
+    np.testing.assert_array_equal(top.h, naive.recurrent_forward(above, h, "gru").h)
+
+
+def test_dropout_scales_what_it_keeps_and_a_sequence_has_one_recurrent_mask():
+    shape = 40, (7, 30)
+    dropped = naive.draw_dropped(3, 1, np.arange(10, 26), *shape, 0.25, 0.5)
+    for values, p in ((dropped.outputs, 0.25), (dropped.recurrent, 0.5)):
+        for factors in values:
+            assert set(np.unique(factors)) == {0.0, 1 / (1 - p)}
+            spread = math.sqrt(p * (1 - p) / factors.size)
+            assert abs(np.mean(factors == 0) - p) < 4.5 * spread
+    assert [value.shape for value in dropped.recurrent] == [(16, 7), (16, 30)]
+    others = [naive.draw_dropped(3, 2, np.arange(10, 26), *shape, 0.25, 0.5)]
+    others += [naive.draw_dropped(4, 1, np.arange(10, 26), *shape, 0.25, 0.5)]
+    for other in others:
+        assert np.mean(other.outputs[1] == dropped.outputs[1]) < 0.7  # 0.625 by chance
 
 
 @pytest.mark.parametrize(

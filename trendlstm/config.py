@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, get_args
 from trendlstm.errors import OptionError
 
 # For type checkers; the choices of the command line and of the checks below are derived from them.
-Cell = Literal["lstm", "lstm1997", "rnn", "rnn-sigmoid", "ann"]
+Cell = Literal["lstm", "lstm1997", "gru", "rnn", "rnn-sigmoid", "ann"]
 DType = Literal["float32", "float64"]
 Device = Literal["auto", "cpu", "cuda"]
 Init = Literal["orthogonal", "glorot", "uniform"]
@@ -33,6 +33,7 @@ SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
 SOURCES: tuple[Source, ...] = get_args(Source)
 COMPARED: tuple[Baseline, ...] = get_args(Baseline)
 MATCHES: tuple[Match, ...] = get_args(Match)
+MAX_LAYERS = 8  # recurrent ones
 DEFAULT_YEARS = 4  # of prices, unless a start is given or a file
 MAX_YEARS = 100
 DECIMALS = (".", ",")
@@ -105,7 +106,7 @@ class NetworkConfig(_Settings):
     """The shape and initial values of a `Network`; see there for the meaning of each."""
 
     input_size: int = 1
-    hidden_size: int = 64
+    hidden_size: int | tuple[int, ...] = 64
     dense: tuple[int, ...] = (32, 32)
     output_size: int = 1
     cell: Cell = "lstm"
@@ -116,15 +117,22 @@ class NetworkConfig(_Settings):
     squash_output: bool = True
     init: Init = "orthogonal"
     forget_bias: ForgetBias = 1
+    layers: int = 1
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("input_size", "hidden_size", "output_size", "seed", "lag", "forget_bias"):
+        for name in ("input_size", "hidden_size", "output_size", "seed", "lag", "forget_bias", "layers"):
             _make_int(self, name)
+        self._check_layers()
         if isinstance(self.dense, tuple) and all(map(_is_count, self.dense)):
             object.__setattr__(self, "dense", tuple(map(int, self.dense)))
         object.__setattr__(self, "dtype", _dtype_name(self.dtype))
-        for name in ("input_size", "hidden_size", "output_size"):
+        for name in ("input_size", "output_size"):
             _require(_is_count(getattr(self, name)), name, getattr(self, name), "a whole number from 1 up")
+        for name in ("dropout", "recurrent_dropout"):
+            value = getattr(self, name)
+            _require(_is_number(value) and 0 <= value < 1, name, value, "a number from 0 up and below 1")
         _require(
             isinstance(self.dense, tuple) and all(map(_is_count, self.dense)),
             "dense",
@@ -153,11 +161,45 @@ class NetworkConfig(_Settings):
         )
         if self.cell == "ann" and self.lag is None:
             raise OptionError("cell 'ann' needs lag=, the number of time steps in its flattened window.")
+        if self.cell == "ann" and self.layers > 1:
+            raise OptionError("cell 'ann' has one hidden layer: give the sizes of further ones as dense=.")
+        if self.cell == "ann" and self.recurrent_dropout:
+            raise OptionError("cell 'ann' has nothing recurrent: use dropout in place of recurrent_dropout.")
         if self.cell == "lstm" and self.forget_bias == "chrono":
             if self.lag is None or self.lag < 3:
                 raise OptionError(f"forget_bias 'chrono' needs lag= of at least 3, but lag is {self.lag}.")
             if not self.bias:
                 raise OptionError("forget_bias 'chrono' needs bias=True.")
+
+    def _check_layers(self) -> None:
+        """Check `layers` and `hidden_size`; sizes that are all the same become one number."""
+        sizes = self.hidden_size
+        _require(
+            all(map(_is_count, sizes)) and len(sizes) > 0 if isinstance(sizes, tuple) else _is_count(sizes),
+            "hidden_size",
+            sizes,
+            "a whole number from 1 up, or a tuple of them, one for each layer",
+        )
+        if isinstance(sizes, tuple):
+            if self.layers not in (1, len(sizes)):
+                raise OptionError(
+                    f"hidden_size {sizes!r} has {len(sizes)} layers, but layers is {self.layers!r}: leave it out."
+                )
+            sizes = tuple(map(int, sizes))
+            object.__setattr__(self, "layers", len(sizes))
+            object.__setattr__(self, "hidden_size", sizes if len(set(sizes)) > 1 else sizes[0])
+        _require(
+            _is_count(self.layers) and self.layers <= MAX_LAYERS,
+            "layers",
+            self.layers,
+            f"a whole number from 1 to {MAX_LAYERS}",
+        )
+
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]:
+        """The hidden units of every recurrent layer, from the one that sees the input up."""
+        sizes = self.hidden_size
+        return sizes if isinstance(sizes, tuple) else (sizes,) * self.layers
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from trendlstm.errors import DataError, OptionError, TrendLSTMError
 from trendlstm.kernels import buffers, cells
 
 RNNS = ["rnn", "rnn-sigmoid"]
-RECURRENT = ["lstm", "lstm1997", *RNNS]
+RECURRENT = ["lstm", "lstm1997", "gru", *RNNS]
 CELLS = [*RECURRENT, "ann"]
 RTOL = {"float64": 1e-9, "float32": 1e-4}
 
@@ -72,6 +72,9 @@ def check_against_naive(net, reference, x, y, cell, rtol, **options):
 # -------------------------------------------------------------------------------------- against the reference
 
 
+HIDDEN = st.sampled_from([1, 2, 4, 7, 8, 13, 16, 33, 64])
+
+
 @st.composite
 def problems(draw):
     cell = draw(st.sampled_from(CELLS))
@@ -80,7 +83,7 @@ def problems(draw):
         "cell": cell,
         "T": draw(st.integers(1, 12)),
         "F": draw(st.sampled_from([1, 2, 3, 8, 17, 50])),
-        "H": draw(st.sampled_from([1, 2, 4, 7, 8, 13, 16, 33, 64])),
+        "H": draw(HIDDEN if cell == "ann" else HIDDEN | st.tuples(HIDDEN, HIDDEN) | st.tuples(*3 * [HIDDEN])),
         "dense": tuple(draw(st.lists(st.sampled_from([1, 3, 8, 17, 32]), max_size=3))),
         "m": draw(st.sampled_from([1, 2, 5, 16])),
         "bias": draw(st.booleans()),
@@ -322,35 +325,43 @@ def test_recurrent_kernels_take_initial_states_and_gradients_of_every_step(cell,
     trace = naive.recurrent_forward(params, x, cell, lengths, h0, c0, squash_output)
     expected = naive.recurrent_backward(params, trace, dh_steps)
 
-    codes = buffers.LSTM, buffers.LSTM1997, buffers.RNN, buffers.RNN_SIGMOID
+    codes = buffers.LSTM, buffers.LSTM1997, buffers.GRU, buffers.RNN, buffers.RNN_SIGMOID
     code = dict(zip(RECURRENT, codes, strict=True))[cell]
-    work = buffers.make_workspace(
-        buffers.make_plan(code, T, F, H, (), 1, True, squash_output), np.dtype(dtype)
-    )
-    names = ("weight_hh", "weight_ih", "bias")  # the order of the rows [h, x, 1]
+    plan = buffers.make_plan(code, T, F, (H,), (), 1, True, squash_output)
+    work, x_row = buffers.make_workspace(plan, np.dtype(dtype)), plan.layers[0].x_row
+    layer = buffers.layer_views(plan, work, 0)
+    # the order of the rows: [h, x, 1], of the GRU [h, 1, x, 1]
+    biases = ("bias_hh", "bias_ih") if cell == "gru" else ("bias",)
+    names = ("weight_hh", *biases[:-1], "weight_ih", biases[-1])
     W = np.hstack([params[f"recurrent.{name}"].reshape(G * H, -1) for name in names])
     weight = np.ascontiguousarray(W.reshape(G, H, -1).swapaxes(1, 2), dtype)
     transposed = np.ascontiguousarray(weight[:, :H].swapaxes(1, 2))
     dweight = np.zeros_like(weight)
-    work.inputs[0, :, :H] = h0
-    work.inputs[:-1, :, H : H + F] = x.swapaxes(0, 1)
-    work.dh_external[:] = dh_steps.swapaxes(0, 1).reshape(T, -1)
+    layer.inputs[0, :, :H] = h0
+    layer.inputs[:-1, :, x_row : x_row + F] = x.swapaxes(0, 1)
+    external = work.dh_external.reshape(T, -1)
+    external[:] = dh_steps.swapaxes(0, 1).reshape(T, -1)
     if cell in RNNS:
         is_logistic = cell == "rnn-sigmoid"
-        cells.rnn_forward(work.inputs, weight, lengths, work.gates, H, is_logistic)
-        h = work.inputs[1:, :, :H].copy()
-        cells.rnn_backward(transposed, work.gates, is_logistic, work.dh_external, work.dh)
+        cells.rnn_forward(layer, weight, lengths, H, is_logistic, False)
+        h = layer.inputs[1:, :, :H].copy()
+        cells.rnn_backward(layer, transposed, is_logistic, False, external, work.dh)
+    elif cell == "gru":
+        cells.gru_forward(layer, weight, lengths, x_row, False)
+        h = layer.inputs[1:, :, :H].copy()
+        cells.gru_backward(layer, transposed, False, external, work.dh, work.dc)
     else:
-        work.cell[0] = c0.ravel()
-        states = work.gates, work.cell, work.squashed, cell == "lstm", squash_output
-        cells.lstm_forward(work.inputs, weight, lengths, *states)
-        h = work.inputs[1:, :, :H].copy()
-        cells.lstm_backward(transposed, *states, work.dh_external, work.dh, work.dc)
+        layer.cell[0] = c0.ravel()
+        kind = cell == "lstm", squash_output, False
+        cells.lstm_forward(layer, weight, lengths, *kind)
+        h = layer.inputs[1:, :, :H].copy()
+        cells.lstm_backward(layer, transposed, *kind, external, work.dh, work.dc)
         assert_close(work.dc.reshape(N, H), expected["c0"], RTOL[dtype], "c0")
-    cells.recurrent_weight_gradient(dweight, work.inputs, work.gates, 0)
+    cells.recurrent_weight_gradient(dweight, layer, x_row, cell == "gru", 0)
     for n, length in enumerate(lengths):
         assert_close(h[:length, n], trace.h[n, 1 : length + 1], RTOL[dtype], "h")
-    rows = np.split(dweight.swapaxes(1, 2).reshape(G * H, -1), [H, H + F], axis=1)
+    ends = [H, x_row, x_row + F] if cell == "gru" else [H, H + F]
+    rows = np.split(dweight.swapaxes(1, 2).reshape(G * H, -1), ends, axis=1)
     for name, gradient in zip(names, rows, strict=True):
         name = f"recurrent.{name}"
         assert_close(gradient.reshape(params[name].shape), expected[name], RTOL[dtype], name)
@@ -386,6 +397,10 @@ def test_reference_model_has_the_lecture_notes_parameters():
         ({"cell": "lstm"}, 4 * 64 * (64 + 1 + 1)),
         ({"cell": "lstm", "bias": False}, 4 * 64 * (64 + 1)),
         ({"cell": "lstm1997"}, 3 * 64 * (64 + 1 + 1)),
+        ({"cell": "gru"}, 3 * 64 * (64 + 1 + 2)),
+        ({"cell": "gru", "layers": 2}, 3 * 64 * (64 + 1 + 2) + 3 * 64 * (64 + 64 + 2)),
+        ({"cell": "gru", "bias": False}, 3 * 64 * (64 + 1)),
+        ({"hidden_size": (50, 64)}, 4 * 50 * (50 + 1 + 1) + 4 * 64 * (64 + 50 + 1)),
         ({"cell": "rnn"}, 64 * (64 + 1 + 1)),
         ({"cell": "ann", "lag": 20}, 64 * (20 + 1)),
         ({"cell": "lstm", "input_size": 5}, 4 * 64 * (64 + 5 + 1)),
@@ -395,7 +410,8 @@ def test_parameter_counts_of_every_cell(options, recurrent):
     net = tl.Network(**options)
     assert net.num_params == recurrent + 2080 + 1056 + 33
     assert net.num_params == sum(tensor.size for tensor in net.state_dict().values())
-    assert f"{recurrent:,}" in net.summary()
+    if net.config.layers == 1:
+        assert f"{recurrent:,}" in net.summary()
     assert f"{net.num_params:,}" in net.summary()
 
 
@@ -619,7 +635,20 @@ def test_load_names_the_file_it_cannot_read(tmp_path):
         ({"dense": (32, 1.5)}, "dense"),
         ({"dense": 32}, "dense"),
         ({"output_size": 0}, "output_size"),
-        ({"cell": "gru"}, "cell"),
+        ({"cell": "qrnn"}, "cell"),
+        ({"hidden_size": ()}, "hidden_size"),
+        ({"hidden_size": (8, 0)}, "hidden_size"),
+        ({"hidden_size": (8, 9), "layers": 3}, "layers"),
+        ({"hidden_size": (1,) * 9}, "layers"),
+        ({"layers": 0}, "layers"),
+        ({"layers": 9}, "layers"),
+        ({"layers": 1.5}, "layers"),
+        ({"cell": "ann", "lag": 3, "layers": 2}, "dense"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"dropout": -0.1}, "dropout"),
+        ({"dropout": "much"}, "dropout"),
+        ({"recurrent_dropout": 1}, "recurrent_dropout"),
+        ({"cell": "ann", "lag": 3, "recurrent_dropout": 0.1}, "dropout"),
         ({"dtype": "float16"}, "dtype"),
         ({"dtype": np.float16}, "dtype"),
         ({"dtype": float}, "dtype"),

@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import pickle
 import re
 import signal
 import warnings
@@ -18,7 +19,7 @@ from numba.core.runtime import rtsys
 import trendlstm as tl
 from trendlstm.errors import DataError, OptionError, TrainingError, TrendLSTMError
 
-RECURRENT = ["lstm", "lstm1997", "rnn", "rnn-sigmoid"]
+RECURRENT = ["lstm", "lstm1997", "gru", "rnn", "rnn-sigmoid"]
 CELLS = [*RECURRENT, "ann"]
 
 
@@ -132,6 +133,38 @@ def test_validation_on_the_outputs_of_every_step():
     np.testing.assert_allclose(history.validation_loss, expected, rtol=1e-9)
     with pytest.raises(DataError, match=r"^validation y .* every step"):
         net.fit(x, y, validation=(xv, yv[:, -1]))
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+@pytest.mark.parametrize("cell", RECURRENT)
+def test_dropout_and_recurrent_dropout_between_several_layers(cell, every_step):
+    """The draws are numbered, so the reference's plain loop makes the same."""
+    x, y = problem(m=3)
+    if every_step:
+        y = np.random.default_rng(1).normal(size=(45, 6, 3))
+    dropped = {"dropout": 0.3, "recurrent_dropout": 0.4}
+    net = network(cell, m=3, H=(8, 5, 6), seed=11, **dropped)
+    start, copies = reference(net), [pickle.loads(pickle.dumps(net)) for _ in range(2)]
+    after_epoch, losses = naive.fit(start, x, y, cell, epochs=3, batch_size=20, seed=11, **dropped)
+    history = net.fit(x, y, epochs=3, batch_size=20, validation=(x, y))
+    np.testing.assert_allclose(history.loss, losses, rtol=1e-9)
+    best = after_epoch[history.best_epoch - 1]
+    for name, tensor in net.state_dict().items():
+        assert_close(tensor, best[name], 1e-9, name)
+    outputs = naive.predict(best, x, cell, every_step)  # nothing is dropped here
+    assert history.validation_loss[history.best_epoch - 1] == pytest.approx(naive.mse(outputs, y), rel=1e-9)
+    for copy, n_threads in zip(copies, (3, 16), strict=True):
+        copy.fit(x, y, epochs=3, batch_size=20, validation=(x, y), n_threads=n_threads)
+        assert weights(copy) == weights(net)
+
+
+def test_dropout_of_a_feed_forward_network():
+    x, y = problem()
+    net = network("ann", dropout=0.5)
+    plain = network("ann")
+    plain.fit(x, y, epochs=2)
+    net.fit(x, y, epochs=2)
+    assert weights(net) != weights(plain) and np.isfinite(net.predict(x)).all()
 
 
 def test_float32_follows_the_reference():

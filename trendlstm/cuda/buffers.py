@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 
-from ..kernels.buffers import CELLS, CHUNK_ROWS, Plan
-from ..kernels.decisions import FIT_FIELDS, STREAM_FIELDS, record
+from ..kernels.buffers import CELLS, CHUNK_ROWS, Plan, record
+from ..kernels.decisions import FIT_FIELDS, STREAM_FIELDS
 from ..kernels.fit import FitOptions
 from ..kernels.stream import StreamOptions
 
@@ -77,12 +77,13 @@ class Spec(NamedTuple):
 
 def make_spec(plan: Plan, dtype: np.dtype) -> Spec:
     """What the kernels of a network are compiled for."""
-    return Spec(plan.cell, plan.features, plan.hidden_size, plan.bias, plan.squash_output, dtype.itemsize)
+    width = int(plan.widths[0])
+    return Spec(plan.cell, plan.features, width, plan.bias, plan.squash_output, dtype.itemsize)
 
 
 def workspace_size(spec: Spec, plan: Plan) -> int:
     """Numbers that a block keeps of one chunk: activations, their gradients, and the trace."""
-    return CHUNK_ROWS * (2 * int(plan.widths.sum()) + plan.steps * spec.values * plan.hidden_size)
+    return CHUNK_ROWS * (2 * int(plan.widths.sum()) + plan.steps * spec.values * spec.hidden_size)
 
 
 def _options_record(options: type) -> np.dtype:

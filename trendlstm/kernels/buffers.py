@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-LSTM, LSTM1997, RNN, RNN_SIGMOID, FEEDFORWARD = range(5)
+LSTM, LSTM1997, RNN, RNN_SIGMOID, FEEDFORWARD, GRU = range(6)
 
 
 class Cell(NamedTuple):
@@ -20,6 +20,9 @@ class Cell(NamedTuple):
     has_cell_state: bool  # c beside h
     has_forget_gate: bool
     is_logistic: bool = False  # an RNN's h = sigmoid(z), not tanh(z)
+    has_reset_gate: bool = (
+        False  # the GRU, whose candidate sees W_hh h + b_hh times this gate: two biases a gate
+    )
 
 
 CELLS = {
@@ -28,6 +31,7 @@ CELLS = {
     RNN: Cell(1, has_cell_state=False, has_forget_gate=False),
     RNN_SIGMOID: Cell(1, has_cell_state=False, has_forget_gate=False, is_logistic=True),
     FEEDFORWARD: Cell(1, has_cell_state=False, has_forget_gate=False),
+    GRU: Cell(3, has_cell_state=False, has_forget_gate=False, has_reset_gate=True),
 }
 
 CHUNK_ROWS = 8  # samples whose gradient is one sum: a register tile of rows, and a power of two
@@ -37,23 +41,49 @@ BLOCK = 1024  # parameters that one thread updates at a time; a multiple of ever
 PADDING = 16  # elements: one AVX-512 vector of float32, two of float64
 
 
+def record(**fields: type | np.dtype) -> np.dtype:
+    """The dtype of records whose fields are attributes, in Python as in compiled code."""
+    # aligned: the GPU reads a number that might not be byte by byte
+    return np.dtype((np.record, np.dtype(list(fields.items()), align=True)))
+
+
+LAYER = record(
+    features=np.int64,  # of x: the input's, or the hidden units of the layer below
+    units=np.int64,  # hidden units that are not padding
+    hidden_size=np.int64,
+    input_rows=np.int64,  # K
+    x_row=np.int64,  # the first row of x in a gate's matrix
+    below=np.int64,  # the hidden sizes of the layers below, added up: where its part of most arrays begins
+    # where it begins in the parameters, in the transposed weights, and in a row's inputs
+    weight=np.int64,
+    transposed=np.int64,
+    inputs=np.int64,
+)
+
+
 class Plan(NamedTuple):
-    """The network's shape, as the kernels see it (hidden_size and widths padded)."""
+    """The network's shape, as the kernels see it (hidden sizes and widths padded)."""
 
     cell: int
     steps: int
     features: int
-    units: int  # the hidden units that are not padding
-    hidden_size: int
     n_gates: int
     has_cell_state: bool
     has_forget_gate: bool
     is_logistic: bool
+    has_reset_gate: bool
     bias: int
     squash_output: int
     outputs: int
     steps_seen: int  # hidden states that the dense layers see: of all steps, or 1, of each sample's last step
-    widths: np.ndarray  # (layers + 1,) int64: hidden_size, then every dense layer's width
+    dropout: float  # share of a layer's outputs that training drops, between layers and before the dense ones
+    recurrent_dropout: (
+        float  # share of the hidden units that a sequence does without, on the way to the next step
+    )
+    layers: np.ndarray  # (L,) of LAYER: the recurrent layers, or the feed-forward cell's only one
+    widths: (
+        np.ndarray
+    )  # (dense layers + 1,) int64: the last layer's hidden_size, then every dense layer's width
 
 
 class Data(NamedTuple):
@@ -68,24 +98,44 @@ class Data(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """One thread's arrays for one chunk; shapes in `cells`.
+    """One thread's arrays for R rows: chunks of samples, or one sample.
 
-    `activations` and `deltas`, dL/d(activations), are flat: the (steps_seen * R, width) values of the hidden state,
-    then of every dense layer.
+    Those of the recurrent layers lie one behind the other in flat arrays; `layer_views` gives one layer's. `activations`
+    and `deltas`, dL/d(activations), are flat as well: the (steps_seen * R, width) values of the hidden state, then of
+    every dense layer.
     """
 
     inputs: np.ndarray
-    lengths: np.ndarray
     gates: np.ndarray
     cell: np.ndarray
     squashed: np.ndarray
+    hidden: np.ndarray
+    masks: np.ndarray
+    lengths: np.ndarray  # (R,) int64
+    draws: (
+        np.ndarray
+    )  # (R,) uint64: where each row's random numbers for dropout begin; 0 if nothing is dropped
     activations: np.ndarray
     # of the backward pass, and empty without it
     dh_external: np.ndarray
+    dh_below: np.ndarray  # dh_external of the layer below
     dh: np.ndarray
     dc: np.ndarray
     deltas: np.ndarray
-    transposed: np.ndarray  # flat: W_h^T of every gate, then each dense W^T
+    transposed: (
+        np.ndarray
+    )  # flat: of each layer W_h^T of every gate, then W_x^T but in the first; each dense W^T
+
+
+class Layer(NamedTuple):
+    """One recurrent layer's part of a work space; shapes in `cells`."""
+
+    inputs: np.ndarray
+    gates: np.ndarray
+    cell: np.ndarray
+    squashed: np.ndarray
+    hidden: np.ndarray
+    mask: np.ndarray
 
 
 class Thread(NamedTuple):
@@ -105,56 +155,78 @@ def make_plan(
     cell: int,
     steps: int,
     features: int,
-    hidden_size: int,
+    hidden_sizes: tuple[int, ...],
     dense: tuple[int, ...],
     outputs: int,
     bias: bool,
     squash_output: bool,
     every_step: bool = False,
+    dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
 ) -> Plan:
     """The plan of a network given by its real sizes; a feed-forward cell sees one step of steps * features inputs."""
     if cell == FEEDFORWARD:
         steps, features = 1, steps * features
-    widths = np.array([pad(width) for width in (hidden_size, *dense, outputs)], np.int64)
+    widths = np.array([pad(width) for width in (hidden_sizes[-1], *dense, outputs)], np.int64)
+    kind = CELLS[cell]
     return Plan(
         cell=cell,
         steps=steps,
         features=features,
-        units=hidden_size,
-        hidden_size=int(widths[0]),
-        **CELLS[cell]._asdict(),
+        **kind._asdict(),
         bias=int(bias),
         squash_output=int(squash_output),
         outputs=outputs,
         steps_seen=steps if every_step else 1,
+        dropout=float(dropout),
+        recurrent_dropout=float(recurrent_dropout),
+        layers=_make_layers(cell, kind, steps, features, hidden_sizes, int(bias)),
         widths=widths,
     )
 
 
-def input_rows(plan: Plan) -> int:
-    """K, the rows of a gate's matrix: [h, x, 1], without h in a feed-forward cell, without 1 if there is no bias."""
-    return (0 if plan.cell == FEEDFORWARD else plan.hidden_size) + plan.features + plan.bias
+def _make_layers(
+    cell: int, kind: Cell, steps: int, features: int, hidden_sizes: tuple[int, ...], bias: int
+) -> np.ndarray:
+    layers = np.zeros(len(hidden_sizes), LAYER)
+    below = weight = transposed = inputs = 0
+    for index, units in enumerate(hidden_sizes):
+        width = pad(units)
+        recurrent = 0 if cell == FEEDFORWARD else width
+        x_row = recurrent + (bias if kind.has_reset_gate else 0)
+        rows = x_row + features + bias
+        layers[index] = features, units, width, rows, x_row, below, weight, transposed, inputs
+        below += width
+        weight += kind.n_gates * rows * width
+        transposed += kind.n_gates * width * (recurrent + (features if index else 0))
+        inputs += (steps + 1) * pad(rows)
+        features = width
+    return layers
 
 
 def parameter_views(plan: Plan, flat: np.ndarray) -> list[np.ndarray]:
-    """The flat buffer's layers: the recurrent (gates, K, H), then each dense (in + 1, out)."""
+    """The flat buffer's layers: each recurrent (gates, K, H), then each dense (in + 1, out)."""
     widths = plan.widths.tolist()
-    shapes: list[tuple[int, ...]] = [(plan.n_gates, input_rows(plan), widths[0])]
+    shapes: list[tuple[int, ...]] = [
+        (plan.n_gates, int(layer.input_rows), int(layer.hidden_size)) for layer in plan.layers
+    ]
     shapes += [(n_in + 1, n_out) for n_in, n_out in itertools.pairwise(widths)]
     return _split(flat, shapes)
 
 
 def _transposed_size(plan: Plan) -> int:
     """Elements of the transposed weights that the backward pass reads."""
-    widths = plan.widths
-    recurrent = 0 if plan.cell == FEEDFORWARD else plan.n_gates * plan.hidden_size**2
-    return int(recurrent + np.sum(widths[1:] * widths[:-1]))
+    last = plan.layers[-1]
+    recurrent = 0 if plan.cell == FEEDFORWARD else last.hidden_size
+    size = plan.n_gates * last.hidden_size * (recurrent + (last.features if len(plan.layers) > 1 else 0))
+    return int(last.transposed + size + np.sum(plan.widths[1:] * plan.widths[:-1]))
 
 
 def parameter_size(plan: Plan) -> int:
     """Elements of the flat parameter buffer: all layers, padded to whole blocks."""
-    widths = plan.widths
-    size = plan.n_gates * input_rows(plan) * plan.hidden_size + int(np.sum((widths[:-1] + 1) * widths[1:]))
+    last, widths = plan.layers[-1], plan.widths
+    size = last.weight + plan.n_gates * last.input_rows * last.hidden_size
+    size = int(size + np.sum((widths[:-1] + 1) * widths[1:]))
     return -(-size // BLOCK) * BLOCK
 
 
@@ -175,33 +247,65 @@ def rows_together(plan: Plan, dtype: np.dtype, chunks: int) -> int:
     little (T = 20, H = 64: 3 %), as long as what the chunks keep of all steps stays in that cache, and else it costs.
     """
     itemsize = np.dtype(dtype).itemsize
-    kept = CHUNK_ROWS * plan.steps * (plan.hidden_size * (plan.n_gates + 4) + input_rows(plan)) * itemsize
-    has_large_weights = plan.n_gates * plan.hidden_size**2 * itemsize > 2**21
+    hidden = plan.layers["hidden_size"]
+    each_step = hidden * (plan.n_gates + 4) + plan.layers["input_rows"]
+    kept = int(CHUNK_ROWS * plan.steps * each_step.sum() * itemsize)
+    has_large_weights = int(plan.n_gates * np.sum(hidden**2) * itemsize) > 2**21
     most, most_bytes = (4, 2**27) if has_large_weights else (2, 2**20)
     return CHUNK_ROWS * max(1, min(most, chunks, most_bytes // kept))
 
 
 def make_workspace(plan: Plan, dtype: np.dtype, rows: int = CHUNK_ROWS, backward: bool = True) -> Workspace:
     """Allocate a thread's arrays for so many rows, whole chunks or fewer than one, with the columns of ones."""
-    flat = rows * plan.hidden_size
-    state = flat if plan.has_cell_state else 0
-    back = int(backward)
-    inputs = aligned_zeros((plan.steps + 1, rows, pad(input_rows(plan))), dtype)
-    if plan.bias:
-        inputs[:, :, input_rows(plan) - 1] = 1
+    layers, steps, last = plan.layers, plan.steps, plan.layers[-1]
+    units = int(layers["hidden_size"].sum())
+    widest = int(layers["hidden_size"].max())
+    has_squashed = plan.has_cell_state or plan.has_reset_gate
+    back, is_stacked, drops = int(backward), len(layers) > 1, plan.recurrent_dropout > 0
+    inputs = int(last.inputs + (steps + 1) * pad(last.input_rows))
     total = plan.steps_seen * rows * int(plan.widths.sum())
-    return Workspace(
-        inputs=inputs,
-        lengths=np.full(rows, plan.steps, np.int64),
-        gates=aligned_zeros((plan.n_gates, plan.steps, flat), dtype),
-        cell=aligned_zeros((plan.steps + 1, state), dtype),
-        squashed=aligned_zeros((plan.steps, state), dtype),
+    work = Workspace(
+        inputs=aligned_zeros(rows * inputs, dtype),
+        gates=aligned_zeros(rows * plan.n_gates * steps * units, dtype),
+        cell=aligned_zeros(rows * plan.has_cell_state * (steps + 1) * units, dtype),
+        squashed=aligned_zeros(rows * has_squashed * steps * units, dtype),
+        hidden=aligned_zeros(rows * drops * (steps + 1) * units, dtype),
+        masks=aligned_zeros(rows * drops * units, dtype),
+        lengths=np.full(rows, steps, np.int64),
+        draws=np.zeros(rows, np.uint64),
         activations=aligned_zeros(total, dtype),
-        dh_external=aligned_zeros((back * plan.steps, flat), dtype),
-        dh=aligned_zeros(back * flat, dtype),
-        dc=aligned_zeros(back * state, dtype),
+        dh_external=aligned_zeros(back * rows * steps * int(last.hidden_size), dtype),
+        dh_below=aligned_zeros(back * is_stacked * rows * steps * widest, dtype),
+        dh=aligned_zeros(back * rows * widest, dtype),
+        dc=aligned_zeros(back * has_squashed * rows * widest, dtype),
         deltas=aligned_zeros(back * total, dtype),
         transposed=aligned_zeros(back * _transposed_size(plan), dtype),
+    )
+    if plan.bias:
+        for index, layer in enumerate(layers):
+            ones = layer_views(plan, work, index).inputs
+            ones[:, :, layer.input_rows - 1] = 1
+            if plan.has_reset_gate:
+                ones[:, :, layer.hidden_size] = 1
+    return work
+
+
+def layer_views(plan: Plan, work: Workspace, index: int) -> Layer:
+    """One recurrent layer's part of a work space; `chunk.layer_of` is its compiled twin."""
+    layer, rows, steps = plan.layers[index], work.lengths.size, plan.steps
+    flat, below = rows * int(layer.hidden_size), rows * int(layer.below)
+
+    def part(array: np.ndarray, start: int, *shape: int) -> np.ndarray:
+        kept = shape if array.size else (0, *shape[1:])
+        return array[start : start + math.prod(kept)].reshape(kept)
+
+    return Layer(
+        inputs=part(work.inputs, rows * int(layer.inputs), steps + 1, rows, pad(int(layer.input_rows))),
+        gates=part(work.gates, plan.n_gates * steps * below, plan.n_gates, steps, flat),
+        cell=part(work.cell, (steps + 1) * below, steps + 1, flat),
+        squashed=part(work.squashed, steps * below, steps, flat),
+        hidden=part(work.hidden, (steps + 1) * below, steps + 1, flat),
+        mask=part(work.masks, below, flat),
     )
 
 

@@ -1,32 +1,71 @@
 """The recurrent cells: forward pass and back-propagation through time (BPTT) of R samples, one chunk or several.
 
-Shapes: T steps, R rows (samples), H hidden units, K = H + F + 1 rows of a gate's matrix (H + F without bias).
+Shapes: T steps, R rows (samples), H hidden units, K = H + F + 1 rows of a gate's matrix (H + F without bias; the GRU has
+two). What a layer keeps of its steps, a `buffers.Layer`:
 
-    inputs  (T+1, R, K..)   row [h_{t-1}, x_t, 1]; the caller fills x, 1 and h_0, the forward pass writes every h_t
-    weight  (gates, K, H)   one matrix a gate, applied from the right: z = [h_{t-1}, x_t, 1] W
+    inputs  (T+1, R, K..)   row [h_{t-1}, x_t, 1], the GRU's [h_{t-1}, 1, x_t, 1]; the caller fills x, 1 and h_0, the
+                            forward pass writes every h_t
     gates   (gates, T, R*H) the gates' values after the forward pass; their dL/dz after the backward pass
     cell    (T+1, R*H)      c_t; the caller fills c_0
-    squashed (T, R*H)       tanh(c_t), or c_t without output squashing
-    lengths (R,)            steps of each sample; h after step `lengths[r]` of row r is inputs[lengths[r], r, :H]
+    squashed (T, R*H)       tanh(c_t), or c_t without output squashing; the GRU's q_t
+    hidden  (T+1, R*H)      with recurrent dropout: every h_t as it was before the mask; the caller fills h_0
+    mask    (R*H,)          with recurrent dropout: what h_{t-1} is multiplied by in every step
 
-After a sample's end its gates are set to i = g = o = 0, f = 1. Then c passes through unchanged, h is 0 and feeds
-nothing, and every derivative below is 0 without a further test.
+and beside it
+
+    weight  (gates, K, H)   one matrix a gate, applied from the right: z = [h_{t-1}, x_t, 1] W
+    lengths (R,)            steps of each sample; row r's last hidden state is that of step lengths[r]
+
+After a sample's end its gates are set to i = g = o = 0, f = 1 (GRU: r = n = 0, z = 1). Then c passes through unchanged,
+h is 0 (GRU: unchanged) and feeds nothing, and every derivative below is 0 without a further test.
 """
 
 from .activations import sigmoid, tanh
 from .buffers import CHUNK_ROWS
 from .compile import compiled, inlined
-from .equations import cell_state, cell_state_1997, sigmoid_backward, tanh_backward
+from .equations import (
+    cell_state,
+    cell_state_1997,
+    gru_candidate,
+    gru_state,
+    sigmoid_backward,
+    tanh_backward,
+)
 from .matrix import chunk_gradient_add, product
 from .simd import view
 
 
 @inlined
-def lstm_forward(inputs, weight, lengths, gates, cell, squashed, has_forget_gate, squash_output):
+def hidden_state(layer, t, r, drops):
+    """h_t of row r, t = 0 ... T, before a mask of recurrent dropout; what stands behind its H numbers is not h."""
+    if drops:
+        flat = layer.hidden[t]
+        hidden_size = layer.mask.size // layer.inputs.shape[1]
+        return view(flat, r * hidden_size, (hidden_size,))
+    return layer.inputs[t, r]
+
+
+@inlined
+def mask_hidden_state(layer, t, drops):
+    """With recurrent dropout (Gal & Ghahramani 2016): the next step sees h_t times its sequence's mask."""
+    if drops:
+        h, mask = layer.hidden[t], layer.mask
+        rows = layer.inputs.shape[1]
+        hidden_size = mask.size // rows
+        for r in range(rows):
+            row, first = layer.inputs[t, r], r * hidden_size
+            for j in range(hidden_size):
+                h[first + j] = row[j]
+                row[j] *= mask[first + j]
+
+
+@inlined
+def lstm_forward(layer, weight, lengths, has_forget_gate, squash_output, drops):
     """Hidden and cell states of the LSTM (gates i, f, g, o) or of the LSTM of 1997 (i, g, o: no forget gate, f = 1).
 
     i, f, o = sigmoid(z)    g = tanh(z)    c_t = f c_{t-1} + i g    h_t = o tanh(c_t)
     """
+    inputs, gates, cell, squashed = layer.inputs, layer.gates, layer.cell, layer.squashed
     n_gates, _, hidden_size = weight.shape
     steps, rows = squashed.shape[0], inputs.shape[1]
     zero = weight.dtype.type(0)
@@ -68,6 +107,7 @@ def lstm_forward(inputs, weight, lengths, gates, cell, squashed, has_forget_gate
             s_row = view(s, r * hidden_size, (hidden_size,))
             for j in range(hidden_size):
                 h[j] = o_row[j] * s_row[j]
+        mask_hidden_state(layer, t + 1, drops)
 
 
 @inlined
@@ -82,17 +122,7 @@ def cell_state_backward(dc, dh, o, s, squash_output):
 
 
 @inlined
-def lstm_backward(
-    weight_transposed,
-    gates,
-    cell,
-    squashed,
-    has_forget_gate,
-    squash_output,
-    dh_external,
-    dh,
-    dc,
-):
+def lstm_backward(layer, weight_transposed, has_forget_gate, squash_output, drops, dh_external, dh, dc):
     """BPTT of `lstm_forward`; leaves dL/dz in `gates`, of which `recurrent_weight_gradient` makes the weights'.
 
     `dh_external` (T, R*H) is dL/dh_t from outside the cell; `dh`, `dc` (R*H,) are work space that ends as
@@ -101,6 +131,7 @@ def lstm_backward(
         dz_o = dh s o (1 - o)        dc += dh o (1 - s^2)      dz_i = dc g i (1 - i)      dz_g = dc i (1 - g^2)
         dz_f = dc c_{t-1} f (1 - f)  dc_{t-1} = dc f           dh_{t-1} = sum over gates of dz W_h^T
     """
+    gates, cell, squashed = layer.gates, layer.cell, layer.squashed
     n_gates, hidden_size, _ = weight_transposed.shape
     steps, rows = squashed.shape[0], dh.size // hidden_size
     dh[:] = dh.dtype.type(0)
@@ -123,15 +154,17 @@ def lstm_backward(
                 f[j] = sigmoid_backward(dc[j] * c_before[j], f_before)
                 dc[j] *= f_before
         if t > 0:
-            hidden_gradient(view(dh, 0, (rows, hidden_size)), gates, t, weight_transposed)
+            hidden_gradient(view(dh, 0, (rows, hidden_size)), gates, o, t, weight_transposed)
+            mask_gradient(dh, layer.mask, drops)
 
 
 @inlined
-def rnn_forward(inputs, weight, lengths, gates, units, is_logistic):
+def rnn_forward(layer, weight, lengths, units, is_logistic, drops):
     """Hidden states of the Elman network: h_t = tanh([h_{t-1}, x_t, 1] W), or with the sigmoid in place of tanh.
 
     The hidden units from `units` on are padding and stay at 0, where the sigmoid would put them at 1/2.
     """
+    inputs, gates = layer.inputs, layer.gates
     hidden_size = weight.shape[2]
     steps, rows = gates.shape[1], inputs.shape[1]
     for t in range(steps):
@@ -149,14 +182,16 @@ def rnn_forward(inputs, weight, lengths, gates, units, is_logistic):
                 z_row[j] = weight.dtype.type(0)
             for j in range(hidden_size):
                 h[j] = z_row[j]
+        mask_hidden_state(layer, t + 1, drops)
 
 
 @inlined
-def rnn_backward(weight_transposed, gates, is_logistic, dh_external, dh):
+def rnn_backward(layer, weight_transposed, is_logistic, drops, dh_external, dh):
     """BPTT of `rnn_forward`; arguments as in `lstm_backward`.
 
     dz = dh (1 - h^2), with the sigmoid dz = dh h (1 - h)    dh_{t-1} = dz W_h^T
     """
+    gates = layer.gates
     hidden_size = weight_transposed.shape[1]
     steps, rows = gates.shape[1], dh.size // hidden_size
     dh[:] = dh.dtype.type(0)
@@ -171,10 +206,95 @@ def rnn_backward(weight_transposed, gates, is_logistic, dh_external, dh):
             for j in range(h.size):
                 h[j] = tanh_backward(dh[j], h[j])
         if t > 0:
-            hidden_gradient(view(dh, 0, (rows, hidden_size)), gates, t, weight_transposed)
+            hidden_gradient(view(dh, 0, (rows, hidden_size)), gates, h, t, weight_transposed)
+            mask_gradient(dh, layer.mask, drops)
 
 
-# These two call no kernel a gate: the products are so small that four calls cost a tenth of the time.
+@inlined
+def gru_forward(layer, weight, lengths, x_row, drops):
+    """Hidden states of the GRU (Cho et al. 2014; gates r, z, n), in the form of Keras (`reset_after`) and PyTorch.
+
+    With q = [h_{t-1}, 1] W_hn, and all but h_{t-1} of the candidate's inputs in p = [x_t, 1] W_xn:
+
+    r, z = sigmoid([h_{t-1}, 1, x_t, 1] W)    n = tanh(p + r q)    h_t = (1 - z) n + z h_{t-1}
+    """
+    inputs, gates = layer.inputs, layer.gates
+    hidden_size = weight.shape[2]
+    steps, rows = layer.squashed.shape[0], inputs.shape[1]
+    zero, one = weight.dtype.type(0), weight.dtype.type(1)
+    for t in range(steps):
+        q = layer.squashed[t]
+        gru_inputs(gates, q, t, inputs[t], weight, x_row)
+        reset, z, n = gates[0, t], gates[1, t], gates[2, t]
+        sigmoid(reset)
+        sigmoid(z)
+        for j in range(n.size):
+            n[j] = gru_candidate(n[j], reset[j], q[j])
+        tanh(n)
+        for r in range(rows):
+            first = r * hidden_size
+            if t >= lengths[r]:
+                for j in range(first, first + hidden_size):
+                    reset[j] = zero
+                    z[j] = one
+                    n[j] = zero
+            h, h_before = inputs[t + 1, r], hidden_state(layer, t, r, drops)
+            z_row, n_row = view(z, first, (hidden_size,)), view(n, first, (hidden_size,))
+            for j in range(hidden_size):
+                h[j] = gru_state(z_row[j], n_row[j], h_before[j])
+        mask_hidden_state(layer, t + 1, drops)
+
+
+@inlined
+def gru_backward(layer, weight_transposed, drops, dh_external, dh, work):
+    """BPTT of `gru_forward`; arguments as in `lstm_backward`, `work` (R*H,) is work space.
+
+    Leaves dz_r, dz_z, dz_n in `gates` and dq in the place of q.
+
+        dz_n = dh (1 - z) (1 - n^2)    dz_z = dh (h_{t-1} - n) z (1 - z)    dz_r = dz_n q r (1 - r)    dq = dz_n r
+        dh_{t-1} = dh z + dz_r W_hr^T + dz_z W_hz^T + dq W_hn^T
+    """
+    gates = layer.gates
+    hidden_size = weight_transposed.shape[1]
+    steps, rows = gates.shape[1], dh.size // hidden_size
+    one = dh.dtype.type(1)
+    dh[:] = dh.dtype.type(0)
+    for t in range(steps - 1, -1, -1):
+        reset, z, n, q, external = gates[0, t], gates[1, t], gates[2, t], layer.squashed[t], dh_external[t]
+        for j in range(dh.size):
+            dh[j] += external[j]
+        for j in range(dh.size):
+            work[j] = tanh_backward(dh[j] * (one - z[j]), n[j])
+        for r in range(rows):
+            first = r * hidden_size
+            dh_row, h_before = view(dh, first, (hidden_size,)), hidden_state(layer, t, r, drops)
+            z_row, n_row = view(z, first, (hidden_size,)), view(n, first, (hidden_size,))
+            for j in range(hidden_size):
+                z_before = z_row[j]
+                z_row[j] = sigmoid_backward(dh_row[j] * (h_before[j] - n_row[j]), z_before)
+                dh_row[j] *= z_before
+        for j in range(n.size):
+            n[j] = work[j]
+        for j in range(n.size):
+            reset_before = reset[j]
+            reset[j] = sigmoid_backward(work[j] * q[j], reset_before)
+            q[j] = work[j] * reset_before
+        if t > 0:
+            hidden_gradient(view(work, 0, (rows, hidden_size)), gates, q, t, weight_transposed)
+            mask_gradient(work, layer.mask, drops)
+            for j in range(dh.size):
+                dh[j] += work[j]
+
+
+@inlined
+def mask_gradient(dh, mask, drops):
+    """dL/dh_{t-1} of the way through a mask of recurrent dropout."""
+    if drops:
+        for j in range(dh.size):
+            dh[j] *= mask[j]
+
+
+# These three call no kernel a gate: the products are so small that four calls cost a tenth of the time.
 @compiled
 def gate_inputs(gates, t, step_inputs, weight):
     """z = [h_{t-1}, x_t, 1] W of every gate."""
@@ -187,20 +307,61 @@ def gate_inputs(gates, t, step_inputs, weight):
 
 
 @compiled
-def hidden_gradient(dh, gates, t, weight_transposed):
-    """dh = sum over gates of dz W_h^T; weight_transposed (gates, H, H) holds the W_h^T."""
+def gru_inputs(gates, q, t, step_inputs, weight, x_row):
+    """z of the gates r and z, p of the candidate in its place among the gates, and q."""
+    rows, columns = step_inputs.shape
+    input_rows, hidden_size = weight.shape[1:]
+    for k in range(4):
+        out, first, last = gates[min(k, 2), t], 0, input_rows
+        if k == 2:
+            first = x_row
+        elif k == 3:
+            out, last = q, x_row
+        # `first` columns further on, and as far from row to row
+        seen = view(view(step_inputs, 0, (step_inputs.size,)), first, (rows, columns))
+        rows_seen = view(weight[min(k, 2)], first * hidden_size, (last - first, hidden_size))
+        product(view(out, 0, (rows, hidden_size)), seen, rows_seen, CHUNK_ROWS, False, False)
+
+
+@compiled
+def hidden_gradient(dh, gates, last, t, weight_transposed):
+    """dh = sum over gates of dz W_h^T; weight_transposed (gates, H, H) holds the W_h^T.
+
+    `last` (R*H,) is the last gate's dz, for the GRU's candidate sees h_{t-1} otherwise than x_t.
+    """
     rows, hidden_size = dh.shape
-    for gate in range(weight_transposed.shape[0]):
-        dz = view(gates[gate, t], 0, (rows, hidden_size))
-        product(dh, dz, weight_transposed[gate], CHUNK_ROWS, False, gate > 0)
+    n_gates = weight_transposed.shape[0]
+    for gate in range(n_gates):
+        flat = last if gate == n_gates - 1 else gates[gate, t]
+        product(dh, view(flat, 0, (rows, hidden_size)), weight_transposed[gate], CHUNK_ROWS, False, gate > 0)
+
+
+@compiled
+def input_gradient(dx, gates, input_transposed):
+    """dL/dx of every step = sum over gates of dz W_x^T; dx (T*R, F), input_transposed (gates, H, F) the W_x^T."""
+    n_gates, hidden_size, _ = input_transposed.shape
+    for gate in range(n_gates):
+        dz = view(gates[gate], 0, (dx.shape[0], hidden_size))
+        product(dx, dz, input_transposed[gate], CHUNK_ROWS, False, gate > 0)
 
 
 @inlined
-def recurrent_weight_gradient(dweight, inputs, gates, chunk):
-    """dW += sum over steps and a chunk's rows of [h_{t-1}, x_t, 1]^T dz: one product a gate, after the loop."""
-    hidden_size = dweight.shape[2]
-    steps, rows = gates.shape[1], inputs.shape[1]
-    every_input = view(inputs, 0, (steps * rows, inputs.shape[2]))
-    for gate in range(gates.shape[0]):
-        dz = view(gates[gate], 0, (steps * rows, hidden_size))
-        chunk_gradient_add(dweight[gate], every_input, dz, rows, chunk)
+def recurrent_weight_gradient(dweight, layer, x_row, has_reset_gate, chunk):
+    """dW += sum over steps and a chunk's rows of [h_{t-1}, x_t, 1]^T dz: one product a gate, after the loop.
+
+    Of the GRU's candidate: [x_t, 1]^T dz, and [h_{t-1}, 1]^T dq.
+    """
+    inputs, gates = layer.inputs, layer.gates
+    input_rows, hidden_size = dweight.shape[1:]
+    steps, rows, columns = gates.shape[1], inputs.shape[1], inputs.shape[2]
+    shape = steps * rows, hidden_size
+    for k in range(gates.shape[0] + has_reset_gate):
+        gate, first, last = min(k, gates.shape[0] - 1), 0, input_rows
+        dz = view(gates[gate], 0, shape)
+        if has_reset_gate and k == 2:
+            first = x_row
+        elif k == gates.shape[0]:
+            dz, last = view(layer.squashed, 0, shape), x_row
+        seen = view(inputs, first, (steps * rows, columns))
+        out = view(dweight[gate], first * hidden_size, (last - first, hidden_size))
+        chunk_gradient_add(out, seen, dz, rows, chunk)

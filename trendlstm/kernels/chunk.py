@@ -6,8 +6,18 @@ What a row or a chunk gets does not depend on the others beside it, down to the 
 
 import numpy as np
 
-from .buffers import CHUNK_ROWS, FEEDFORWARD
-from .cells import lstm_backward, lstm_forward, recurrent_weight_gradient, rnn_backward, rnn_forward
+from .buffers import CHUNK_ROWS, FEEDFORWARD, PADDING, Layer
+from .cells import (
+    gru_backward,
+    gru_forward,
+    hidden_state,
+    input_gradient,
+    lstm_backward,
+    lstm_forward,
+    recurrent_weight_gradient,
+    rnn_backward,
+    rnn_forward,
+)
 from .compile import compiled, inlined
 from .dense import (
     dense_backward,
@@ -16,36 +26,72 @@ from .dense import (
     feedforward_backward,
     feedforward_forward,
 )
+from .dropout import drop
+from .equations import row_state
 from .matrix import transpose
 from .simd import view
 
-
-@inlined
-def _recurrent_weight(plan, flat):
-    """The recurrent layer of a flat buffer, (gates, K, H), and where its dense layers start."""
-    rows = plan.features + plan.bias
-    if plan.cell != FEEDFORWARD:
-        rows += plan.hidden_size
-    shape = (plan.n_gates, rows, plan.hidden_size)
-    return view(flat, 0, shape), shape[0] * shape[1] * shape[2]
+_DRAWS_A_STEP = 1 << 20  # numbers of a layer's draws for one step: more than there are hidden units
 
 
 @inlined
-def recurrent_transposed(plan, transposed):
-    """The W_h^T, (gates, H, H) or none of them, and where the transposed dense weights start."""
+def layer_of(plan, work, index):
+    """One recurrent layer's part of a work space."""
+    shape, rows, steps = plan.layers[index], work.lengths.size, plan.steps
+    flat, below = rows * shape.hidden_size, rows * shape.below
+    columns = (shape.input_rows + PADDING - 1) // PADDING * PADDING
+    return Layer(
+        view(work.inputs, rows * shape.inputs, (steps + 1, rows, columns)),
+        view(work.gates, plan.n_gates * steps * below, (plan.n_gates, steps, flat)),
+        view(work.cell, (steps + 1) * below, (steps + 1, flat)),
+        view(work.squashed, steps * below, (steps, flat)),
+        view(work.hidden, (steps + 1) * below, (steps + 1, flat)),
+        view(work.masks, below, (flat,)),
+    )
+
+
+@inlined
+def layer_weight(plan, flat, index):
+    """The weights of a recurrent layer, (gates, K, H), in a buffer like theta."""
+    shape = plan.layers[index]
+    return view(flat, shape.weight, (plan.n_gates, shape.input_rows, shape.hidden_size))
+
+
+@inlined
+def _dense_start(plan):
+    """Where the dense layers begin in a buffer like theta."""
+    last = plan.layers[plan.layers.size - 1]
+    return last.weight + plan.n_gates * last.input_rows * last.hidden_size
+
+
+@inlined
+def layer_transposed(plan, transposed, index):
+    """A recurrent layer's W_h^T, (gates, H, H) or none of them, and where what comes after them begins."""
+    shape = plan.layers[index]
     gates = 0 if plan.cell == FEEDFORWARD else plan.n_gates
-    shape = (gates, plan.hidden_size, plan.hidden_size)
-    return view(transposed, 0, shape), shape[0] * shape[1] * shape[2]
+    size = gates * shape.hidden_size * shape.hidden_size
+    return (
+        view(transposed, shape.transposed, (gates, shape.hidden_size, shape.hidden_size)),
+        shape.transposed + size,
+    )
 
 
 @compiled
 def transpose_weights(plan, theta, work):
-    """Write the transposed weights that the backward pass reads: W_h^T of every gate, then each dense W^T."""
-    weight, start = _recurrent_weight(plan, theta)
-    weight_transposed, to = recurrent_transposed(plan, work.transposed)
-    hidden_size = plan.hidden_size
-    for gate in range(weight_transposed.shape[0]):
-        transpose(weight_transposed[gate], view(weight[gate], 0, (hidden_size, hidden_size)))
+    """Write the transposed weights that the backward pass reads; see `buffers.Workspace`."""
+    to = np.int64(0)
+    for index in range(plan.layers.size):
+        shape, weight = plan.layers[index], layer_weight(plan, theta, index)
+        hidden_size, features = shape.hidden_size, shape.features
+        weight_transposed, to = layer_transposed(plan, work.transposed, index)
+        for gate in range(weight_transposed.shape[0]):
+            transpose(weight_transposed[gate], view(weight[gate], 0, (hidden_size, hidden_size)))
+        if index > 0:
+            for gate in range(plan.n_gates):
+                of_x = view(weight[gate], shape.x_row * hidden_size, (features, hidden_size))
+                transpose(view(work.transposed, to, (hidden_size, features)), of_x)
+                to += hidden_size * features
+    start = _dense_start(plan)
     for layer in range(plan.widths.size - 1):
         n_in, n_out = plan.widths[layer], plan.widths[layer + 1]
         transpose(view(work.transposed, to, (n_out, n_in)), view(theta, start, (n_in, n_out)))
@@ -54,30 +100,60 @@ def transpose_weights(plan, theta, work):
 
 
 @compiled
-def load_chunk(plan, work, x, lengths, order, first, count, start):
+def load_chunk(plan, work, x, lengths, order, first, count, start, drops):
     """Copy the inputs of samples order[first : first + count] into the rows from `start` on; absent rows get zeros.
 
-    A chunk has CHUNK_ROWS rows, or as many as the work space if that has fewer. Its initial state is set to 0.
+    A chunk has CHUNK_ROWS rows, or as many as the work space if that has fewer. Its initial state is set to 0. `drops`
+    is an epoch's `equations.dropout_state`, or 0 if nothing is dropped.
     """
-    column = 0 if plan.cell == FEEDFORWARD else plan.hidden_size
+    column = plan.layers[0].x_row
     zero = x.dtype.type(0)
-    for r in range(start, start + min(CHUNK_ROWS, work.lengths.size)):
-        for j in range(column):
-            work.inputs[0, r, j] = zero
+    stop = start + min(CHUNK_ROWS, work.lengths.size)
+    inputs = layer_of(plan, work, 0).inputs
+    for r in range(start, stop):
+        work.draws[r] = row_state(drops, first + r - start) if drops > 0 else np.uint64(0)
         if r - start < count:
             sample = x[order[first + r - start]]
             work.lengths[r] = lengths[order[first + r - start]]
             for t in range(plan.steps):
                 for f in range(plan.features):
-                    work.inputs[t, r, column + f] = sample[t, f]
+                    inputs[t, r, column + f] = sample[t, f]
         else:
             work.lengths[r] = plan.steps
             for t in range(plan.steps):
                 for f in range(plan.features):
-                    work.inputs[t, r, column + f] = zero
-    c = work.cell[0]
-    for j in range(start * plan.hidden_size, min(c.size, (start + CHUNK_ROWS) * plan.hidden_size)):
-        c[j] = zero
+                    inputs[t, r, column + f] = zero
+    if plan.cell != FEEDFORWARD:
+        for index in range(plan.layers.size):
+            _begin_rows(plan, work, index, start, stop)
+
+
+@inlined
+def _begin_rows(plan, work, index, start, stop):
+    """The state before the first step: 0, and with recurrent dropout the masks of these rows' sequences."""
+    layer, hidden_size = layer_of(plan, work, index), plan.layers[index].hidden_size
+    real = layer.inputs.dtype.type
+    for r in range(start, stop):
+        h = layer.inputs[0, r]
+        for j in range(hidden_size):
+            h[j] = real(0)
+        if plan.has_cell_state:
+            c = view(layer.cell[0], r * hidden_size, (hidden_size,))
+            for j in range(hidden_size):
+                c[j] = real(0)
+        if plan.recurrent_dropout > 0:
+            h = view(layer.hidden[0], r * hidden_size, (hidden_size,))
+            mask = view(layer.mask, r * hidden_size, (hidden_size,))
+            for j in range(hidden_size):
+                h[j] = real(0)
+                mask[j] = real(1)
+            drop(mask, work.draws[r], _first_draw(plan, index, plan.steps), plan.recurrent_dropout)
+
+
+@inlined
+def _first_draw(plan, index, t):
+    """The number of the first draw for one layer and step; behind the last step's are those of its masks."""
+    return (index * (plan.steps + 1) + t) * _DRAWS_A_STEP
 
 
 @inlined
@@ -86,39 +162,49 @@ def _step_seen(plan, lengths, s, r):
     return s if plan.steps_seen == plan.steps else lengths[r] - 1
 
 
+@inlined
+def _drop_outputs(plan, work, index, t, r, values):
+    """Dropout of what one layer gives away in one step: `values` are its hidden units, or their gradient."""
+    if plan.dropout > 0:
+        drop(values, work.draws[r], _first_draw(plan, index, t), plan.dropout)
+
+
 @compiled
 def forward_chunks(plan, theta, work):
     """All activations of the loaded chunks; the last of them are the outputs."""
-    weight, start = _recurrent_weight(plan, theta)
-    hidden_size, rows = plan.hidden_size, work.lengths.size
-    if plan.cell == FEEDFORWARD:
-        feedforward_forward(work.inputs, weight, work.gates)
-    elif plan.has_cell_state:
-        lstm_forward(
-            work.inputs,
-            weight,
-            work.lengths,
-            work.gates,
-            work.cell,
-            work.squashed,
-            plan.has_forget_gate,
-            plan.squash_output,
-        )
-    else:
-        rnn_forward(work.inputs, weight, work.lengths, work.gates, plan.units, plan.is_logistic)
+    rows, drops = work.lengths.size, plan.recurrent_dropout > 0
+    top = plan.layers.size - 1
+    for index in range(plan.layers.size):
+        layer, weight = layer_of(plan, work, index), layer_weight(plan, theta, index)
+        shape = plan.layers[index]
+        if plan.cell == FEEDFORWARD:
+            feedforward_forward(layer.inputs, weight, layer.gates)
+        elif plan.has_reset_gate:
+            gru_forward(layer, weight, work.lengths, shape.x_row, drops)
+        elif plan.has_cell_state:
+            lstm_forward(layer, weight, work.lengths, plan.has_forget_gate, plan.squash_output, drops)
+        else:
+            rnn_forward(layer, weight, work.lengths, shape.units, plan.is_logistic, drops)
+        if index < top:
+            _pass_up(plan, work, index, layer, layer_of(plan, work, index + 1))
 
+    layer, hidden_size = layer_of(plan, work, top), plan.widths[0]
     rows_seen = plan.steps_seen * rows
     layer_input = view(work.activations, 0, (rows_seen, hidden_size))
     for s in range(plan.steps_seen):
         for r in range(rows):
+            t = _step_seen(plan, work.lengths, s, r)
             if plan.cell == FEEDFORWARD:
-                h = view(work.gates, r * hidden_size, (hidden_size,))
+                h = view(layer.gates, r * hidden_size, (hidden_size,))
             else:
-                h = work.inputs[_step_seen(plan, work.lengths, s, r) + 1, r]
+                h = hidden_state(layer, t + 1, r, drops)
+            seen = layer_input[s * rows + r]
             for j in range(hidden_size):
-                layer_input[s * rows + r, j] = h[j]
+                seen[j] = h[j]
+            _drop_outputs(plan, work, top, t, r, seen)
 
     at = rows_seen * hidden_size
+    start = _dense_start(plan)
     layers = plan.widths.size - 1
     for layer in range(layers):
         n_in, n_out = plan.widths[layer], plan.widths[layer + 1]
@@ -127,6 +213,21 @@ def forward_chunks(plan, theta, work):
         layer_input = out
         at += rows_seen * n_out
         start += (n_in + 1) * n_out
+
+
+@inlined
+def _pass_up(plan, work, index, layer, above):
+    """Every h_t of a layer, after dropout, is x_t of the layer above it."""
+    x_row, hidden_size = plan.layers[index + 1].x_row, plan.layers[index].hidden_size
+    columns = above.inputs.shape[2]
+    flat = view(above.inputs, 0, (above.inputs.size,))
+    for t in range(plan.steps):
+        for r in range(work.lengths.size):
+            x = view(flat, (t * work.lengths.size + r) * columns + x_row, (hidden_size,))
+            h = hidden_state(layer, t + 1, r, plan.recurrent_dropout > 0)
+            for j in range(hidden_size):
+                x[j] = h[j]
+            _drop_outputs(plan, work, index, t, r, x)
 
 
 @inlined
@@ -181,7 +282,8 @@ def backward_chunks(plan, work, gradients, first, stride, present, scale):
 
     Chunk k adds to gradients[first + k * stride], a flat buffer like theta.
     """
-    hidden_size, rows = plan.hidden_size, work.lengths.size
+    rows, top = work.lengths.size, plan.layers.size - 1
+    hidden_size = plan.widths[0]
     rows_seen = plan.steps_seen * rows
     last = outputs(plan, work.deltas, rows)
     delta = view(last, 0, (last.size,))
@@ -189,8 +291,10 @@ def backward_chunks(plan, work, gradients, first, stride, present, scale):
     for k in range(delta.size):
         delta[k] *= factor
 
-    _, start = _recurrent_weight(plan, gradients[first])
-    weight_transposed, to = recurrent_transposed(plan, work.transposed)
+    start = _dense_start(plan)
+    _, to = layer_transposed(plan, work.transposed, top)
+    if top > 0:
+        to += plan.n_gates * hidden_size * plan.layers[top].features
     layers = plan.widths.size - 1
     for layer in range(layers):
         start += (plan.widths[layer] + 1) * plan.widths[layer + 1]
@@ -216,40 +320,56 @@ def backward_chunks(plan, work, gradients, first, stride, present, scale):
         at = before
 
     dh_seen = view(work.deltas, 0, (rows_seen, hidden_size))
+    for s in range(plan.steps_seen):
+        for r in range(rows):
+            _drop_outputs(plan, work, top, _step_seen(plan, work.lengths, s, r), r, dh_seen[s * rows + r])
     if plan.cell == FEEDFORWARD:
-        feedforward_backward(work.gates, view(dh_seen, 0, (dh_seen.size,)))
+        feedforward_backward(layer_of(plan, work, 0).gates, view(dh_seen, 0, (dh_seen.size,)))
     else:
-        _recurrent_backward(plan, work, dh_seen, weight_transposed)
-    for chunk in range(present):
-        dweight, _ = _recurrent_weight(plan, gradients[first + chunk * stride])
-        recurrent_weight_gradient(dweight, work.inputs, work.gates, chunk)
+        _recurrent_backward(plan, work, dh_seen)
+    for index in range(plan.layers.size):
+        layer, x_row = layer_of(plan, work, index), plan.layers[index].x_row
+        for chunk in range(present):
+            dweight = layer_weight(plan, gradients[first + chunk * stride], index)
+            recurrent_weight_gradient(dweight, layer, x_row, plan.has_reset_gate, chunk)
 
 
 @inlined
-def _recurrent_backward(plan, work, dh_seen, weight_transposed):
-    """dL/dz of every gate and step, from dL/dh of the steps that the dense layers have seen."""
-    hidden_size, rows = plan.hidden_size, work.lengths.size
+def _recurrent_backward(plan, work, dh_seen):
+    """dL/dz of every layer, gate and step, from dL/dh of the steps that the dense layers have seen."""
+    rows, steps, top = work.lengths.size, plan.steps, plan.layers.size - 1
+    hidden_size, drops = plan.widths[0], plan.recurrent_dropout > 0
+    external = view(work.dh_external, 0, (steps, rows * hidden_size))
     for s in range(plan.steps_seen):
         for r in range(rows):
-            dh = view(work.dh_external[_step_seen(plan, work.lengths, s, r)], r * hidden_size, (hidden_size,))
+            dh = view(external[_step_seen(plan, work.lengths, s, r)], r * hidden_size, (hidden_size,))
             for j in range(hidden_size):
                 dh[j] = dh_seen[s * rows + r, j]
-    if plan.has_cell_state:
-        lstm_backward(
-            weight_transposed,
-            work.gates,
-            work.cell,
-            work.squashed,
-            plan.has_forget_gate,
-            plan.squash_output,
-            work.dh_external,
-            work.dh,
-            work.dc,
-        )
-    else:
-        rnn_backward(weight_transposed, work.gates, plan.is_logistic, work.dh_external, work.dh)
+    for index in range(top, -1, -1):
+        shape, layer = plan.layers[index], layer_of(plan, work, index)
+        flat = rows * shape.hidden_size
+        if index < top:
+            external = view(work.dh_below, 0, (steps, flat))
+        weight_transposed, to = layer_transposed(plan, work.transposed, index)
+        dh, dc = view(work.dh, 0, (flat,)), view(work.dc, 0, (flat,))
+        if plan.has_reset_gate:
+            gru_backward(layer, weight_transposed, drops, external, dh, dc)
+        elif plan.has_cell_state:
+            lstm_backward(
+                layer, weight_transposed, plan.has_forget_gate, plan.squash_output, drops, external, dh, dc
+            )
+        else:
+            rnn_backward(layer, weight_transposed, plan.is_logistic, drops, external, dh)
+        if index > 0:
+            x_transposed = view(work.transposed, to, (plan.n_gates, shape.hidden_size, shape.features))
+            dx = view(work.dh_below, 0, (steps * rows, shape.features))
+            input_gradient(dx, layer.gates, x_transposed)
+            for t in range(steps):
+                for r in range(rows):
+                    _drop_outputs(plan, work, index - 1, t, r, dx[t * rows + r])
     for s in range(plan.steps_seen):
         for r in range(rows):
-            dh = view(work.dh_external[_step_seen(plan, work.lengths, s, r)], r * hidden_size, (hidden_size,))
+            t = _step_seen(plan, work.lengths, s, r)
+            dh = view(work.dh_external, t * rows * hidden_size + r * hidden_size, (hidden_size,))
             for j in range(hidden_size):
                 dh[j] = dh.dtype.type(0)

@@ -5,16 +5,11 @@ A training's `progress` is one record; `options` are its settings, a NamedTuple 
 
 import numpy as np
 
+from .buffers import record
 from .compile import inlined
 
 # Why a training ended, `progress.outcome`. UNFINISHED also if it was stopped; USED_UP: a stream needs more sequences.
 UNFINISHED, ALL_EPOCHS, PATIENCE, NOT_FINITE, SOLVED, USED_UP = range(6)
-
-
-def record(**fields: type | np.dtype) -> np.dtype:
-    """The dtype of records whose fields are attributes, in Python as in compiled code."""
-    # aligned: the GPU reads a number that might not be byte by byte
-    return np.dtype((np.record, np.dtype(list(fields.items()), align=True)))
 
 
 FIT_FIELDS = {

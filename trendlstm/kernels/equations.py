@@ -133,6 +133,18 @@ def cell_state_1997(c_before, i, g):
     return c_before + i * g
 
 
+@inlined
+def gru_candidate(p, r, q):
+    """What the GRU's n_t is the tanh of: p + r q, with p from x_t and q from h_{t-1}."""
+    return p + r * q
+
+
+@inlined
+def gru_state(z, n, h_before):
+    """h_t = (1 - z) n + z h_{t-1}."""
+    return (type(z)(1) - z) * n + z * h_before
+
+
 # ------------------------------------------------------------------------------------------- gradient clipping
 
 
@@ -201,3 +213,29 @@ def shuffle_partner(state, draw, last):
     """The position, 0 ... last, that changes places with `last`; draw = 0, 1, ... counts the epoch's draws."""
     number = splitmix64(state + np.uint64(draw) * np.uint64(0x9E3779B97F4A7C15))
     return np.int64(number % np.uint64(last + 1))  # the remainder is biased by less than N / 2^64
+
+
+# ----------------------------------------------------------------------------------------------------- dropout
+
+
+@inlined
+def dropout_state(seed, epoch):
+    """The state that all draws for an epoch's dropout go back to: another than that of its shuffling."""
+    return splitmix64(shuffle_state(seed, epoch) ^ np.uint64(0xD1B54A32D192ED03))
+
+
+@inlined
+def row_state(state, position):
+    """The state of one sample's draws, by its place in the epoch; never 0, which stands for no dropout."""
+    return splitmix64(state ^ np.uint64(position)) | np.uint64(1)
+
+
+@inlined
+def kept(state, draw, dropout):
+    """What dropout multiplies a number by, in float64: 0 with the probability `dropout`, else 1 / (1 - dropout).
+
+    The draws of a state are numbered, so that no result depends on the order in which they are made.
+    """
+    number = splitmix64(state + np.uint64(draw) * np.uint64(0x9E3779B97F4A7C15))
+    uniform = np.float64(number >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+    return 0.0 if uniform < dropout else 1.0 / (1.0 - dropout)

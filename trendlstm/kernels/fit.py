@@ -13,6 +13,7 @@ from .buffers import BLOCK, CHUNK_ROWS, Thread
 from .chunk import all_targets, forward_chunks, load_chunk, squared_error, transpose_weights
 from .compile import compiled, inlined
 from .decisions import NOT_FINITE, UNFINISHED, end_epoch, is_best, kept_weights_failed
+from .equations import dropout_state
 from .gang import AGREED, ASKED, ENDED, STOP, meet, open_gate, pass_gate
 from .gradient import accumulate_chunks, accumulators_used, add_accumulators
 from .pace import choose_active
@@ -99,10 +100,13 @@ def fit_worker(plan, train, validation, options, state, thread):
 def _epoch(plan, train, validation, options, state, thread):
     """One epoch of the threads that take part in it."""
     samples, is_validated = train.x.shape[0], validation.x.shape[0] > 0
+    drops = np.uint64(0)
+    if plan.dropout > 0 or plan.recurrent_dropout > 0:
+        drops = dropout_state(options.seed, state.progress[thread.rank].epoch)
     total = 0.0
     for first in range(0, samples, options.batch_size):
         count = min(options.batch_size, samples - first)
-        error = _minibatch(plan, train, first, count, state, thread)
+        error = _minibatch(plan, train, first, count, drops, state, thread)
         if not np.isfinite(error):
             _reject_minibatch(first, is_validated, state, thread)
             return
@@ -120,7 +124,7 @@ def _epoch(plan, train, validation, options, state, thread):
 
 
 @inlined
-def _minibatch(plan, train, first, count, state, thread):
+def _minibatch(plan, train, first, count, drops, state, thread):
     """The sum of squared errors of a minibatch, the same on every thread; its gradient lies in the accumulators."""
     accumulate_chunks(
         plan,
@@ -129,6 +133,7 @@ def _minibatch(plan, train, first, count, state, thread):
         state.order,
         first,
         count,
+        drops,
         state.gradients,
         state.squared_errors,
         thread,
@@ -222,7 +227,17 @@ def _validation_error(plan, validation, state, thread):
         for k in range(together):
             first = (chunk + k) * CHUNK_ROWS
             rows = min(CHUNK_ROWS, samples - first)
-            load_chunk(plan, work, validation.x, validation.lengths, order, first, rows, k * CHUNK_ROWS)
+            load_chunk(
+                plan,
+                work,
+                validation.x,
+                validation.lengths,
+                order,
+                first,
+                rows,
+                k * CHUNK_ROWS,
+                np.uint64(0),
+            )
         forward_chunks(plan, state.theta, work)
         for k in range(min(together, chunks - chunk)):
             first = (chunk + k) * CHUNK_ROWS

@@ -26,11 +26,11 @@ def accumulators_used(gradients, count):
 
 
 @inlined
-def accumulate_chunks(plan, theta, data, order, first, count, gradients, squared_errors, thread):
+def accumulate_chunks(plan, theta, data, order, first, count, drops, gradients, squared_errors, thread):
     """Do one thread's share of a minibatch: accumulator a takes chunks a, a + A, a + 2A, ... in this order.
 
     The minibatch is the samples order[first : first + count]; the gradient is that of its mean squared error. As many
-    accumulators as the work space has chunks are filled together.
+    accumulators as the work space has chunks are filled together. `drops` is that of `chunk.load_chunk`.
     """
     work, accumulators, used = thread.work, gradients.shape[0], accumulators_used(gradients, count)
     together = work.lengths.size // CHUNK_ROWS
@@ -48,7 +48,9 @@ def accumulate_chunks(plan, theta, data, order, first, count, gradients, squared
                 own = a + k * thread.size
                 start = before + own * CHUNK_ROWS
                 rows = min(CHUNK_ROWS, count - start) if own < used else 0
-                load_chunk(plan, work, data.x, data.lengths, order, first + start, rows, k * CHUNK_ROWS)
+                load_chunk(
+                    plan, work, data.x, data.lengths, order, first + start, rows, k * CHUNK_ROWS, drops
+                )
                 present += rows > 0
             forward_chunks(plan, theta, work)
             for k in range(together):
@@ -92,6 +94,8 @@ def gradient_worker(plan, theta, data, order, gradients, squared_errors, thread)
         Of size 1.
     """
     transpose_weights(plan, theta, thread.work)
-    accumulate_chunks(plan, theta, data, order, 0, order.size, gradients, squared_errors, thread)
+    accumulate_chunks(
+        plan, theta, data, order, 0, order.size, np.uint64(0), gradients, squared_errors, thread
+    )
     for block in range(theta.size // BLOCK):
         add_accumulators(gradients, gradients.shape[0], block)

@@ -1,6 +1,6 @@
 """How much of a gradient reaches each step of the past: BPTT term by term, and products of state Jacobians.
 
-Both walk back from the last step. Lag k = 0 ... T-1 is step T-k, whose gates are [T-1-k] and whose states are [T-k]
+Both walk back from the last step, through the top layer: what it sees of the layers below is taken as given. Lag k = 0 ... T-1 is step T-k, whose gates are [T-1-k] and whose states are [T-k]
 in arrays shaped as in `cells`. All arithmetic is float64.
 """
 
@@ -14,8 +14,9 @@ from .cells import cell_state_backward, hidden_gradient
 from .chunk import (
     backward_chunks,
     forward_chunks,
+    layer_of,
+    layer_transposed,
     load_chunk,
-    recurrent_transposed,
     squared_error,
     transpose_weights,
 )
@@ -71,38 +72,52 @@ def bptt_by_lag(plan, theta, data, batch, work, gradients):
     gradients : LossGradients
         The rows of `batch` are written; `terms` is added to.
     """
-    hidden_size, steps = plan.hidden_size, plan.steps
-    dh, dc = work.dh, work.dc
-    gates, dweights = np.empty(work.gates.shape), np.zeros((1, theta.size))
+    hidden_size, steps, top = plan.widths[0], plan.steps, plan.layers.size - 1
+    layer = layer_of(plan, work, top)
+    dh, dc = view(work.dh, 0, (CHUNK_ROWS * hidden_size,)), view(work.dc, 0, (CHUNK_ROWS * hidden_size,))
+    gates, dweights = np.empty(layer.gates.shape), np.zeros((1, theta.size))
     transpose_weights(plan, theta, work)
-    weight_transposed, _ = recurrent_transposed(plan, work.transposed)
+    weight_transposed, _ = layer_transposed(plan, work.transposed, top)
     for start in range(batch.start, batch.stop, CHUNK_ROWS):
         rows = min(CHUNK_ROWS, batch.stop - start)
-        load_chunk(plan, work, data.x, data.lengths, batch.order, start, rows, np.int64(0))
+        load_chunk(plan, work, data.x, data.lengths, batch.order, start, rows, np.int64(0), np.uint64(0))
         forward_chunks(plan, theta, work)
         squared_error(plan, work, data.y, batch.order, start, rows, np.int64(0))
-        gates[:] = work.gates  # backward_chunks puts dL/dz in their place
+        gates[:] = layer.gates  # backward_chunks puts dL/dz in their place
         backward_chunks(plan, work, dweights, np.int64(0), np.int64(1), np.int64(1), 2.0 / plan.outputs)
         for j in range(dh.size):
             dh[j] = work.deltas[j]
-        dc[:] = 0.0
+        if plan.has_cell_state:
+            dc[:] = 0.0
         for k in range(steps):
             t = steps - 1 - k
             if plan.has_cell_state:
                 o = gates[plan.n_gates - 1, t]
-                cell_state_backward(dc, dh, o, work.squashed[t], plan.squash_output)
+                cell_state_backward(dc, dh, o, layer.squashed[t], plan.squash_output)
             for r in range(rows):
                 gradients.norms_h[start + r, k] = _norm(view(dh, r * hidden_size, (hidden_size,)))
                 if plan.has_cell_state:
                     gradients.norms_c[start + r, k] = _norm(view(dc, r * hidden_size, (hidden_size,)))
+            last = layer.squashed[t] if plan.has_reset_gate else layer.gates[plan.n_gates - 1, t]
             for gate in range(plan.n_gates):
-                dz = view(work.gates[gate, t], 0, (CHUNK_ROWS, hidden_size))
-                transposed_multiply_add(gradients.terms[k, gate], work.inputs[t], dz)
+                dz = last if gate == plan.n_gates - 1 else layer.gates[gate, t]
+                dz_rows = view(dz, 0, (CHUNK_ROWS, hidden_size))
+                transposed_multiply_add(gradients.terms[k, gate], layer.inputs[t], dz_rows)
             if plan.has_forget_gate:
                 f = gates[1, t]
                 for j in range(dc.size):
                     dc[j] *= f[j]
-            hidden_gradient(view(dh, 0, (CHUNK_ROWS, hidden_size)), work.gates, t, weight_transposed)
+            if plan.has_reset_gate:
+                z = gates[1, t]
+                hidden_gradient(
+                    view(dc, 0, (CHUNK_ROWS, hidden_size)), layer.gates, last, t, weight_transposed
+                )
+                for j in range(dh.size):
+                    dh[j] = dh[j] * z[j] + dc[j]
+            else:
+                hidden_gradient(
+                    view(dh, 0, (CHUNK_ROWS, hidden_size)), layer.gates, last, t, weight_transposed
+                )
 
 
 @allocating
@@ -116,7 +131,10 @@ def jacobian_norms(plan, theta, data, batch, work, norms):
         P_h <- P_h diag(s o (1 - o)) W_o^T
                + D [diag(g i (1 - i)) W_i^T + diag(c_{t-1} f (1 - f)) W_f^T + diag(i (1 - g^2)) W_g^T]
 
-    and in the RNN P_h <- P_h diag(1 - h^2) W^T, with the sigmoid P_h diag(h (1 - h)) W^T.
+    in the RNN P_h <- P_h diag(1 - h^2) W^T, with the sigmoid P_h diag(h (1 - h)) W^T, and in the GRU::
+
+        P_h <- P_h [diag(z) + diag((h_{t-1} - n) z (1 - z)) W_z^T
+                    + diag((1 - z) (1 - n^2)) (diag(q r (1 - r)) W_r^T + diag(r) W_n^T)]
 
     Parameters
     ----------
@@ -132,22 +150,23 @@ def jacobian_norms(plan, theta, data, batch, work, norms):
     norms : JacobianNorms
         The rows of `batch` are written.
     """
-    hidden_size, steps = plan.hidden_size, plan.steps
+    hidden_size, steps, top = plan.widths[0], plan.steps, plan.layers.size - 1
+    layer = layer_of(plan, work, top)
     square = (hidden_size, hidden_size)
     height = 2 * hidden_size if plan.has_cell_state else hidden_size
     p_h, p_c = np.empty((height, hidden_size)), np.empty((height, hidden_size))
     d, next_h = np.empty((height, hidden_size)), np.empty((height, hidden_size))
     through_h, through_c, powers = np.empty(square), np.empty(square), np.empty((2, *square))
     transpose_weights(plan, theta, work)
-    weight_transposed, _ = recurrent_transposed(plan, work.transposed)
+    weight_transposed, _ = layer_transposed(plan, work.transposed, top)
     rows = batch.stop - batch.start
-    load_chunk(plan, work, data.x, data.lengths, batch.order, batch.start, rows, np.int64(0))
+    load_chunk(plan, work, data.x, data.lengths, batch.order, batch.start, rows, np.int64(0), np.uint64(0))
     forward_chunks(plan, theta, work)
     for r in range(rows):
         sample = batch.start + r
         p_h[:] = 0.0
         p_c[:] = 0.0
-        for j in range(plan.units):
+        for j in range(plan.layers[top].units):
             p_h[j, j] = 1.0
             if plan.has_cell_state:
                 p_c[hidden_size + j, j] = 1.0
@@ -157,13 +176,16 @@ def jacobian_norms(plan, theta, data, batch, work, norms):
         for k in range(1, steps):
             t = steps - k
             if plan.has_cell_state:
-                _lstm_jacobian(plan, work, weight_transposed, t, r, through_h, through_c)
-                _through_cell_state(plan, work, t, r, p_h, p_c, d)
+                _lstm_jacobian(plan, layer, weight_transposed, t, r, through_h, through_c)
+                _through_cell_state(plan, layer, t, r, p_h, p_c, d)
                 multiply(next_h, d, through_c)
                 multiply_add(next_h, p_h, through_h)
                 norms.cc[sample, k] = spectral_norm(view(p_c, hidden_size * hidden_size, square), powers)
+            elif plan.has_reset_gate:
+                _gru_jacobian(layer, weight_transposed, t, r, through_h)
+                multiply(next_h, p_h, through_h)
             else:
-                h = view(work.gates[0, t], r * hidden_size, (hidden_size,))
+                h = view(layer.gates[0, t], r * hidden_size, (hidden_size,))
                 for j in range(hidden_size):
                     slope = sigmoid_backward(1.0, h[j]) if plan.is_logistic else tanh_backward(1.0, h[j])
                     _scale_row(through_h, weight_transposed[0], j, slope)
@@ -173,34 +195,51 @@ def jacobian_norms(plan, theta, data, batch, work, norms):
 
 
 @compiled
-def _lstm_jacobian(plan, work, weight_transposed, t, r, through_h, through_c):
+def _lstm_jacobian(plan, layer, weight_transposed, t, r, through_h, through_c):
     """How z depends on h_{t-1}: through_h = diag(dh/dz_o) W_o^T; through_c = sum over the others of diag(dc/dz) W^T."""
-    hidden_size, n_gates = plan.hidden_size, plan.n_gates
+    hidden_size, n_gates = plan.widths[0], plan.n_gates
     first = r * hidden_size
-    i = view(work.gates[0, t], first, (hidden_size,))
-    g = view(work.gates[n_gates - 2, t], first, (hidden_size,))
-    o = view(work.gates[n_gates - 1, t], first, (hidden_size,))
-    s = view(work.squashed[t], first, (hidden_size,))
+    i = view(layer.gates[0, t], first, (hidden_size,))
+    g = view(layer.gates[n_gates - 2, t], first, (hidden_size,))
+    o = view(layer.gates[n_gates - 1, t], first, (hidden_size,))
+    s = view(layer.squashed[t], first, (hidden_size,))
     for j in range(hidden_size):
         _scale_row(through_h, weight_transposed[n_gates - 1], j, sigmoid_backward(s[j], o[j]))
         _scale_row(through_c, weight_transposed[0], j, sigmoid_backward(g[j], i[j]))
         _add_scaled_row(through_c, weight_transposed[n_gates - 2], j, tanh_backward(i[j], g[j]))
     if plan.has_forget_gate:
-        f = view(work.gates[1, t], first, (hidden_size,))
-        c_before = view(work.cell[t], first, (hidden_size,))
+        f = view(layer.gates[1, t], first, (hidden_size,))
+        c_before = view(layer.cell[t], first, (hidden_size,))
         for j in range(hidden_size):
             _add_scaled_row(through_c, weight_transposed[1], j, sigmoid_backward(c_before[j], f[j]))
 
 
 @compiled
-def _through_cell_state(plan, work, t, r, p_h, p_c, d):
-    """D = P_c + P_h diag(o (1 - s^2)), then P_c = D diag(f)."""
-    hidden_size, n_gates = plan.hidden_size, plan.n_gates
+def _gru_jacobian(layer, weight_transposed, t, r, through_h):
+    """dh_t / dh_{t-1} of one row, transposed: see `jacobian_norms`."""
+    hidden_size = weight_transposed.shape[1]
     first = r * hidden_size
-    o = view(work.gates[n_gates - 1, t], first, (hidden_size,))
-    s = view(work.squashed[t], first, (hidden_size,))
+    reset = view(layer.gates[0, t], first, (hidden_size,))
+    z = view(layer.gates[1, t], first, (hidden_size,))
+    n = view(layer.gates[2, t], first, (hidden_size,))
+    q, h_before = view(layer.squashed[t], first, (hidden_size,)), layer.inputs[t, r]
+    for j in range(hidden_size):
+        candidate = tanh_backward(1.0 - z[j], n[j])
+        _scale_row(through_h, weight_transposed[0], j, sigmoid_backward(candidate * q[j], reset[j]))
+        _add_scaled_row(through_h, weight_transposed[1], j, sigmoid_backward(h_before[j] - n[j], z[j]))
+        _add_scaled_row(through_h, weight_transposed[2], j, candidate * reset[j])
+        through_h[j, j] += z[j]
+
+
+@compiled
+def _through_cell_state(plan, layer, t, r, p_h, p_c, d):
+    """D = P_c + P_h diag(o (1 - s^2)), then P_c = D diag(f)."""
+    hidden_size, n_gates = plan.widths[0], plan.n_gates
+    first = r * hidden_size
+    o = view(layer.gates[n_gates - 1, t], first, (hidden_size,))
+    s = view(layer.squashed[t], first, (hidden_size,))
     f = view(
-        work.gates[1, t], first, (hidden_size,)
+        layer.gates[1, t], first, (hidden_size,)
     )  # the candidate if there is no forget gate, and not used
     for row in range(d.shape[0]):
         c_row, d_row = p_c[row], d[row]

@@ -8,8 +8,8 @@ depends on it: a gradient is the same bits for any number of threads.
 
 import numpy as np
 
+from .buffers import record
 from .compile import compiled, inlined
-from .decisions import record
 from .gang import WAITED
 from .simd import atomic_load, atomic_store
 

@@ -39,7 +39,17 @@ def predict_worker(plan, theta, inputs, out, thread):
         count = min(together, out.shape[0] - first)
         for start in range(0, together, CHUNK_ROWS):
             rows = min(CHUNK_ROWS, count - start)
-            load_chunk(plan, work, inputs.x, inputs.lengths, inputs.order, first + start, rows, start)
+            load_chunk(
+                plan,
+                work,
+                inputs.x,
+                inputs.lengths,
+                inputs.order,
+                first + start,
+                rows,
+                start,
+                np.uint64(0),
+            )
         forward_chunks(plan, theta, work)
         values = outputs(plan, work.activations, together)
         for s in range(plan.steps_seen):
@@ -84,7 +94,17 @@ def recurse_worker(plan, thetas, path, steps, relative, inputs, work):
                     window[t] = real(values[step + t] - anchor)
                 values[step + lag] = anchor
             # np.int64: Numba would compile `load_chunk` once more for literals
-            load_chunk(plan, work, inputs.x, inputs.lengths, inputs.order, np.int64(0), rows, np.int64(0))
+            load_chunk(
+                plan,
+                work,
+                inputs.x,
+                inputs.lengths,
+                inputs.order,
+                np.int64(0),
+                rows,
+                np.int64(0),
+                np.uint64(0),
+            )
             for k in range(thetas.shape[0]):
                 forward_chunks(plan, thetas[k], work)
                 predicted = outputs(plan, work.activations, chunk_rows)[0]

@@ -86,10 +86,13 @@ class FitJob:
     def decays(self) -> NDArray[np.floating]:
         """Which parameters decay, (P,): 1 for weights, also those of padding, which are 0 and stay so; 0 for biases."""
         decays = buffers.aligned_zeros(self.theta.size, self.theta.dtype)
-        recurrent, *dense = buffers.parameter_views(self.plan, decays)
-        recurrent[:, : buffers.input_rows(self.plan) - self.plan.bias] = 1
-        for weight in dense:
-            weight[:-1] = 1
+        layers, blocks = self.plan.layers, buffers.parameter_views(self.plan, decays)
+        for layer, block in zip(layers, blocks, strict=False):
+            block[:, : layer.input_rows - self.plan.bias] = 1
+            if self.plan.has_reset_gate and self.plan.bias:
+                block[:, layer.x_row - 1] = 0
+        for block in blocks[len(layers) :]:
+            block[:-1] = 1
         return decays
 
     def begin(self, threads: int = 1) -> None:

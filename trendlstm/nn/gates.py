@@ -73,7 +73,9 @@ def gate_activations(network: Network, x: ArrayLike) -> GateActivations:
     x, lengths = check_inputs(config, x, None)
     plan = network.plan(x.shape[1])
     work = buffers.make_workspace(plan, network.dtype, backward=False)
-    kept = len(x), plan.steps, config.hidden_size
+    top, hidden = len(plan.layers) - 1, config.hidden_sizes[-1]
+    layer = buffers.layer_views(plan, work, top)
+    kept = len(x), plan.steps, hidden
     gates = np.empty((plan.n_gates, *kept), network.dtype)
     h, c = np.empty(kept, network.dtype), np.empty(kept, network.dtype)
     out = np.empty((CHUNK_ROWS, plan.outputs), network.dtype)
@@ -84,13 +86,13 @@ def gate_activations(network: Network, x: ArrayLike) -> GateActivations:
         predict_worker(plan, network.theta, inputs, out[:rows], Thread(0, 1, work))
 
         def real(values: np.ndarray, rows: int = rows) -> np.ndarray:  # (..., T, R*H) -> (..., R, T, H)
-            by_row = values.reshape(*values.shape[:-1], CHUNK_ROWS, plan.hidden_size)
-            return by_row[..., :rows, : config.hidden_size].swapaxes(-2, -3)
+            by_row = values.reshape(*values.shape[:-1], CHUNK_ROWS, int(plan.widths[0]))
+            return by_row[..., :rows, :hidden].swapaxes(-2, -3)
 
-        gates[:, chunk] = real(work.gates)
-        h[chunk] = work.inputs[1:, :rows, : config.hidden_size].swapaxes(0, 1)
+        gates[:, chunk] = real(layer.gates)
+        h[chunk] = layer.inputs[1:, :rows, :hidden].swapaxes(0, 1)
         if plan.has_cell_state:
-            c[chunk] = real(work.cell[1:])
+            c[chunk] = real(layer.cell[1:])
     if not plan.has_cell_state:
         return GateActivations(None, None, None, None, None, h)
     i, *forget, g, o = gates

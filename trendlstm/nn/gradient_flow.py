@@ -264,10 +264,8 @@ class _Measurement:
 
     def new_terms(self) -> FloatArray:
         """What `losses` adds the terms of dL/dW_hh to."""
-        plan = self.plan
-        return buffers.aligned_zeros(
-            (plan.steps, plan.n_gates, plan.hidden_size, plan.hidden_size), np.float64
-        )
+        plan, width = self.plan, int(self.plan.widths[0])
+        return buffers.aligned_zeros((plan.steps, plan.n_gates, width, width), np.float64)
 
     def losses(self, terms: FloatArray) -> Iterator[int]:
         plan, theta, n = self.plan, self.network.theta, self.data.x.shape[0]
@@ -280,7 +278,7 @@ class _Measurement:
 
     def mean_terms(self, terms: FloatArray) -> FloatArray:
         """The mean over samples, without padding, as (T, gates * H, H)."""
-        hidden = self.network.config.hidden_size
+        hidden = self.network.config.hidden_sizes[-1]
         real = terms[:, :, :hidden, :hidden].swapaxes(2, 3)
         return real.reshape(self.plan.steps, -1, hidden) / self.data.x.shape[0]
 

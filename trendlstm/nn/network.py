@@ -3,7 +3,7 @@
 import json
 import math
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +30,7 @@ from trendlstm.notebook import Table, as_html
 _LAYER_TYPES = {
     "lstm": "LSTM",
     "lstm1997": "LSTM 1997",
+    "gru": "GRU",
     "rnn": "RNN",
     "rnn-sigmoid": "RNN sigmoid",
     "ann": "Dense tanh",
@@ -101,7 +102,7 @@ class Network:
     def __init__(
         self,
         input_size: int = 1,
-        hidden_size: int = 64,
+        hidden_size: int | Sequence[int] = 64,
         dense: tuple[int, ...] = (32, 32),
         output_size: int = 1,
         cell: Cell = "lstm",
@@ -112,8 +113,13 @@ class Network:
         squash_output: bool = True,
         init: Init = "orthogonal",
         forget_bias: ForgetBias = 1,
+        layers: int = 1,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
     ) -> None:
         dense = tuple(dense) if isinstance(dense, Iterable) else dense
+        if isinstance(hidden_size, Iterable) and not isinstance(hidden_size, str):
+            hidden_size = tuple(hidden_size)
         self.config = NetworkConfig(
             input_size=input_size,
             hidden_size=hidden_size,
@@ -127,6 +133,9 @@ class Network:
             squash_output=squash_output,
             init=init,
             forget_bias=forget_bias,
+            layers=layers,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
         )
         self.dtype = np.dtype(self.config.dtype)
         self._last_plan: tuple[tuple[int, bool], buffers.Plan] | None = None
@@ -137,7 +146,7 @@ class Network:
     def from_config(cls, config: NetworkConfig) -> "Network":
         """The network of these settings, with its initial values."""
         values = config.to_dict()
-        return cls(**{**values, "dense": config.dense})
+        return cls(**{**values, "dense": config.dense, "hidden_size": config.hidden_size})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # a pickled array is no longer aligned, and joblib may map it from a file, read-only: the kernels are compiled
@@ -237,10 +246,10 @@ class Network:
         for name, shape in parameter_shapes(config).items():
             layer = name.rpartition(".")[0]
             counts[layer] = counts.get(layer, 0) + math.prod(shape)
-        sizes = (config.hidden_size, *config.dense, config.output_size)
+        sizes = (*config.hidden_sizes, *config.dense, config.output_size)
         rows = []
         for (layer, count), size in zip(counts.items(), sizes, strict=True):
-            kind = _LAYER_TYPES[config.cell] if layer in ("recurrent", "hidden") else "Dense"
+            kind = "Dense" if layer.startswith("dense") else _LAYER_TYPES[config.cell]
             rows.append((f"{layer} ({kind})", f"(None, {size})", count))
         return rows
 

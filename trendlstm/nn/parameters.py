@@ -12,6 +12,7 @@ _CELL_CODES = {
     "lstm1997": buffers.LSTM1997,
     "rnn": buffers.RNN,
     "rnn-sigmoid": buffers.RNN_SIGMOID,
+    "gru": buffers.GRU,
     "ann": buffers.FEEDFORWARD,
 }
 
@@ -25,28 +26,40 @@ def make_plan(config: NetworkConfig, steps: int, every_step: bool = False) -> bu
         _CELL_CODES[config.cell],
         config.lag if config.cell == "ann" and config.lag else steps,
         config.input_size,
-        config.hidden_size,
+        config.hidden_sizes,
         config.dense,
         config.output_size,
         config.bias,
         config.squash_output,
         every_step,
+        config.dropout,
+        config.recurrent_dropout,
     )
+
+
+def recurrent_name(config: NetworkConfig, layer: int) -> str:
+    """What the names of a recurrent layer's parameters begin with: "recurrent", or with several "recurrent.0", ..."""
+    return "recurrent" if config.layers == 1 else f"recurrent.{layer}"
 
 
 def parameter_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     """Every parameter's name and shape, in the order and shapes of `Network.state_dict`."""
-    hidden, rows = config.hidden_size, buffers.CELLS[_CELL_CODES[config.cell]].n_gates * config.hidden_size
-    if config.cell == "ann":
-        assert config.lag is not None
-        shapes: dict[str, tuple[int, ...]] = {"hidden.weight": (hidden, config.lag * config.input_size)}
-        bias = "hidden.bias"
-    else:
-        shapes = {"recurrent.weight_ih": (rows, config.input_size), "recurrent.weight_hh": (rows, hidden)}
-        bias = "recurrent.bias"
-    if config.bias:
-        shapes[bias] = (rows,)
-    n_in = hidden
+    shapes: dict[str, tuple[int, ...]] = {}
+    kind = buffers.CELLS[_CELL_CODES[config.cell]]
+    n_in = config.input_size
+    for layer, hidden in enumerate(config.hidden_sizes):
+        rows = kind.n_gates * hidden
+        if config.cell == "ann":
+            assert config.lag is not None
+            name, biases = "hidden", ["bias"]
+            shapes["hidden.weight"] = (hidden, config.lag * n_in)
+        else:
+            name = recurrent_name(config, layer)
+            biases = ["bias_ih", "bias_hh"] if kind.has_reset_gate else ["bias"]
+            shapes |= {f"{name}.weight_ih": (rows, n_in), f"{name}.weight_hh": (rows, hidden)}
+        if config.bias:
+            shapes |= {f"{name}.{bias}": (rows,) for bias in biases}
+        n_in = hidden
     for layer, n_out in enumerate((*config.dense, config.output_size)):
         shapes[f"dense.{layer}.weight"] = (n_out, n_in)
         shapes[f"dense.{layer}.bias"] = (n_out,)
@@ -64,26 +77,29 @@ def named_values(config: NetworkConfig, flat: np.ndarray) -> dict[str, np.ndarra
 def named_views(config: NetworkConfig, flat: np.ndarray) -> dict[str, np.ndarray]:
     """Views into a flat buffer (P,), by name, without the padding; gates on an axis of their own."""
     plan = make_plan(config, config.lag or 1)
-    recurrent, *dense = buffers.parameter_views(plan, flat)
-    hidden, padded = config.hidden_size, plan.hidden_size
+    blocks = buffers.parameter_views(plan, flat)
     views: dict[str, np.ndarray] = {}
-
-    def stack(rows: np.ndarray) -> np.ndarray:  # (gates, n, H) -> (gates, H, n), a view
-        return rows[:, :, :hidden].swapaxes(1, 2)
-
-    if config.cell == "ann":
-        views["hidden.weight"] = stack(recurrent[:, : plan.features])
+    n_in = plan.features
+    for index, (layer, block, hidden) in enumerate(
+        zip(plan.layers, blocks, config.hidden_sizes, strict=False)
+    ):
+        gates, x_row = block[:, :, :hidden].swapaxes(1, 2), int(layer.x_row)  # (gates, K, H) -> (gates, H, K)
+        of_x = gates[:, :, x_row : x_row + n_in]
+        if config.cell == "ann":
+            name, biases = "hidden", {"bias": -1}
+            views["hidden.weight"] = of_x
+        else:
+            name, biases = recurrent_name(config, index), {"bias": -1}
+            if plan.has_reset_gate:
+                biases = {"bias_ih": -1, "bias_hh": x_row - 1}
+            views |= {f"{name}.weight_ih": of_x, f"{name}.weight_hh": gates[:, :, :hidden]}
         if config.bias:
-            views["hidden.bias"] = recurrent[:, -1, :hidden]
-    else:
-        views["recurrent.weight_ih"] = stack(recurrent[:, padded : padded + plan.features])
-        views["recurrent.weight_hh"] = stack(recurrent[:, :hidden])
-        if config.bias:
-            views["recurrent.bias"] = recurrent[:, -1, :hidden]
-    n_in = hidden
-    for layer, (block, n_out) in enumerate(zip(dense, (*config.dense, config.output_size), strict=True)):
-        views[f"dense.{layer}.weight"] = block[:n_in, :n_out].T
-        views[f"dense.{layer}.bias"] = block[-1, :n_out]
+            views |= {f"{name}.{bias}": block[:, row, :hidden] for bias, row in biases.items()}
+        n_in = hidden
+    for index, n_out in enumerate((*config.dense, config.output_size)):
+        block = blocks[len(plan.layers) + index]
+        views[f"dense.{index}.weight"] = block[:n_in, :n_out].T
+        views[f"dense.{index}.bias"] = block[-1, :n_out]
         n_in = n_out
     return views
 
@@ -91,30 +107,36 @@ def named_views(config: NetworkConfig, flat: np.ndarray) -> dict[str, np.ndarray
 def initial_values(config: NetworkConfig) -> dict[str, np.ndarray]:
     """Initial parameters (float64), see `Network`."""
     generator = np.random.default_rng(config.seed)
-    hidden = config.hidden_size
     values = {}
-    for name, shape in parameter_shapes(config).items():
-        first_layer = name.startswith(("recurrent", "hidden"))
+    shapes = parameter_shapes(config)
+    for name, shape in shapes.items():
+        layer, _, kind = name.rpartition(".")
         if config.init == "uniform":
-            n_in = hidden if first_layer else parameter_shapes(config)[name.rpartition(".")[0] + ".weight"][1]
+            recurrent = shapes.get(f"{layer}.weight_hh")
+            n_in = (
+                shapes["hidden.weight"][0]
+                if layer == "hidden"
+                else (recurrent or shapes[f"{layer}.weight"])[1]
+            )
             bound = 1 / math.sqrt(n_in)
             values[name] = generator.uniform(-bound, bound, shape)
-        elif name.endswith("bias"):
+        elif kind.startswith("bias"):
             values[name] = np.zeros(shape)
-        elif name == "recurrent.weight_hh" and config.init == "orthogonal":
+        elif kind == "weight_hh" and config.init == "orthogonal":
             values[name] = _orthonormal_columns(generator.standard_normal(shape))
         else:
             bound = math.sqrt(6 / sum(shape))
             values[name] = generator.uniform(-bound, bound, shape)
     if config.cell == "lstm" and config.bias:
-        input_gate, forget_gate = slice(0, hidden), slice(hidden, 2 * hidden)
-        bias = values["recurrent.bias"]
-        if config.forget_bias == "chrono":
-            assert config.lag is not None
-            bias[forget_gate] = np.log(generator.uniform(1, config.lag - 1, hidden))
-            bias[input_gate] = -bias[forget_gate]
-        else:
-            bias[forget_gate] += float(config.forget_bias)
+        for layer, hidden in enumerate(config.hidden_sizes):
+            input_gate, forget_gate = slice(0, hidden), slice(hidden, 2 * hidden)
+            bias = values[f"{recurrent_name(config, layer)}.bias"]
+            if config.forget_bias == "chrono":
+                assert config.lag is not None
+                bias[forget_gate] = np.log(generator.uniform(1, config.lag - 1, hidden))
+                bias[input_gate] = -bias[forget_gate]
+            else:
+                bias[forget_gate] += float(config.forget_bias)
     return values
 
 

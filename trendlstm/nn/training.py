@@ -175,7 +175,11 @@ class Memory:
 
 
 def _is_same_plan(one: Plan, other: Plan) -> bool:
-    return one[:-1] == other[:-1] and np.array_equal(one.widths, other.widths)
+    return (
+        one[:-2] == other[:-2]
+        and np.array_equal(one.layers, other.layers)
+        and np.array_equal(one.widths, other.widths)
+    )
 
 
 def _arguments(job: FitJob, state: FitState, memory: Memory, rank: int, size: int) -> tuple:
