@@ -546,8 +546,12 @@ def fit(
     squash_output: bool = True,
     dropout: float = 0.0,
     recurrent_dropout: float = 0.0,
+    truncate: int | None = None,
 ) -> tuple[list[Params], list[float]]:
     """Train by minibatches; an epoch's last may be smaller, and its loss is the mean over its own elements.
+
+    With `truncate` = K each minibatch makes a step on its steps 1 ... K, then on K+1 ... 2K, ...: every sample's state
+    goes on from where it was, computed with the weights of then, but is a constant to the gradient.
 
     Returns the parameters after each epoch, and each epoch's training loss: the mean over all elements of the
     squared errors that its minibatches had before their updates.
@@ -571,9 +575,26 @@ def fit(
                 options["dropped"] = draw_dropped(
                     seed, epoch, places, x.shape[1], hidden, dropout, recurrent_dropout
                 )
-            loss, grads = loss_and_gradients(params, x[batch], y[batch], cell, **options)
-            params = adam.step(params, clip({name: grads[name] for name in params}, clip_norm))
-            total += loss * outputs_seen[batch].sum()
+            for start in range(0, x.shape[1], truncate or x.shape[1]):
+                part = slice(start, start + (truncate or x.shape[1]))
+                targets, seen = y[batch], outputs_seen[batch]
+                if truncate:
+                    on = seen > start  # samples that have steps left
+                    batch, targets, seen = batch[on], targets[on][:, part], seen[on]
+                    options["lengths"] = np.minimum(seen - start, part.stop - start)
+                    seen = np.minimum(options["lengths"], x.shape[1] - start)
+                    options["lengths"] = seen
+                    for name in ("h0", "c0"):
+                        if name in options:
+                            options[name] = [value[on] for value in options[name]]
+                    if not len(batch):
+                        break
+                loss, grads = loss_and_gradients(params, x[batch, part], targets, cell, **options)
+                if truncate:
+                    traces = stack_forward(params, x[batch, part], cell, **options)
+                    options |= {"h0": [t.h[:, -1] for t in traces], "c0": [t.c[:, -1] for t in traces]}
+                params = adam.step(params, clip({name: grads[name] for name in params}, clip_norm))
+                total += loss * seen.sum()
         after_epoch.append(params)
         losses.append(total / outputs_seen.sum())
     return after_epoch, losses

@@ -214,6 +214,7 @@ class FitConfig(_Settings):
     weight_decay: float = 0.0
     shuffle: bool = True
     seed: int | None = None
+    truncate: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -248,6 +249,13 @@ class FitConfig(_Settings):
             "seed",
             self.seed,
             "a whole number from 0 to 2**63 - 1, or None for the network's own",
+        )
+        _make_int(self, "truncate")
+        _require(
+            self.truncate is None or _is_count(self.truncate),
+            "truncate",
+            self.truncate,
+            "a whole number of steps from 1 up, or None for gradients through all of them",
         )
 
 

@@ -158,6 +158,66 @@ def test_dropout_and_recurrent_dropout_between_several_layers(cell, every_step):
         assert weights(copy) == weights(net)
 
 
+# ------------------------------------------------------------------------------- truncated back-propagation
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("truncate", [1, 4, 5])
+@pytest.mark.parametrize("cell", RECURRENT)
+def test_truncated_steps_are_the_references(cell, truncate, n_threads):
+    """Eleven steps in parts of 1, 4 or 5, with samples that end in each of them."""
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(45, 11, 2)), rng.normal(size=(45, 11, 3))
+    lengths = rng.integers(1, 11, 45, endpoint=True)
+    net = network(cell, m=3, H=(8, 5), seed=3)
+    settings = {"epochs": 2, "batch_size": 20, "lengths": lengths, "truncate": truncate}
+    after_epoch, losses = naive.fit(reference(net), x, y, cell, seed=3, **settings)
+    history = net.fit(x, y, n_threads=n_threads, **settings)
+    np.testing.assert_allclose(history.loss, losses, rtol=1e-9)
+    for name, tensor in net.state_dict().items():
+        assert_close(tensor, after_epoch[-1][name], 1e-8, name)
+
+
+def test_a_truncated_fit_validates_on_whole_sequences():
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(19, 11, 2)), rng.normal(size=(19, 11, 1))
+    net = network()
+    history = net.fit(x, y, epochs=3, truncate=4, validation=(x, y), n_threads=2)
+    best = history.validation_loss[history.best_epoch - 1]
+    assert best == pytest.approx(naive.mse(net.predict(x, every_step=True), y), rel=1e-9)
+
+
+def test_truncation_beyond_the_last_step_changes_nothing():
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(19, 11, 2)), rng.normal(size=(19, 11, 1))
+    whole, truncated = network(), network()
+    whole.fit(x, y, epochs=2)
+    truncated.fit(x, y, epochs=2, truncate=50)
+    assert weights(whole) == weights(truncated)
+
+
+def test_what_lies_before_a_part_is_known_but_not_learned_from():
+    """The target at step 8 is the input of step 1: full gradients find the way, truncated ones cannot."""
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=(200, 8, 1))
+    y, lengths = np.zeros((200, 8, 1)), np.full(200, 8)
+    y[:, 7] = x[:, 0]
+    errors = {}
+    for truncate in (None, 4):
+        net = tl.Network(hidden_size=12, dense=(), seed=2)
+        net.fit(x, y, epochs=150, learning_rate=0.01, truncate=truncate, lengths=lengths)
+        errors[truncate] = np.mean((net.predict(x) - x[:, 0]) ** 2)
+    assert errors[None] < 0.1 < 0.7 < errors[4]
+
+
+def test_truncation_needs_targets_of_every_step():
+    x, y = problem()
+    with pytest.raises(OptionError, match="every step"):
+        network().fit(x, y, truncate=3)
+    with pytest.raises(OptionError, match="truncate must be a whole number"):
+        network().fit(x, y, truncate=0)
+
+
 def test_dropout_of_a_feed_forward_network():
     x, y = problem()
     net = network("ann", dropout=0.5)

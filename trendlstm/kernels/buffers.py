@@ -97,11 +97,16 @@ class Data(NamedTuple):
     lengths: np.ndarray
 
 
+def state_size(plan: Plan) -> int:
+    """S, the numbers of a sample's state: h and, if the cell has it, c of every layer, padded, from the first up."""
+    return int(plan.layers["hidden_size"].sum()) * (2 if plan.has_cell_state else 1)
+
+
 class Workspace(NamedTuple):
     """One thread's arrays for R rows: chunks of samples, or one sample.
 
-    Those of the recurrent layers lie one behind the other in flat arrays; `layer_views` gives one layer's. `activations`
-    and `deltas`, dL/d(activations), are flat as well: the (steps_seen * R, width) values of the hidden state, then of
+    Those of the recurrent layers lie one behind the other in flat arrays; `layer_views` gives one layer's. Flat as well
+    are `activations` and `deltas`, dL/d(activations): the (steps_seen * R, width) values of the hidden state, then of
     every dense layer.
     """
 

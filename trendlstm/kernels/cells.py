@@ -1,7 +1,7 @@
 """The recurrent cells: forward pass and back-propagation through time (BPTT) of R samples, one chunk or several.
 
-Shapes: T steps, R rows (samples), H hidden units, K = H + F + 1 rows of a gate's matrix (H + F without bias; the GRU has
-two). What a layer keeps of its steps, a `buffers.Layer`:
+Shapes: T steps, R rows (samples), H hidden units, K = H + F + 1 rows of a gate's matrix (H + F without bias, H + F + 2
+in the GRU, which has two). What a layer keeps of its steps, a `buffers.Layer`:
 
     inputs  (T+1, R, K..)   row [h_{t-1}, x_t, 1], the GRU's [h_{t-1}, 1, x_t, 1]; the caller fills x, 1 and h_0, the
                             forward pass writes every h_t

@@ -100,32 +100,42 @@ def transpose_weights(plan, theta, work):
 
 
 @compiled
-def load_chunk(plan, work, x, lengths, order, first, count, start, drops):
+def load_chunk(plan, work, x, lengths, order, first, count, start, step, drops):
     """Copy the inputs of samples order[first : first + count] into the rows from `start` on; absent rows get zeros.
 
-    A chunk has CHUNK_ROWS rows, or as many as the work space if that has fewer. Its initial state is set to 0. `drops`
-    is an epoch's `equations.dropout_state`, or 0 if nothing is dropped.
+    A chunk has CHUNK_ROWS rows, or as many as the work space if that has fewer. It sees the plan's steps from number
+    `step` on, of which a sample may have fewer or none left. Its initial state is set to 0. `drops` is an epoch's
+    `equations.dropout_state`, or 0 if nothing is dropped.
     """
     column = plan.layers[0].x_row
     zero = x.dtype.type(0)
     stop = start + min(CHUNK_ROWS, work.lengths.size)
     inputs = layer_of(plan, work, 0).inputs
+    steps = min(plan.steps, x.shape[1] - step)
     for r in range(start, stop):
         work.draws[r] = row_state(drops, first + r - start) if drops > 0 else np.uint64(0)
+        present = 0
         if r - start < count:
             sample = x[order[first + r - start]]
-            work.lengths[r] = lengths[order[first + r - start]]
-            for t in range(plan.steps):
-                for f in range(plan.features):
-                    inputs[t, r, column + f] = sample[t, f]
+            work.lengths[r] = steps_left(plan, lengths[order[first + r - start]], step)
+            present = steps
         else:
             work.lengths[r] = plan.steps
-            for t in range(plan.steps):
-                for f in range(plan.features):
-                    inputs[t, r, column + f] = zero
+        for t in range(present):
+            for f in range(plan.features):
+                inputs[t, r, column + f] = sample[step + t, f]
+        for t in range(present, plan.steps):
+            for f in range(plan.features):
+                inputs[t, r, column + f] = zero
     if plan.cell != FEEDFORWARD:
         for index in range(plan.layers.size):
             _begin_rows(plan, work, index, start, stop)
+
+
+@inlined
+def steps_left(plan, length, step):
+    """How many of the plan's steps a sample has left from number `step` on."""
+    return max(np.int64(0), min(plan.steps, length - step))
 
 
 @inlined
@@ -154,6 +164,47 @@ def _begin_rows(plan, work, index, start, stop):
 def _first_draw(plan, index, t):
     """The number of the first draw for one layer and step; behind the last step's are those of its masks."""
     return (index * (plan.steps + 1) + t) * _DRAWS_A_STEP
+
+
+@compiled
+def load_states(plan, work, states, order, first, count, start):
+    """Let the loaded samples begin with their states (N, S) instead of 0; see `buffers.state_size`."""
+    for r in range(start, start + count):
+        values, at = states[order[first + r - start]], 0
+        for index in range(plan.layers.size):
+            layer, hidden_size = layer_of(plan, work, index), plan.layers[index].hidden_size
+            h = layer.inputs[0, r]
+            for j in range(hidden_size):
+                h[j] = values[at + j]
+            if plan.recurrent_dropout > 0:
+                before = view(layer.hidden[0], r * hidden_size, (hidden_size,))
+                for j in range(hidden_size):
+                    before[j] = h[j]
+                    h[j] *= layer.mask[r * hidden_size + j]
+            at += hidden_size
+            if plan.has_cell_state:
+                c = view(layer.cell[0], r * hidden_size, (hidden_size,))
+                for j in range(hidden_size):
+                    c[j] = values[at + j]
+                at += hidden_size
+
+
+@compiled
+def save_states(plan, work, states, order, first, count, start):
+    """Write the states of the samples after their last step to `states` (N, S)."""
+    for r in range(start, start + count):
+        values, at = states[order[first + r - start]], 0
+        for index in range(plan.layers.size):
+            layer, hidden_size = layer_of(plan, work, index), plan.layers[index].hidden_size
+            h = hidden_state(layer, work.lengths[r], r, plan.recurrent_dropout > 0)
+            for j in range(hidden_size):
+                values[at + j] = h[j]
+            at += hidden_size
+            if plan.has_cell_state:
+                c = view(layer.cell[plan.steps], r * hidden_size, (hidden_size,))
+                for j in range(hidden_size):
+                    values[at + j] = c[j]
+                at += hidden_size
 
 
 @inlined
@@ -239,10 +290,11 @@ def outputs(plan, values, rows):
 
 
 @compiled
-def squared_error(plan, work, y, order, first, count, start):
+def squared_error(plan, work, y, order, first, count, start, step):
     """A chunk's sum of squared errors (float64); leaves y_hat - y as the last layer's delta.
 
-    The chunk's are the rows from `start` on; the delta is 0 in absent rows and after a sample's end.
+    The chunk's are the rows from `start` on, and it sees the steps from number `step` on. The delta is 0 in absent rows
+    and after a sample's end.
     """
     rows = work.lengths.size
     out, delta = outputs(plan, work.activations, rows), outputs(plan, work.deltas, rows)
@@ -253,7 +305,7 @@ def squared_error(plan, work, y, order, first, count, start):
                 delta[s, r, k] = delta.dtype.type(0)
             if r - start < count and s < work.lengths[r]:
                 for k in range(plan.outputs):
-                    error = out[s, r, k] - y[order[first + r - start], s * plan.outputs + k]
+                    error = out[s, r, k] - y[order[first + r - start], (step + s) * plan.outputs + k]
                     delta[s, r, k] = error
                     total += np.float64(error) * np.float64(error)
     return total
@@ -262,17 +314,18 @@ def squared_error(plan, work, y, order, first, count, start):
 @inlined
 def all_targets(plan, data):
     """How many numbers the outputs of all samples are compared with."""
-    return (data.lengths.sum() if plan.steps_seen > 1 else data.lengths.size) * plan.outputs
+    every_step = data.y.shape[1] > plan.outputs
+    return (data.lengths.sum() if every_step else data.lengths.size) * plan.outputs
 
 
 @inlined
-def minibatch_targets(plan, lengths, order, first, count):
-    """How many numbers the outputs of the samples order[first : first + count] are compared with."""
+def minibatch_targets(plan, lengths, order, first, count, step):
+    """How many numbers the samples order[first : first + count] are compared with, in the steps from `step` on."""
     steps = count
-    if plan.steps_seen > 1:
+    if plan.steps_seen > 1 or step > 0:
         steps = 0
         for position in range(first, first + count):
-            steps += lengths[order[position]]
+            steps += steps_left(plan, lengths[order[position]], step)
     return steps * plan.outputs
 
 

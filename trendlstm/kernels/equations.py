@@ -225,6 +225,12 @@ def dropout_state(seed, epoch):
 
 
 @inlined
+def segment_state(state, step):
+    """An epoch's state for the steps from number `step` on of truncated BPTT."""
+    return splitmix64(state + np.uint64(step)) if step > 0 else state
+
+
+@inlined
 def row_state(state, position):
     """The state of one sample's draws, by its place in the epoch; never 0, which stands for no dropout."""
     return splitmix64(state ^ np.uint64(position)) | np.uint64(1)

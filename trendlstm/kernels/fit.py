@@ -10,10 +10,19 @@ import numpy as np
 
 from .adam import adam_step, clip, decay_weights, squared_norm
 from .buffers import BLOCK, CHUNK_ROWS, Thread
-from .chunk import all_targets, forward_chunks, load_chunk, squared_error, transpose_weights
+from .chunk import (
+    all_targets,
+    forward_chunks,
+    load_chunk,
+    load_states,
+    minibatch_targets,
+    save_states,
+    squared_error,
+    transpose_weights,
+)
 from .compile import compiled, inlined
 from .decisions import NOT_FINITE, UNFINISHED, end_epoch, is_best, kept_weights_failed
-from .equations import dropout_state
+from .equations import dropout_state, segment_state
 from .gang import AGREED, ASKED, ENDED, STOP, meet, open_gate, pass_gate
 from .gradient import accumulate_chunks, accumulators_used, add_accumulators
 from .pace import choose_active
@@ -50,6 +59,9 @@ class FitState(NamedTuple):
     order: np.ndarray  # (N,) int64, 0 ... N-1; shuffled in place
     validation_order: np.ndarray  # 0, 1, ... int64
     validation_errors: np.ndarray  # (validation chunks,) float64: sums of squared errors
+    # (N, S) what the samples of truncated BPTT begin their next steps with, see `chunk.load_states`; else (0, S)
+    states: np.ndarray
+    validation_states: np.ndarray
     loss: np.ndarray  # (E,) float64: of the training samples
     validation_loss: np.ndarray  # (E,) float64
     progress: np.ndarray  # (threads,) records, see `decisions`: each thread counts for itself
@@ -106,25 +118,28 @@ def _epoch(plan, train, validation, options, state, thread):
     total = 0.0
     for first in range(0, samples, options.batch_size):
         count = min(options.batch_size, samples - first)
-        error = _minibatch(plan, train, first, count, drops, state, thread)
-        if not np.isfinite(error):
-            _reject_minibatch(first, is_validated, state, thread)
-            return
-        if atomic_load(state.counters, STOP) >= AGREED:
-            return
-        total += error
-        used = accumulators_used(state.gradients, count)
-        if options.clip_norm > 0.0:
-            _clip(options.clip_norm, used, state, thread)
-            used = 1
-        _update(plan, options, used, state, thread)
-        if thread.rank == 0 and atomic_load(state.counters, STOP) == ASKED:
-            atomic_store(state.counters, STOP, AGREED)
+        for step in range(0, train.x.shape[1], plan.steps):  # once, but in truncated BPTT
+            if step > 0 and minibatch_targets(plan, train.lengths, state.order, first, count, step) == 0:
+                break
+            error = _minibatch(plan, train, first, count, step, drops, state, thread)
+            if not np.isfinite(error):
+                _reject_minibatch(first + step, is_validated, state, thread)
+                return
+            if atomic_load(state.counters, STOP) >= AGREED:
+                return
+            total += error
+            used = accumulators_used(state.gradients, count)
+            if options.clip_norm > 0.0:
+                _clip(options.clip_norm, used, state, thread)
+                used = 1
+            _update(plan, options, used, state, thread)
+            if thread.rank == 0 and atomic_load(state.counters, STOP) == ASKED:
+                atomic_store(state.counters, STOP, AGREED)
     _end_of_epoch(plan, validation, options, total / all_targets(plan, train), state, thread)
 
 
 @inlined
-def _minibatch(plan, train, first, count, drops, state, thread):
+def _minibatch(plan, train, first, count, step, drops, state, thread):
     """The sum of squared errors of a minibatch, the same on every thread; its gradient lies in the accumulators."""
     accumulate_chunks(
         plan,
@@ -133,7 +148,9 @@ def _minibatch(plan, train, first, count, drops, state, thread):
         state.order,
         first,
         count,
-        drops,
+        step,
+        segment_state(drops, step) if drops > 0 else drops,
+        state.states,
         state.gradients,
         state.squared_errors,
         thread,
@@ -224,26 +241,34 @@ def _validation_error(plan, validation, state, thread):
     work, samples, chunks = thread.work, validation.x.shape[0], state.validation_errors.size
     together, order = work.lengths.size // CHUNK_ROWS, state.validation_order
     for chunk in range(thread.rank * together, chunks, thread.size * together):
-        for k in range(together):
-            first = (chunk + k) * CHUNK_ROWS
-            rows = min(CHUNK_ROWS, samples - first)
-            load_chunk(
-                plan,
-                work,
-                validation.x,
-                validation.lengths,
-                order,
-                first,
-                rows,
-                k * CHUNK_ROWS,
-                np.uint64(0),
-            )
-        forward_chunks(plan, state.theta, work)
         for k in range(min(together, chunks - chunk)):
-            first = (chunk + k) * CHUNK_ROWS
-            rows = min(CHUNK_ROWS, samples - first)
-            error = squared_error(plan, work, validation.y, order, first, rows, k * CHUNK_ROWS)
-            state.validation_errors[chunk + k] = error
+            state.validation_errors[chunk + k] = 0.0
+        for step in range(0, validation.x.shape[1], plan.steps):
+            for k in range(together):
+                first, at = (chunk + k) * CHUNK_ROWS, k * CHUNK_ROWS
+                rows = min(CHUNK_ROWS, samples - first)
+                load_chunk(
+                    plan,
+                    work,
+                    validation.x,
+                    validation.lengths,
+                    order,
+                    first,
+                    rows,
+                    at,
+                    step,
+                    np.uint64(0),
+                )
+                if step > 0:
+                    load_states(plan, work, state.validation_states, order, first, rows, at)
+            forward_chunks(plan, state.theta, work)
+            for k in range(min(together, chunks - chunk)):
+                first, at = (chunk + k) * CHUNK_ROWS, k * CHUNK_ROWS
+                rows = min(CHUNK_ROWS, samples - first)
+                error = squared_error(plan, work, validation.y, order, first, rows, at, step)
+                state.validation_errors[chunk + k] += error
+                if step + plan.steps < validation.x.shape[1]:
+                    save_states(plan, work, state.validation_states, order, first, rows, at)
     meet(state.counters, thread.size)
     total = 0.0
     for chunk in range(state.validation_errors.size):

@@ -11,7 +11,9 @@ from .chunk import (
     backward_chunks,
     forward_chunks,
     load_chunk,
+    load_states,
     minibatch_targets,
+    save_states,
     squared_error,
     transpose_weights,
 )
@@ -26,15 +28,18 @@ def accumulators_used(gradients, count):
 
 
 @inlined
-def accumulate_chunks(plan, theta, data, order, first, count, drops, gradients, squared_errors, thread):
+def accumulate_chunks(
+    plan, theta, data, order, first, count, step, drops, states, gradients, squared_errors, thread
+):
     """Do one thread's share of a minibatch: accumulator a takes chunks a, a + A, a + 2A, ... in this order.
 
     The minibatch is the samples order[first : first + count]; the gradient is that of its mean squared error. As many
-    accumulators as the work space has chunks are filled together. `drops` is that of `chunk.load_chunk`.
+    accumulators as the work space has chunks are filled together. `step` and `drops` are those of
+    `chunk.load_chunk`; with `states` the samples begin with theirs, but for the first step, and leave them there.
     """
     work, accumulators, used = thread.work, gradients.shape[0], accumulators_used(gradients, count)
     together = work.lengths.size // CHUNK_ROWS
-    scale = 2.0 / minibatch_targets(plan, data.lengths, order, first, count)
+    scale = 2.0 / minibatch_targets(plan, data.lengths, order, first, count, step)
     for a in range(thread.rank, used, thread.size * together):
         for own in range(a, min(used, a + thread.size * together), thread.size):
             gradient = gradients[own]
@@ -48,18 +53,21 @@ def accumulate_chunks(plan, theta, data, order, first, count, drops, gradients, 
                 own = a + k * thread.size
                 start = before + own * CHUNK_ROWS
                 rows = min(CHUNK_ROWS, count - start) if own < used else 0
-                load_chunk(
-                    plan, work, data.x, data.lengths, order, first + start, rows, k * CHUNK_ROWS, drops
-                )
+                at = k * CHUNK_ROWS
+                load_chunk(plan, work, data.x, data.lengths, order, first + start, rows, at, step, drops)
+                if states.shape[0] > 0 and step > 0:
+                    load_states(plan, work, states, order, first + start, rows, at)
                 present += rows > 0
             forward_chunks(plan, theta, work)
             for k in range(together):
                 own = a + k * thread.size
                 start = before + own * CHUNK_ROWS
                 rows = min(CHUNK_ROWS, count - start) if own < used else 0
-                error = squared_error(plan, work, data.y, order, first + start, rows, k * CHUNK_ROWS)
+                error = squared_error(plan, work, data.y, order, first + start, rows, k * CHUNK_ROWS, step)
                 if rows > 0:
                     squared_errors[own] += error
+                if states.shape[0] > 0:
+                    save_states(plan, work, states, order, first + start, rows, k * CHUNK_ROWS)
             backward_chunks(plan, work, gradients, a, thread.size, present, scale)
 
 
@@ -95,7 +103,18 @@ def gradient_worker(plan, theta, data, order, gradients, squared_errors, thread)
     """
     transpose_weights(plan, theta, thread.work)
     accumulate_chunks(
-        plan, theta, data, order, 0, order.size, np.uint64(0), gradients, squared_errors, thread
+        plan,
+        theta,
+        data,
+        order,
+        0,
+        order.size,
+        np.int64(0),
+        np.uint64(0),
+        view(gradients, 0, (0, 0)),
+        gradients,
+        squared_errors,
+        thread,
     )
     for block in range(theta.size // BLOCK):
         add_accumulators(gradients, gradients.shape[0], block)

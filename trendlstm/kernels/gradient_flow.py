@@ -1,7 +1,8 @@
 """How much of a gradient reaches each step of the past: BPTT term by term, and products of state Jacobians.
 
-Both walk back from the last step, through the top layer: what it sees of the layers below is taken as given. Lag k = 0 ... T-1 is step T-k, whose gates are [T-1-k] and whose states are [T-k]
-in arrays shaped as in `cells`. All arithmetic is float64.
+Both walk back from the last step, through the top layer; what it sees of the layers below is taken as given. Lag
+k = 0 ... T-1 is step T-k, whose gates are [T-1-k] and whose states are [T-k] in arrays shaped as in `cells`. All
+arithmetic is float64.
 """
 
 import math
@@ -80,9 +81,11 @@ def bptt_by_lag(plan, theta, data, batch, work, gradients):
     weight_transposed, _ = layer_transposed(plan, work.transposed, top)
     for start in range(batch.start, batch.stop, CHUNK_ROWS):
         rows = min(CHUNK_ROWS, batch.stop - start)
-        load_chunk(plan, work, data.x, data.lengths, batch.order, start, rows, np.int64(0), np.uint64(0))
+        load_chunk(
+            plan, work, data.x, data.lengths, batch.order, start, rows, np.int64(0), np.int64(0), np.uint64(0)
+        )
         forward_chunks(plan, theta, work)
-        squared_error(plan, work, data.y, batch.order, start, rows, np.int64(0))
+        squared_error(plan, work, data.y, batch.order, start, rows, np.int64(0), np.int64(0))
         gates[:] = layer.gates  # backward_chunks puts dL/dz in their place
         backward_chunks(plan, work, dweights, np.int64(0), np.int64(1), np.int64(1), 2.0 / plan.outputs)
         for j in range(dh.size):
@@ -160,7 +163,18 @@ def jacobian_norms(plan, theta, data, batch, work, norms):
     transpose_weights(plan, theta, work)
     weight_transposed, _ = layer_transposed(plan, work.transposed, top)
     rows = batch.stop - batch.start
-    load_chunk(plan, work, data.x, data.lengths, batch.order, batch.start, rows, np.int64(0), np.uint64(0))
+    load_chunk(
+        plan,
+        work,
+        data.x,
+        data.lengths,
+        batch.order,
+        batch.start,
+        rows,
+        np.int64(0),
+        np.int64(0),
+        np.uint64(0),
+    )
     forward_chunks(plan, theta, work)
     for r in range(rows):
         sample = batch.start + r

@@ -5,17 +5,23 @@ from typing import NamedTuple
 import numpy as np
 
 from .buffers import CHUNK_ROWS
-from .chunk import forward_chunks, load_chunk, outputs
+from .chunk import forward_chunks, load_chunk, load_states, outputs, save_states
 from .compile import compiled
 from .simd import view
 
 
 class Inputs(NamedTuple):
-    """Samples without targets: x (N, T, F) of the network's dtype, lengths (N,) int64, order (N,) = 0 ... N-1."""
+    """Samples without targets: x (N, T, F) of the network's dtype, lengths (N,) int64, order (N,) = 0 ... N-1.
+
+    `states` (N, S), or (0, S) for states of 0 that nobody asks for, are what the samples begin with; they become those
+    after their last steps. `drops` is that of `chunk.load_chunk`.
+    """
 
     x: np.ndarray
     lengths: np.ndarray
     order: np.ndarray
+    states: np.ndarray
+    drops: np.uint64
 
 
 @compiled
@@ -48,9 +54,14 @@ def predict_worker(plan, theta, inputs, out, thread):
                 first + start,
                 rows,
                 start,
-                np.uint64(0),
+                np.int64(0),
+                inputs.drops,
             )
+            if inputs.states.shape[0] > 0:
+                load_states(plan, work, inputs.states, inputs.order, first + start, rows, start)
         forward_chunks(plan, theta, work)
+        if inputs.states.shape[0] > 0:
+            save_states(plan, work, inputs.states, inputs.order, first, count, np.int64(0))
         values = outputs(plan, work.activations, together)
         for s in range(plan.steps_seen):
             for r in range(count):
@@ -103,7 +114,8 @@ def recurse_worker(plan, thetas, path, steps, relative, inputs, work):
                 np.int64(0),
                 rows,
                 np.int64(0),
-                np.uint64(0),
+                np.int64(0),
+                inputs.drops,
             )
             for k in range(thetas.shape[0]):
                 forward_chunks(plan, thetas[k], work)

@@ -96,9 +96,11 @@ def _minibatch(plan, data, order, first, count, options, state, work, errors):
     total = 0.0
     for start in range(first, first + count, chunk_rows):
         rows = min(chunk_rows, first + count - start)
-        load_chunk(plan, work, data.x, data.lengths, order, start, rows, np.int64(0), np.uint64(0))
+        load_chunk(
+            plan, work, data.x, data.lengths, order, start, rows, np.int64(0), np.int64(0), np.uint64(0)
+        )
         forward_chunks(plan, state.theta, work)
-        total += squared_error(plan, work, data.y, order, start, rows, np.int64(0))
+        total += squared_error(plan, work, data.y, order, start, rows, np.int64(0), np.int64(0))
         delta = outputs(plan, work.deltas, chunk_rows)[0]
         for r in range(rows):
             error, is_correct = 0.0, True

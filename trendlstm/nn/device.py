@@ -37,12 +37,21 @@ def check_limits(network: NetworkConfig, steps: int, steps_seen: int = 1) -> Non
         raise OptionError(
             f"device 'cuda' trains the cells {', '.join(GPU_CELLS)} only: use device 'cpu' for cell {network.cell!r}."
         )
+    for name, value, off in (
+        ("layers", network.layers, 1),
+        ("dropout", network.dropout, 0),
+        ("recurrent_dropout", network.recurrent_dropout, 0),
+    ):
+        if value != off:
+            raise OptionError(
+                f"device 'cuda' cannot do {name} {value:g}: use device 'cpu', or leave {name} out."
+            )
     if steps_seen > 1:
         raise OptionError(
             "device 'cuda' computes the last step's outputs only: use device 'cpu' for every step."
         )
     for what, value, largest in (
-        ("hidden units", network.hidden_size, MAX_HIDDEN),
+        ("hidden units", network.hidden_sizes[0], MAX_HIDDEN),
         ("time steps", steps, MAX_STEPS),
         ("features", network.input_size, MAX_FEATURES),
     ):

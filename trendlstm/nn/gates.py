@@ -1,4 +1,4 @@
-"""What happens inside the recurrent layer: the gates and states of every step, as the kernels compute them."""
+"""What happens inside the top recurrent layer: the gates and states of every step, as the kernels compute them."""
 
 from dataclasses import dataclass
 
@@ -24,16 +24,23 @@ class GateActivations:
         i, f, o = sigmoid(W [h_{t-1}, x_t] + b)    g = tanh(W [h_{t-1}, x_t] + b)
         c_t = f c_{t-1} + i g                      h_t = o tanh(c_t)
 
+    and of the GRU, with q = W_hn h_{t-1} + b_hn::
+
+        r, z = sigmoid(W [h_{t-1}, x_t] + b)       n = tanh(W_xn x_t + b_xn + r q)
+        h_t = (1 - z) n + z h_{t-1}
+
     Attributes
     ----------
     i, g, o : ndarray or None
-        Input gate, candidate, output gate; None for the RNN, which has none.
+        Input gate, candidate, output gate; None unless the cell is an LSTM.
     f : ndarray or None
-        Forget gate; None for the RNN, and for the LSTM of 1997, where f = 1.
+        Forget gate; None unless the cell is an LSTM, and for that of 1997, where f = 1.
     c : ndarray or None
-        The cell state c_t; None for the RNN.
+        The cell state c_t of an LSTM, otherwise None.
     h : ndarray
         The hidden state h_t.
+    r, z, n : ndarray or None
+        Reset gate, update gate, candidate; None unless the cell is a GRU.
     """
 
     i: FloatArray | None
@@ -42,10 +49,13 @@ class GateActivations:
     o: FloatArray | None
     c: FloatArray | None
     h: FloatArray
+    r: FloatArray | None = None
+    z: FloatArray | None = None
+    n: FloatArray | None = None
 
 
 def gate_activations(network: Network, x: ArrayLike) -> GateActivations:
-    """Run windows through a network's recurrent layer, and return what its gates and states were at every step.
+    """Run windows through a network, and return what its top recurrent layer's gates and states were at every step.
 
     These are the numbers of the forward pass that `Network.predict` makes, read from its work space.
 
@@ -79,10 +89,11 @@ def gate_activations(network: Network, x: ArrayLike) -> GateActivations:
     gates = np.empty((plan.n_gates, *kept), network.dtype)
     h, c = np.empty(kept, network.dtype), np.empty(kept, network.dtype)
     out = np.empty((CHUNK_ROWS, plan.outputs), network.dtype)
+    no_states = np.empty((0, 0), network.dtype)
     for first in range(0, len(x), CHUNK_ROWS):
         chunk = slice(first, min(first + CHUNK_ROWS, len(x)))
         rows = chunk.stop - first
-        inputs = Inputs(x[chunk], lengths[chunk], np.arange(rows))
+        inputs = Inputs(x[chunk], lengths[chunk], np.arange(rows), no_states, np.uint64(0))
         predict_worker(plan, network.theta, inputs, out[:rows], Thread(0, 1, work))
 
         def real(values: np.ndarray, rows: int = rows) -> np.ndarray:  # (..., T, R*H) -> (..., R, T, H)
@@ -93,6 +104,8 @@ def gate_activations(network: Network, x: ArrayLike) -> GateActivations:
         h[chunk] = layer.inputs[1:, :rows, :hidden].swapaxes(0, 1)
         if plan.has_cell_state:
             c[chunk] = real(layer.cell[1:])
+    if plan.has_reset_gate:
+        return GateActivations(None, None, None, None, None, h, *gates)
     if not plan.has_cell_state:
         return GateActivations(None, None, None, None, None, h)
     i, *forget, g, o = gates

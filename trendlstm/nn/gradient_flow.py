@@ -30,7 +30,7 @@ _JACOBIAN_COST = 60  # the work of one sample's Jacobians over that of its gradi
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GradientFlow:
-    """Norms at lag k = 0 ... T-1, that is at step T-k; the loss is measured after step T.
+    """Norms at lag k = 0 ... T-1, that is at step T-k, in the top recurrent layer; the loss is measured after step T.
 
     Of each sample's own loss, the mean squared error of its outputs, so that no figure depends on the number of
     samples. `half_life`, `kept_per_step` and `ratio` sum up each of them.
@@ -40,7 +40,7 @@ class GradientFlow:
     dloss_dh : ndarray (T,)
         |dL/dh_{T-k}|, the mean over samples.
     dloss_dc : ndarray (T,) or None
-        |dL/dc_{T-k}| likewise, the way through h of the same step included; None for the RNN, which has no c.
+        |dL/dc_{T-k}| likewise, the way through h of the same step included; None for a cell without c.
     weight_terms : ndarray (T,)
         Frobenius norm of the k-th term of dL/dW_hh = sum over k of dL/dz_{T-k} h_{T-k-1}^T, each term averaged over
         samples before its norm is taken. The last is 0, for h_0 = 0.
@@ -222,8 +222,9 @@ def weight_gradient_terms(network: Network, x: ArrayLike, y: ArrayLike) -> Float
     Returns
     -------
     ndarray (T, gates * H, H)
-        Term k is the mean over samples of dL/dz_{T-k} h_{T-k-1}^T. Their sum is the gradient of
-        `recurrent.weight_hh` that `Network.loss_and_gradients` gives.
+        Term k is the mean over samples of dL/dz_{T-k} h_{T-k-1}^T. Their sum is the gradient of the
+        top layer's weight_hh that `Network.loss_and_gradients` gives. Of the GRU's candidate dL/dz is that of
+        q = W_hn h + b_hn.
     """
     job = _Measurement(network, x, y, 0)
     terms = job.new_terms()

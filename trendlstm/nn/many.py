@@ -33,6 +33,7 @@ def fit_many(
     weight_decay: float = FitConfig.weight_decay,
     shuffle: bool = FitConfig.shuffle,
     seed: int | None = FitConfig.seed,
+    truncate: int | None = FitConfig.truncate,
     n_threads: int | None = None,
     device: Device = "cpu",
     progress: bool | Report | None = None,
@@ -49,7 +50,7 @@ def fit_many(
         Inputs (N, T, F) and targets, (N, m) or (N, T, m), of each network; a single array is shared.
     validation : pair, sequence of pairs or None, optional
         One for all or one each.
-    epochs, batch_size, learning_rate, patience, clip_norm, weight_decay, shuffle, seed
+    epochs, batch_size, learning_rate, patience, clip_norm, weight_decay, shuffle, seed, truncate
         As in `Network.fit`, the same for all. `seed`: by default each network's own.
     n_threads, device, progress
         As in `Network.fit`; progress is told of all fits together.
@@ -72,6 +73,7 @@ def fit_many(
         weight_decay=weight_decay,
         shuffle=shuffle,
         seed=seed,
+        truncate=truncate,
     )
     if isinstance(networks, Network):
         raise OptionError("networks must be a sequence: put a single network into a list, or call its fit.")
@@ -130,7 +132,7 @@ def recurse(networks: Sequence[Network], history: np.ndarray, steps: int, relati
     thetas = buffers.aligned_zeros((len(networks), network.theta.size), dtype)
     thetas[:] = [each.theta for each in networks]
     x = np.empty((rows, plan.steps, plan.features), dtype)
-    inputs = Inputs(x, np.full(rows, plan.steps), np.arange(rows))
+    inputs = Inputs(x, np.full(rows, plan.steps), np.arange(rows), np.empty((0, 0), dtype), np.uint64(0))
     work = buffers.make_workspace(plan, dtype, rows, backward=False)
     recurse_worker(plan, thetas, path, steps, relative, inputs, work)
     return path[:, lag:]

@@ -1,11 +1,13 @@
 """`Network`: prediction, training, the loss with its gradients, and saved files."""
 
+import functools
 import json
 import math
+import numbers
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,6 +25,7 @@ from trendlstm.nn.history import History
 from trendlstm.nn.parameters import initial_values, make_plan, named_values, named_views, parameter_shapes
 from trendlstm.nn.progress import Report, reporter
 from trendlstm.nn.samples import Pair, check_inputs, check_samples, finite_array
+from trendlstm.nn.state import State, pack_state, unpack_state
 from trendlstm.nn.threads import run_together, thread_count
 from trendlstm.nn.training import train
 from trendlstm.notebook import Table, as_html
@@ -40,6 +43,8 @@ _HEADER_KEY = "trendlstm"  # of the settings in a saved file
 
 _last_workspace = threading.local()
 _LARGEST_KEPT_BYTES = 2**20
+
+_NOTHING_DROPPED = np.uint64(0)
 
 # Below this many chunk steps, starting threads costs more than they save.
 _SMALL_PREDICTION = 500
@@ -258,6 +263,32 @@ class Network:
         kilobytes = self.num_params * self.dtype.itemsize / 1024
         return f"Total params: {self.num_params:,} ({kilobytes:.2f} KB)"
 
+    @overload
+    def predict(
+        self,
+        x: ArrayLike,
+        lengths: ArrayLike | None = ...,
+        n_threads: int | None = ...,
+        device: Device = ...,
+        *,
+        every_step: bool = ...,
+        state: State | None = ...,
+        return_state: Literal[False] = ...,
+    ) -> np.ndarray: ...
+
+    @overload
+    def predict(
+        self,
+        x: ArrayLike,
+        lengths: ArrayLike | None = ...,
+        n_threads: int | None = ...,
+        device: Device = ...,
+        *,
+        every_step: bool = ...,
+        state: State | None = ...,
+        return_state: Literal[True],
+    ) -> tuple[np.ndarray, State]: ...
+
     def predict(
         self,
         x: ArrayLike,
@@ -266,7 +297,9 @@ class Network:
         device: Device = "cpu",
         *,
         every_step: bool = False,
-    ) -> np.ndarray:
+        state: State | None = None,
+        return_state: bool = False,
+    ) -> np.ndarray | tuple[np.ndarray, State]:
         """The network's outputs.
 
         Parameters
@@ -282,11 +315,17 @@ class Network:
         every_step : bool
             Whether to return the outputs y_t of every step, the dense layers applied to every h_t, instead of the
             last. Recurrent cells on the processor only.
+        state : State, optional
+            What the samples begin with, as a prediction of the steps before has returned it. Default: zeros.
+        return_state : bool
+            Whether to return the state after each sample's last step as well. Recurrent cells on the processor only.
 
         Returns
         -------
-        ndarray (N, m), or (N, T, m) with `every_step`
+        outputs : ndarray (N, m), or (N, T, m) with `every_step`
             In the network's dtype. Of every step: NaN after a sample's end.
+        state : State
+            Only with `return_state`.
 
         Raises
         ------
@@ -296,19 +335,89 @@ class Network:
             The device is unknown or cannot be used, or the cell has no steps.
         """
         x, lengths = check_inputs(self.config, x, lengths)
-        if every_step and self.config.cell == "ann":
-            raise OptionError("cell 'ann' has one output for the whole window: leave every_step out.")
+        stateful = return_state or state is not None
+        if self.config.cell == "ann" and (every_step or stateful):
+            option = "every_step" if every_step else "state" if state is not None else "return_state"
+            raise OptionError(f"cell 'ann' has one output for the whole window: leave {option} out.")
         plan = self.plan(x.shape[1], every_step)
         if choose_device(device) == "cuda":
             from trendlstm.nn import gpu
 
+            if stateful:
+                raise OptionError("device 'cuda' begins with states of 0: use device 'cpu' for others.")
             return gpu.predict(self.config, plan, self.theta, x, lengths)
+        states = pack_state(self.config, plan, state, x.shape[0]) if stateful else _no_states(self.dtype)
+        outputs = self._outputs(plan, x, lengths, states, _NOTHING_DROPPED, n_threads)
+        if every_step:
+            outputs = _every_step(outputs, lengths, plan)
+        return (outputs, unpack_state(self.config, plan, states)) if return_state else outputs
+
+    def monte_carlo(
+        self,
+        x: ArrayLike,
+        samples: int = 100,
+        seed: int | None = None,
+        lengths: ArrayLike | None = None,
+        n_threads: int | None = None,
+    ) -> np.ndarray:
+        """Outputs with dropout left on, as often as asked for: Monte-Carlo dropout (Gal & Ghahramani 2016).
+
+        Their spread says how much the network's answer hangs on single units, not how far off it is: what the prices
+        do beyond the network's reach is not in it.
+
+        Parameters
+        ----------
+        x : array_like (N, T, F)
+            Inputs, finite. Not modified.
+        samples : int
+            S, how often every unit is dropped or kept anew.
+        seed : int, optional
+            Of the draws. Default: the network's.
+        lengths, n_threads
+            As in `predict`.
+
+        Returns
+        -------
+        ndarray (S, N, m)
+            In the network's dtype; the same for any number of threads.
+
+        Raises
+        ------
+        OptionError
+            The network has no dropout, or `samples` is no whole number from 1 up.
+        DataError
+            An array has the wrong shape or holds a value that is not finite.
+        """
+        if not (self.config.dropout or self.config.recurrent_dropout):
+            raise OptionError("the network has no dropout: its outputs are the same every time.")
+        if not isinstance(samples, numbers.Integral) or isinstance(samples, bool) or samples < 1:
+            raise OptionError(f"samples must be a whole number from 1 up, but is {samples!r}.")
+        x, lengths = check_inputs(self.config, x, lengths)
+        plan, none = self.plan(x.shape[1]), _no_states(self.dtype)
+        seed = self.config.seed if seed is None else seed
+        return np.stack(
+            [
+                self._outputs(plan, x, lengths, none, _draws(seed, sample), n_threads)
+                for sample in range(samples)
+            ]
+        )
+
+    def _outputs(
+        self,
+        plan: buffers.Plan,
+        x: np.ndarray,
+        lengths: np.ndarray,
+        states: np.ndarray,
+        drops: np.uint64,
+        n_threads: int | None,
+    ) -> np.ndarray:
+        """What `predict` returns for checked arrays; `states` and `drops` are those of `kernels.predict.Inputs`."""
         out = np.empty((x.shape[0], plan.steps_seen * plan.outputs), self.dtype)
-        inputs = Inputs(x, lengths, np.arange(x.shape[0]))
+        inputs = Inputs(x, lengths, np.arange(x.shape[0]), states, drops)
         if x.shape[0] == 1:
             thread = Thread(0, 1, _one_row_workspace(plan, self.dtype))
             predict_worker(plan, self.theta, inputs, out, thread)
-            return _every_step(out, lengths, plan) if every_step else out
+            return out
         chunks = -(-x.shape[0] // CHUNK_ROWS)
         size = 1 if chunks * plan.steps <= _SMALL_PREDICTION else min(thread_count(n_threads), chunks)
 
@@ -323,7 +432,7 @@ class Network:
             predict_worker(*arguments(1)[0])
         else:
             run_together(predict_worker, arguments, size, abandon=lambda: None)
-        return _every_step(out, lengths, plan) if every_step else out
+        return out
 
     def loss_and_gradients(
         self, x: ArrayLike, y: ArrayLike, lengths: ArrayLike | None = None
@@ -377,6 +486,7 @@ class Network:
         weight_decay: float = FitConfig.weight_decay,
         shuffle: bool = FitConfig.shuffle,
         seed: int | None = FitConfig.seed,
+        truncate: int | None = FitConfig.truncate,
         lengths: ArrayLike | None = None,
         n_threads: int | None = None,
         device: Device = "cpu",
@@ -409,7 +519,11 @@ class Network:
         shuffle : bool
             Whether the samples are shuffled before each epoch.
         seed : int, optional
-            Of the shuffling. Default: the network's.
+            Of the shuffling and the dropout. Default: the network's.
+        truncate : int, optional
+            Truncated back-propagation through time (Williams & Peng 1990), for long sequences with targets of every
+            step: each minibatch is trained on steps 1 ... K, then on K+1 ... 2K, and so on, a step of the optimiser
+            each. The state goes on, the gradient does not. Default: gradients through all steps.
         lengths : array_like (N,) of int, optional
             Steps of each sample of x. Not with `validation`.
         n_threads : int, optional
@@ -445,6 +559,7 @@ class Network:
             weight_decay=weight_decay,
             shuffle=shuffle,
             seed=seed,
+            truncate=truncate,
         )
         job = self.fit_job(x, y, config, validation=validation, lengths=lengths)
         with reporter(progress) as report:
@@ -476,10 +591,17 @@ class Network:
             validation_plan, validated = self.samples(*validation, prefix="validation ")
             if validation_plan.steps_seen != plan.steps_seen:
                 raise DataError("validation y must be of the last step or of every step as y is.")
-            if validation_plan.steps != plan.steps:
+            if validated.x.shape[1] != train.x.shape[1]:
                 raise DataError(
                     f"validation x must have {train.x.shape[1]} time steps like x, but has {validated.x.shape[1]}."
                 )
+        if config.truncate is not None:
+            if plan.steps_seen < plan.steps or self.config.cell == "ann":
+                raise OptionError(
+                    "truncate needs targets of every step, y of shape (N, T, m): a loss after the last step alone "
+                    "would teach nothing about those before."
+                )
+            plan = make_plan(self.config, min(config.truncate, plan.steps), every_step=True)
         return FitJob(self.config, config, plan, self.theta, train, validated)
 
     def plan(self, steps: int, every_step: bool = False) -> buffers.Plan:
@@ -508,6 +630,17 @@ class Network:
         array, targets, counts = check_samples(self.config, x, y, lengths, prefix)
         plan = self.plan(array.shape[1], every_step=targets.ndim == 3)
         return plan, Data(array, targets.reshape(len(targets), -1), counts)
+
+
+def _draws(seed: int, sample: int) -> np.uint64:
+    """Where the draws of one Monte-Carlo sample begin; never 0, which stands for no dropout."""
+    return np.random.SeedSequence([seed, sample]).generate_state(1, np.uint64)[0] | np.uint64(1)
+
+
+@functools.cache
+def _no_states(dtype: np.dtype) -> np.ndarray:
+    """For `Inputs`: states of 0 that nobody asks for."""
+    return np.empty((0, 0), dtype)
 
 
 def _every_step(out: np.ndarray, lengths: np.ndarray, plan: buffers.Plan) -> np.ndarray:

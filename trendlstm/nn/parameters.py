@@ -128,9 +128,9 @@ def initial_values(config: NetworkConfig) -> dict[str, np.ndarray]:
             bound = math.sqrt(6 / sum(shape))
             values[name] = generator.uniform(-bound, bound, shape)
     if config.cell == "lstm" and config.bias:
-        for layer, hidden in enumerate(config.hidden_sizes):
+        for index, hidden in enumerate(config.hidden_sizes):
             input_gate, forget_gate = slice(0, hidden), slice(hidden, 2 * hidden)
-            bias = values[f"{recurrent_name(config, layer)}.bias"]
+            bias = values[f"{recurrent_name(config, index)}.bias"]
             if config.forget_bias == "chrono":
                 assert config.lag is not None
                 bias[forget_gate] = np.log(generator.uniform(1, config.lag - 1, hidden))

@@ -11,7 +11,7 @@ import numpy as np
 from trendlstm.config import Device
 from trendlstm.errors import FitInterrupted, OptionError, TrainingError
 from trendlstm.kernels import buffers
-from trendlstm.kernels.buffers import Plan, Thread, Workspace
+from trendlstm.kernels.buffers import Data, Plan, Thread, Workspace
 from trendlstm.kernels.fit import FitState, fit_worker
 from trendlstm.kernels.pace import start_pace
 from trendlstm.nn.device import choose_device
@@ -209,12 +209,20 @@ def _state(job: FitJob, memory: Memory) -> FitState:
         order=np.arange(job.train.x.shape[0]),
         validation_order=np.arange(job.validation.x.shape[0]),
         validation_errors=np.zeros(-(-job.validation.x.shape[0] // buffers.CHUNK_ROWS)),
+        states=_states(job, job.train),
+        validation_states=_states(job, job.validation),
         loss=job.loss,
         validation_loss=job.validation_loss,
         progress=job.progress,
         counters=job.counters,
         pace=start_pace(len(job.progress), available_threads()),
     )
+
+
+def _states(job: FitJob, samples: Data) -> np.ndarray:
+    """What samples of more steps than the plan's begin their next ones with; otherwise nothing."""
+    count = samples.x.shape[0] if samples.x.shape[1] > job.plan.steps else 0
+    return np.zeros((count, buffers.state_size(job.plan)), job.theta.dtype)
 
 
 _trained: set[int] = set()  # by their address: the weights that are being trained in this process
