@@ -79,11 +79,11 @@ def train(
         finally:
             for job in jobs:
                 job.theta[:] = job.kept
-    for index, job in enumerate(jobs):
-        if job.is_broken():
-            which = f"Network {index}: " if len(jobs) > 1 else ""
-            raise TrainingError(which + _complaint(job), [job.history() for job in jobs])
-    tell()
+        for index, job in enumerate(jobs):
+            if job.is_broken():
+                which = f"Network {index}: " if len(jobs) > 1 else ""
+                raise TrainingError(which + _complaint(job), [job.history() for job in jobs])
+        tell()
     return [job.history() for job in jobs]
 
 
