@@ -174,7 +174,8 @@ def grid() -> str:
         f"{used}."
     )
     if skipped:
-        text += f" {len(skipped)} sizes whose minibatch takes seconds were skipped: {'; '.join(map(describe, skipped))}."
+        names = "; ".join(map(describe, skipped))
+        text += f" {len(skipped)} sizes whose minibatch takes seconds were skipped: {names}."
     worst = table(
         ["The ten worst cells", "times as fast as", "the faster peer"],
         [[describe(cell), f"{cell['ratio']:.2f}", cell["peer"]] for cell in found[:10]],
