@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-avx2 test-parity test-cuda test-gpu test-dask test-ecosystem test-forecasters lint bench bench-self bench-gpu dist clean
+.PHONY: help train test test-avx2 test-parity test-cuda test-gpu test-dask test-ecosystem test-forecasters lint bench bench-grid bench-self bench-gpu dist clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -58,6 +58,12 @@ lint: $(VENV)/lint ## Check style, types and the order of the layers.
 # Times trendlstm beside PyTorch, JAX, Keras and ONNX Runtime on this machine, and puts the tables into the README.
 bench: $(VENV)/peers ## Time it beside PyTorch, JAX, Keras and ONNX Runtime.
 	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/bench_grid.py --subset
+	$(BIN)/python scripts/update_readme.py
+
+# Goes on where it was interrupted.
+bench-grid: $(VENV)/peers ## Time it beside PyTorch and JAX over a whole grid of sizes: hours.
+	$(BIN)/python scripts/bench_grid.py --resume
 	$(BIN)/python scripts/update_readme.py
 
 bench-self: $(VENV)/core ## Time it alone.

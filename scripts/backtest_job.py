@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers import LEARNING_RATE, Case, batch_size, cores, keras_model, torch_trainer
+from peers import LEARNING_RATE, Case, batch_size, cores, keras_model, load_case, torch_trainer
 
 TICKER, SEEDS, PEERS_FOLDS = "MSFT", 5, 20
 TEST_YEARS = 1.005  # 252 days in the packaged sample
@@ -149,7 +149,7 @@ PEERS: dict[str, tuple[Callable[[Case], Fit], bool]] = {
 def work(name: str, path: str, allowed: set[int], tasks: Any, reports: Any) -> None:
     """Train what comes from `tasks` on some cores; says so when it is ready, and when it has ended."""
     os.sched_setaffinity(0, allowed)
-    case = np.load(path)
+    case = load_case(path)
     samples = {
         fold: tuple(case[f"{fold}/{kind}"] for kind in ("x", "y", "validation_x", "validation_y"))
         for fold in case["folds"].tolist()
@@ -164,7 +164,7 @@ def work(name: str, path: str, allowed: set[int], tasks: Any, reports: Any) -> N
 
 def measure_peer(name: str, path: str) -> dict[str, Any]:
     """Time a peer on the folds of a case; all folds would take it longer by their epochs."""
-    case = np.load(path)
+    case = load_case(path)
     epochs = case["epochs"]
     todo = [(fold, count) for fold in case["folds"].tolist() for count in epochs[fold].tolist()]
     allowed = os.sched_getaffinity(0)

@@ -8,12 +8,12 @@ predictions. Writes bench/results.json and docs/growth.png; scripts/update_readm
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from importlib.metadata import distribution, version
+from importlib.metadata import distribution
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,71 +22,30 @@ import click
 import numba
 import numpy as np
 from backtest_job import PEERS as BACKTEST_PEERS
+from breakdown import break_down
+from measuring import (
+    BATCH_SIZE,
+    CORES,
+    HIDDEN,
+    MANY_FITS,
+    REPEATS,
+    ROOT,
+    SAMPLES,
+    STEPS,
+    flops_per_epoch,
+    machine,
+    require_equal,
+    run_script,
+    versions,
+    write_case,
+)
 from peers import FIT, MANY, PREDICT, timed
 
 import trendlstm as tl
 from trendlstm.kernels.buffers import aligned_zeros
 from trendlstm.kernels.simd import TILE_ROWS, VECTOR_BYTES, full_tile
 
-ROOT = Path(__file__).parents[1]
-SAMPLES, BATCH_SIZE, HIDDEN, REPEATS = 800, 32, 64, 7
-STEPS = (3, 20, 60)
 LARGE = ((64, 512), (256, 32), (256, 512), (512, 32), (512, 512))  # hidden size, minibatch
-MANY_FITS = 64
-TOLERANCE = 1e-4
-CORES = len(os.sched_getaffinity(0))
-
-
-def run_script(script: str, *arguments: str, cores: int = CORES) -> dict[str, Any]:
-    """The JSON object that a script of this folder prints, run on the first `cores` cores of this process."""
-    allowed = sorted(os.sched_getaffinity(0))[:cores]
-    result = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name(script)), *arguments],
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, allowed),
-    )
-    if result.returncode:
-        raise click.ClickException(f"{script} {' '.join(arguments)} failed:\n{result.stderr}")
-    return json.loads(result.stdout.splitlines()[-1])
-
-
-def write_case(
-    folder: Path,
-    steps: int,
-    epochs: int,
-    samples: int = SAMPLES,
-    hidden: int = HIDDEN,
-    batch: int = BATCH_SIZE,
-) -> Path:
-    """Random windows and targets and the initial weights, for scripts/peers.py."""
-    generator = np.random.default_rng(0)
-    path = folder / f"case-{steps}-{epochs}-{samples}-{hidden}-{batch}.npz"
-    np.savez(
-        path,
-        x=generator.standard_normal((samples, steps, 1)).astype(np.float32),
-        y=generator.standard_normal((samples, 1)).astype(np.float32),
-        epochs=epochs,
-        batch_size=batch,
-        repeats=REPEATS,
-        fits=MANY_FITS,
-        **tl.Network(hidden_size=hidden).state_dict(),
-    )
-    return path
-
-
-def require_equal(name: str, values: list[float], reference: list[float]) -> None:
-    """Refuse to time what computes something else."""
-    if not np.allclose(values, reference, rtol=TOLERANCE, atol=TOLERANCE * np.max(np.abs(reference))):
-        raise click.ClickException(f"{name} computes {values}, trendlstm {reference}: nothing was timed")
-
-
-def flops_per_epoch(steps: int) -> float:
-    """Multiplications and additions of an epoch's matrix products; activations and Adam are not counted."""
-    gates, head = 4 * HIDDEN, 32 * HIDDEN + 32 * 32 + 32
-    forward = steps * gates * (HIDDEN + 2)
-    backward = forward + (steps - 1) * gates * HIDDEN  # the gradients of the weights and of h; h_0 needs none
-    return 2.0 * SAMPLES * (forward + backward + 3 * head)
 
 
 @numba.njit(nogil=True)
@@ -95,20 +54,26 @@ def _multiply_add_loop(out, a, b, times):
         full_tile(out, a, b, 0, 0, 0, b.shape[0], b.shape[0], b.shape[0], False, True)
 
 
-def peak_flops() -> float:
-    """Multiplications and additions a second of one core, from a tile of a product that stays in registers."""
+def peak_flops(cores: int) -> float:
+    """Multiplications and additions a second of so many cores together, from tiles that stay in registers."""
     depth, times, columns = 128, 20_000, 2 * VECTOR_BYTES // 4
-    out, a = aligned_zeros((TILE_ROWS, columns), np.float32), aligned_zeros((TILE_ROWS, depth), np.float32)
-    b = aligned_zeros((depth, columns), np.float32)
-    _multiply_add_loop(out, a, b, 1)
-    seconds = timed(lambda: _multiply_add_loop(out, a, b, times), REPEATS)
-    return 2.0 * TILE_ROWS * columns * depth * times / min(seconds)
+    shapes = (TILE_ROWS, columns), (TILE_ROWS, depth), (depth, columns)
+    tiles = [[aligned_zeros(shape, np.float32) for shape in shapes] for _ in range(cores)]
+    _multiply_add_loop(*tiles[0], 1)
+
+    def multiply() -> None:
+        threads = [threading.Thread(target=_multiply_add_loop, args=(*tile, times)) for tile in tiles]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return 2.0 * cores * TILE_ROWS * columns * depth * times / min(timed(multiply, REPEATS))
 
 
-def bench_fit(folder: Path, peers: list[str]) -> list[dict[str, Any]]:
+def bench_fit(folder: Path, peers: list[str], peak: dict[int, float]) -> list[dict[str, Any]]:
     """One fit: ms per epoch for one thread and for all."""
     rows = []
-    peak = peak_flops()
     for steps in STEPS:
         case = write_case(folder, steps, max(2, 60 // steps))
         reference: list[float] = []
@@ -121,7 +86,7 @@ def bench_fit(folder: Path, peers: list[str]) -> list[dict[str, Any]]:
                 row["peak_mib"] = measured["peak_mib"]
                 if name == "trendlstm":
                     row["gflops"] = flops_per_epoch(steps) / measured["ms"] / 1e6
-                    row["percent_of_peak"] = 1e11 * row["gflops"] / (peak * threads)
+                    row["percent_of_peak"] = 1e11 * row["gflops"] / peak[threads]
                 rows.append(row)
                 say("one fit", row)
     return rows
@@ -145,14 +110,27 @@ def bench_large(folder: Path, peers: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def bench_many(folder: Path, peers: list[str]) -> list[dict[str, Any]]:
+def bench_many(folder: Path, peers: list[str], peak: dict[int, float]) -> list[dict[str, Any]]:
     """Many fits at once: fits a second, each of one epoch."""
     rows = []
     for steps in STEPS:
         case = write_case(folder, steps, 1)
         for name in ["trendlstm", *peers]:
-            rows.append({"T": steps, "name": name, **run_script("peers.py", "many", name, str(case))})
-            say(f"{MANY_FITS} fits", rows[-1])
+            row = {"T": steps, "name": name, **run_script("peers.py", "many", name, str(case))}
+            if name == "trendlstm":
+                flops = flops_per_epoch(steps) * row["fits_per_second"]
+                row["percent_of_peak"] = 100 * flops / peak[CORES]
+            rows.append(row)
+            say(f"{MANY_FITS} fits", row)
+    return rows
+
+
+def bench_breakdown(peak: float) -> list[dict[str, Any]]:
+    """Where the time of an epoch goes."""
+    rows = []
+    for steps in STEPS:
+        rows.append(break_down(steps, peak))
+        say("where an epoch goes", rows[-1])
     return rows
 
 
@@ -342,18 +320,19 @@ def main(alone: bool) -> None:
     peers = {
         job: [] if alone else [name for name in names if name != "trendlstm"] for job, names in kinds.items()
     }
-    libraries = ("trendlstm", "numba", "numpy") + (
-        () if alone else ("torch", "jax", "keras", "tensorflow", "onnxruntime")
-    )
+    libraries = () if alone else ("torch", "jax", "keras", "tensorflow", "onnxruntime")
+    peak = {cores: peak_flops(cores) for cores in sorted({1, CORES})}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         results = {
-            "machine": {"processor": _processor(), "cores": CORES, "python": platform.python_version()},
-            "versions": {library: version(library) for library in libraries},
-            "peak_gflops": peak_flops() / 1e9,
-            "one_fit": bench_fit(folder, peers["fit"]),
+            "machine": machine(),
+            "versions": versions(*libraries),
+            "peak_gflops": peak[1] / 1e9,
+            "peak_gflops_all_cores": peak[CORES] / 1e9,
+            "one_fit": bench_fit(folder, peers["fit"], peak),
+            "breakdown": bench_breakdown(peak[1]),
             "large_fits": bench_large(folder, [name for name in peers["fit"] if name == "PyTorch"]),
-            "many_fits": bench_many(folder, peers["many"]),
+            "many_fits": bench_many(folder, peers["many"], peak),
             "inference": bench_predict(folder, peers["predict"]),
             "backtest": bench_backtest(folder, not alone),
             "process": bench_process(folder, not alone),
@@ -368,14 +347,6 @@ def main(alone: bool) -> None:
     path.write_text(json.dumps(results, indent=2) + "\n")
     draw_growth(results["growth"], ROOT / "docs" / "growth.png")
     click.echo(f"written to {path.relative_to(ROOT)} and docs/growth.png")
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 if __name__ == "__main__":

@@ -13,11 +13,10 @@ from statistics import median
 from typing import Any
 
 import click
-import numpy as np
-from peers import LEARNING_RATE, torch_model
+from measuring import BATCH_SIZE, ROOT, SAMPLES, STEPS, flops_per_epoch, require_equal, write_case
+from peers import LEARNING_RATE, load_case, torch_model
 
 import trendlstm as tl
-from bench import BATCH_SIZE, ROOT, SAMPLES, STEPS, flops_per_epoch, require_equal, write_case
 from trendlstm.cuda.compile import SIMULATED, cuda
 from trendlstm.errors import OptionError
 from trendlstm.nn.device import device_name
@@ -134,8 +133,7 @@ def main(out: Path) -> None:
     peak, rows = peak_flops(), []
     with tempfile.TemporaryDirectory() as folder:
         for steps in STEPS:
-            with np.load(write_case(Path(folder), steps, EPOCHS)) as loaded:
-                case = dict(loaded)
+            case = load_case(write_case(Path(folder), steps, EPOCHS))
             check(case)
             eager, graph = (timed(partial(cudnn(case, graph)[0], EPOCHS)) for graph in (False, True))
             for fits in FITS:

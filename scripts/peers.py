@@ -2,8 +2,8 @@
 
 `python scripts/peers.py JOB NAME CASE` does one job in one framework and prints one JSON object; `bench.py` calls it
 so, one process each, for their thread pools and memory must not meet. CASE is an .npz file with the reference model's
-initial parameters in the names of `Network.state_dict` (its hidden size may differ), the samples x and y, the size of a
-minibatch, and how often to repeat.
+initial parameters in the names of `Network.state_dict` (its hidden size and its dtype may differ), the samples x and
+y, the size of a minibatch, and how often to repeat.
 """
 
 import json
@@ -13,17 +13,23 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
 LEARNING_RATE = 1e-3
-Case = Any  # an open .npz file
+Case = Any  # the arrays of an .npz file by name
 
 
 def cores() -> int:
     return len(os.sched_getaffinity(0))
+
+
+def load_case(path: str | Path) -> dict[str, np.ndarray]:
+    with np.load(path) as file:  # which would read an array again at each access
+        return dict(file)
 
 
 def hidden_size(case: Case) -> int:
@@ -41,7 +47,9 @@ Trained = tuple[Callable[[int], None], list[float]]
 def trendlstm_network(case: Case, seed: int = 0):
     import trendlstm as tl
 
-    network = tl.Network(hidden_size=hidden_size(case), seed=seed)
+    dtype = case["x"].dtype.name
+    # uniform: orthogonal weights of 1,024 units, here replaced at once, take seconds
+    network = tl.Network(hidden_size=hidden_size(case), seed=seed, dtype=dtype, init="uniform")
     network.load_state_dict({name: case[name] for name in network.state_dict()})
     return network
 
@@ -73,7 +81,7 @@ def torch_model(case: Case):
         def forward(self, x):
             return self.head(self.lstm(x)[0][:, -1])
 
-    model = Model()
+    model = Model().to(torch.from_numpy(case["x"]).dtype)
     values = [case["recurrent.weight_ih"], case["recurrent.weight_hh"], case["recurrent.bias"]]
     values.append(np.zeros_like(values[2]))  # PyTorch has a second bias: kept at 0, for Keras and we have one
     values += [case[f"dense.{layer}.{kind}"] for layer in range(3) for kind in ("weight", "bias")]
@@ -108,7 +116,7 @@ def fit_torch(case: Case) -> Trained:
     torch.set_num_threads(cores())
     x, y = torch.tensor(case["x"]), torch.tensor(case["y"])
     _, step = torch_trainer(case, x, y)
-    steps = [float(step(torch.arange(batch_size(case)))) for _ in range(3)]
+    steps = [step(torch.arange(batch_size(case))).item() for _ in range(3)]
     _, step = torch_trainer(case, x, y)
 
     def train(count: int) -> None:
@@ -120,13 +128,14 @@ def fit_torch(case: Case) -> Trained:
 
 
 def jax_functions(case: Case):
-    """The initial state of one network, and an epoch and one minibatch as functions of a state."""
+    """The initial state of one network, an epoch and one minibatch as functions of a state, and the predictions."""
     import jax
     from jax import lax
     from jax import numpy as jnp
 
+    jax.config.update("jax_enable_x64", case["x"].dtype == np.float64)
     x, y = jnp.asarray(case["x"]), jnp.asarray(case["y"])
-    names = [name for name in case.files if name.startswith(("recurrent", "dense"))]
+    names = [name for name in case if name.startswith(("recurrent", "dense"))]
     parameters = {name: jnp.asarray(case[name]) for name in names}
 
     def predict(p, x):
@@ -161,7 +170,7 @@ def jax_functions(case: Case):
         return lax.scan(train_step, state, batches)[0]
 
     zeros = jax.tree.map(jnp.zeros_like, parameters)
-    return (parameters, zeros, zeros, jnp.zeros(())), epoch, train_step
+    return (parameters, zeros, zeros, jnp.zeros(())), epoch, train_step, predict
 
 
 def fit_jax(case: Case) -> Trained:
@@ -169,7 +178,7 @@ def fit_jax(case: Case) -> Trained:
     from jax import lax
     from jax import numpy as jnp
 
-    initial, epoch, train_step = jax_functions(case)
+    initial, epoch, train_step, _ = jax_functions(case)
     _, losses = lax.scan(train_step, initial, jnp.tile(jnp.arange(batch_size(case)), (3, 1)))
     epoch = jax.jit(epoch)
     state, key = initial, jax.random.key(0)
@@ -232,7 +241,7 @@ def many_trendlstm(case: Case) -> Callable[[int], None]:
 
 
 def _torch_worker(path: str, fits: int, orders, done) -> None:
-    case = np.load(path)
+    case = load_case(path)
     trains = [fit_torch(case)[0] for _ in range(fits)]
     for epochs in iter(orders.get, None):
         for train in trains:
@@ -264,7 +273,7 @@ def many_jax(case: Case) -> Callable[[int], None]:
     import jax
     from jax import numpy as jnp
 
-    initial, epoch, _ = jax_functions(case)
+    initial, epoch, _, _ = jax_functions(case)
     fits = int(case["fits"])
     epochs = jax.jit(jax.vmap(epoch))
     state = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], fits, axis=0), initial)
@@ -296,6 +305,14 @@ def predict_torch(case: Case) -> Callable[[np.ndarray], np.ndarray]:
             return model(torch.from_numpy(x)).numpy()
 
     return predict
+
+
+def predict_jax(case: Case) -> Callable[[np.ndarray], np.ndarray]:
+    import jax
+
+    (parameters, *_), _, _, predict = jax_functions(case)
+    compiled = jax.jit(predict)
+    return lambda x: np.asarray(compiled(parameters, x))
 
 
 def predict_onnx(case: Case) -> Callable[[np.ndarray], np.ndarray]:
@@ -353,7 +370,12 @@ FIT = {
     "Keras/JAX": fit_keras_jax,
 }
 MANY = {"trendlstm": many_trendlstm, "PyTorch": many_torch, "JAX": many_jax}
-PREDICT = {"trendlstm": predict_trendlstm, "PyTorch": predict_torch, "ONNX Runtime": predict_onnx}
+PREDICT = {
+    "trendlstm": predict_trendlstm,
+    "PyTorch": predict_torch,
+    "JAX": predict_jax,
+    "ONNX Runtime": predict_onnx,
+}
 
 
 def timed(call: Callable[[], object], repeats: int) -> list[float]:
@@ -408,4 +430,4 @@ JOBS = {"fit": (do_fit, FIT), "many": (do_many, MANY), "predict": (do_predict, P
 
 if __name__ == "__main__":
     job, framework, path = sys.argv[1:]
-    print(json.dumps(JOBS[job][0](framework, np.load(path))))
+    print(json.dumps(JOBS[job][0](framework, load_case(path))))

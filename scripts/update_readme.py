@@ -1,10 +1,11 @@
-"""Copy the figures of bench/results.json into the README, between its two `<!-- speed -->` marks."""
+"""Copy the figures of bench/results.json and of the grid into the README, between its two `<!-- speed -->` marks."""
 
 import json
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from bench_grid import AXES, FULL, SUBSET, describe, means, ratios, read
+from measuring import MANY_FITS, ROOT
+
 MARK = "<!-- speed -->"
 
 
@@ -107,14 +108,93 @@ def inference(rows: list[dict[str, Any]]) -> str:
     )
 
 
+def share_of_peak(results: dict[str, Any]) -> str:
+    """Multiply-adds a second, as a share of what the same cores reach with nothing else to do."""
+    own = [row for row in results["one_fit"] if row["name"] == "trendlstm"]
+    many = [row for row in results["many_fits"] if row["name"] == "trendlstm"]
+    cores = results["machine"]["cores"]
+    chosen = {
+        "one fit, one thread": [row for row in own if row["threads"] == 1],
+        "one fit, all threads": [row for row in own if row["threads"] == cores],
+        f"{MANY_FITS} fits, all threads": many,
+    }
+    body = [[label, *(f"{row['percent_of_peak']:.0f} %" for row in rows)] for label, rows in chosen.items()]
+    columns = [f"T = {row['T']}" for row in many]
+    peaks = f"{results['peak_gflops']:.0f} GFLOP/s on one core"
+    if cores > 1:
+        peaks += f" and {results['peak_gflops_all_cores']:.0f} on all {cores}"
+    heading = "Share of the peak that a loop of multiply-adds alone reaches"
+    return f"{table([heading, *columns], body)}\n\nThat peak is {peaks}."
+
+
+def breakdown(rows: list[dict[str, Any]]) -> str:
+    """Where an epoch's time goes."""
+    labels = {
+        "products": "matrix products",
+        "activations": "sigmoid and tanh",
+        "other": "the rest of a pass: cell states, derivatives, loss",
+        "loading": "loading samples",
+        "gradient_sums": "gradient sums",
+        "adam": "Adam",
+        "transposes": "transposing the weights",
+        "unexplained": "unexplained",
+    }
+    body = [
+        [label, *(f"{100 * row['parts'][part] / row['ms']:.0f} %" for row in rows)]
+        for part, label in labels.items()
+    ]
+    body.append(
+        ["*all threads:* waiting for one another", *(f"{row['waiting_percent']:.0f} %" for row in rows)]
+    )
+    shares = ", ".join(f"{row['products_percent_of_peak']:.0f} % at T = {row['T']}" for row in rows)
+    columns = [f"T = {row['T']}" for row in rows]
+    text = (
+        f"Each part is timed alone (`scripts/breakdown.py`). The products alone reach {shares} of one core's peak; "
+        f"padded widths, with zeros, are not counted."
+    )
+    return f"{table(['Where the time of an epoch goes, one thread', *columns], body)}\n\n{text}"
+
+
+def grid() -> str:
+    """How trendlstm compares with the faster of PyTorch and JAX over many sizes, and where it is worst."""
+    whole = FULL.exists()
+    header, rows = read(FULL if whole else SUBSET)
+    found = ratios(rows)
+    slower = [cell for cell in found if cell["ratio"] < 1]
+    skipped = [row for row in rows if row["ms"] is None]
+    machine, used = (
+        header["machine"],
+        ", ".join(f"{name} {number}" for name, number in header["versions"].items()),
+    )
+    sizes = "; ".join(f"{name} {', '.join(map(str, values))}" for name, values in AXES.items())
+    text = (
+        f"Over many sizes ({sizes}; one thread and all), against the faster of PyTorch and JAX: "
+        f"{len(found):,} cells {'of the whole grid' if whole else 'spread over this grid'}, trendlstm slower in "
+        f"{len(slower):,}. Measured by `scripts/bench_grid.py` on {machine['cores']} cores ({machine['processor']}), "
+        f"{used}."
+    )
+    if skipped:
+        names = "; ".join(map(describe, skipped))
+        text += f" {len(skipped)} sizes whose minibatch takes seconds were skipped: {names}."
+    worst = table(
+        ["The ten worst cells", "times as fast as", "the faster peer"],
+        [[describe(cell), f"{cell['ratio']:.2f}", cell["peer"]] for cell in found[:10]],
+    )
+    averages = table(
+        ["Times as fast, geometric mean by", ""],
+        [
+            [axis, ", ".join(f"{value}: {mean:.1f}" for value, mean in means(found, axis).items())]
+            for axis in (*AXES, "threads")
+        ],
+    )
+    return f"{text}\n\n{worst}\n\n{averages}"
+
+
 def main() -> None:
     """Rewrite the README's tables."""
     results = json.loads((ROOT / "bench" / "results.json").read_text())
     fit = results["one_fit"]
     own = [row for row in fit if row["name"] == "trendlstm"]
-    shares = ", ".join(
-        f"{row['percent_of_peak']:.0f} % at T = {row['T']}" for row in own if row["threads"] == 1
-    )
     process = table(
         ["The main job as a whole process", "seconds"],
         [[row["name"], f"{row['seconds']:.1f}"] for row in results["process"]],
@@ -127,8 +207,10 @@ def main() -> None:
             f"Measured by `make bench` on {machine['cores']} cores ({machine['processor']}), Python "
             f"{machine['python']}, {used}. In brackets: how many times slower than trendlstm in the same run.",
             one_fit(fit),
-            f"One thread does {shares} of the {results['peak_gflops']:.0f} GFLOP/s that the same core reaches in a "
-            f"loop of multiply-adds alone. At T = 60 the whole process peaks at {memory:.0f} MiB.",
+            share_of_peak(results),
+            breakdown(results["breakdown"]),
+            f"At T = 60 the whole process peaks at {memory:.0f} MiB.",
+            grid(),
             large_fits(results["large_fits"]),
             many_fits(results["many_fits"]),
             busy(results["busy"]),
