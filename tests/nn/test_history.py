@@ -56,7 +56,7 @@ def test_the_table_has_a_row_for_each_epoch():
 
 def make_history(validated=True):
     loss, validation = np.array([0.9, 0.8, 0.7]), np.array([0.6, 0.5, 0.55])
-    return History(loss, validation if validated else None, 2 if validated else 3, 3, 0.1, "epochs")
+    return History(loss, validation if validated else None, 2 if validated else 3, 3, 0.1, "epochs", np.full(3, 0.01))
 
 
 @pytest.mark.parametrize("validated", [True, False])
@@ -85,7 +85,7 @@ def test_plot_takes_pyplots_current_axes_only_if_none_are_given():
 
 
 def test_nothing_to_plot_is_said():
-    history = History(np.array([]), None, 0, 0, 0.1, "interrupted")
+    history = History(np.array([]), None, 0, 0, 0.1, "interrupted", np.array([]))
     with pytest.raises(DataError, match="No epoch was finished"):
         history.plot(Figure().add_subplot())
 
@@ -100,7 +100,7 @@ def test_axes_that_are_none_are_refused(ax):
 def test_no_curve_runs_into_the_legend(largest, scale):
     loss = np.geomspace(largest, 0.5, 100)
     figure = Figure(figsize=(8, 3.5))
-    ax = History(loss, loss[::-1], 1, 100, 0.1, "epochs").plot(figure.add_subplot())
+    ax = History(loss, loss[::-1], 1, 100, 0.1, "epochs", np.full(100, 0.01)).plot(figure.add_subplot())
     figure.draw_without_rendering()
     assert ax.get_yscale() == scale
     bottom = ax.get_legend().get_window_extent().y0

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trendlstm.config import Device, DType, FitConfig
+from trendlstm.config import Device, DType, FitConfig, Optimizer, Schedule
 from trendlstm.errors import OptionError
 from trendlstm.kernels import buffers
 from trendlstm.kernels.buffers import CHUNK_ROWS
@@ -33,6 +33,13 @@ def fit_many(
     weight_decay: float = FitConfig.weight_decay,
     shuffle: bool = FitConfig.shuffle,
     seed: int | None = FitConfig.seed,
+    optimizer: Optimizer = FitConfig.optimizer,
+    momentum: float | None = FitConfig.momentum,
+    schedule: Schedule = FitConfig.schedule,
+    warmup: int = FitConfig.warmup,
+    step_epochs: int | None = FitConfig.step_epochs,
+    plateau_patience: int | None = FitConfig.plateau_patience,
+    schedule_factor: float | None = FitConfig.schedule_factor,
     n_threads: int | None = None,
     device: Device = "cpu",
     progress: bool | Report | None = None,
@@ -49,7 +56,8 @@ def fit_many(
         Inputs (N, T, F) and targets, (N, m) or (N, T, m), of each network; a single array is shared.
     validation : pair, sequence of pairs or None, optional
         One for all or one each.
-    epochs, batch_size, learning_rate, patience, clip_norm, weight_decay, shuffle, seed
+    epochs, batch_size, learning_rate, patience, clip_norm, weight_decay, shuffle, seed, optimizer, momentum, schedule, \
+    warmup, step_epochs, plateau_patience, schedule_factor
         As in `Network.fit`, the same for all. `seed`: by default each network's own.
     n_threads, device, progress
         As in `Network.fit`; progress is told of all fits together.
@@ -72,6 +80,13 @@ def fit_many(
         weight_decay=weight_decay,
         shuffle=shuffle,
         seed=seed,
+        optimizer=optimizer,
+        momentum=momentum,
+        schedule=schedule,
+        warmup=warmup,
+        step_epochs=step_epochs,
+        plateau_patience=plateau_patience,
+        schedule_factor=schedule_factor,
     )
     if isinstance(networks, Network):
         raise OptionError("networks must be a sequence: put a single network into a list, or call its fit.")
