@@ -389,10 +389,11 @@ class SGD:
 
 
 def reductions(losses: list[float], warmup: int, plateau_patience: int) -> int:
-    """How often so many epochs in a row, none of them in the warm-up, did not have the lowest loss so far."""
+    """How often so many epochs in a row did not have the lowest loss so far; the warm-up's are left out."""
     times = waited = 0
-    for epoch in range(warmup, len(losses)):
-        waited = 0 if losses[epoch] < min(losses[:epoch], default=np.inf) else waited + 1
+    losses = losses[warmup:]
+    for epoch, loss in enumerate(losses):
+        waited = 0 if loss < min(losses[:epoch], default=np.inf) else waited + 1
         if waited == plateau_patience:
             times, waited = times + 1, 0
     return times
@@ -473,5 +474,7 @@ def fit(
             total += loss * outputs_seen[batch].sum()
         after_epoch.append(params)
         losses.append(total / outputs_seen.sum())
-        watched.append(losses[-1] if validation is None else mse(predict(params, validation[0], cell), validation[1]))
+        watched.append(
+            losses[-1] if validation is None else mse(predict(params, validation[0], cell), validation[1])
+        )
     return after_epoch, losses

@@ -168,8 +168,8 @@ class NetworkConfig(_Settings):
 class FitConfig(_Settings):
     """How a network is trained; see `Network.fit`.
 
-    `momentum`, `step_epochs`, `plateau_patience` and `schedule_factor` each belong to an optimizer or to some schedules:
-    None there stands for the default, which the settings then have, and elsewhere nothing else is possible.
+    `momentum`, `step_epochs`, `plateau_patience` and `schedule_factor` belong to one optimizer or to some schedules:
+    there None becomes the default, elsewhere nothing else is possible.
     """
 
     epochs: int = 100
@@ -240,29 +240,32 @@ class FitConfig(_Settings):
             self.warmup,
             f"a whole number of epochs from 0 up to below epochs ({self.epochs})",
         )
-        _require(
-            self.schedule != "step"
-            or (_is_count(self.step_epochs) and self.warmup + self.step_epochs < self.epochs),
-            "step_epochs",
-            self.step_epochs,
-            f"given with schedule 'step': a whole number from 1 up to below the {self.epochs - self.warmup} epochs "
-            "after the warm-up, after each of which the rate falls",
-        )
+        if self.schedule == "step":
+            if self.step_epochs is None:
+                raise OptionError(
+                    "schedule 'step' needs step_epochs, after how many epochs the rate falls each time."
+                )
+            left = self.epochs - self.warmup
+            _require(
+                _is_count(self.step_epochs) and self.step_epochs < left,
+                "step_epochs",
+                self.step_epochs,
+                f"a whole number from 1 up to below the {left} epochs after the warm-up, or the rate never falls",
+            )
         _require(
             self.plateau_patience is None or _is_count(self.plateau_patience),
             "plateau_patience",
             self.plateau_patience,
             "a whole number of epochs from 1 up",
         )
-        if self.plateau_patience is not None and self.patience is not None:
-            _require(
-                self.plateau_patience < self.patience,
-                "plateau_patience",
-                self.plateau_patience,
-                f"below patience ({self.patience}), which would end the fit before the rate has ever been reduced",
+        if self.plateau_patience and self.patience and self.plateau_patience >= self.patience:
+            raise OptionError(
+                f"plateau_patience ({self.plateau_patience}) must be below patience ({self.patience}), or the fit "
+                "ends before the rate is ever reduced."
             )
         _require(
-            self.schedule_factor is None or (_is_number(self.schedule_factor) and 0 < self.schedule_factor < 1),
+            self.schedule_factor is None
+            or (_is_number(self.schedule_factor) and 0 < self.schedule_factor < 1),
             "schedule_factor",
             self.schedule_factor,
             "a number above 0 and below 1",

@@ -49,9 +49,10 @@ class LSTMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         in sktime. The network reads from the oldest to the newest.
     hidden_size, dense, cell, dtype, bias, squash_output, init, forget_bias
         As in `Network`.
-    epochs, batch_size, learning_rate, patience, clip_norm, weight_decay, shuffle, optimizer, momentum, schedule, warmup, \
-    step_epochs, plateau_patience, schedule_factor
+    epochs, batch_size, learning_rate, patience, clip_norm, weight_decay, shuffle
         As in `Network.fit`. `patience` needs `validation_fraction`.
+    optimizer, momentum, schedule, warmup, step_epochs, plateau_patience, schedule_factor
+        As in `Network.fit`.
     validation_fraction : float
         The share of the rows, 0 up to below 1 and rounded up to whole rows, that choose the epoch and are not trained
         on: the last rows, because they are a time series. 0: none, and the weights of the last epoch are kept.

@@ -293,14 +293,15 @@ def make_fit_options(defaults: FitConfig) -> Callable:
             "--schedule",
             type=click.Choice(SCHEDULES),
             default=defaults.schedule,
-            help="How the learning rate falls: not at all; to 0 along half a cosine; by a factor after every "
-            "--step-epochs; or by a factor when the validation loss has not fallen for --plateau-patience epochs.",
+            help="How the learning rate falls: not at all; to 0 along half a cosine; by a factor after "
+            "every --step-epochs epochs; or by a factor when the validation loss has not fallen for --plateau-patience "
+            "epochs.",
         ),
         option(
             "--warmup",
             type=click.IntRange(0, MOST),
             default=defaults.warmup,
-            help="Epochs in which the learning rate first rises from 0, step by step.",
+            help="Epochs in which the learning rate first rises from 0, step by step; the schedule begins after them.",
         ),
         option(
             "--step-epochs",
@@ -321,7 +322,7 @@ def make_fit_options(defaults: FitConfig) -> Callable:
             type=_SHARE,
             default=None,
             show_default="0.1 with --schedule step or plateau",
-            help="What these multiply the rate by.",
+            help="By what --schedule step or plateau multiplies the rate.",
         ),
         option(
             "--optimizer",
@@ -334,7 +335,7 @@ def make_fit_options(defaults: FitConfig) -> Callable:
             type=_Finite(0, 1, max_open=True),
             default=None,
             show_default="0.9 with --optimizer sgd",
-            help="Share of the last step's direction that --optimizer sgd keeps.",
+            help="Share of its velocity that --optimizer sgd keeps from step to step.",
         ),
         option(
             "--patience",

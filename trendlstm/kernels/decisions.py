@@ -82,15 +82,16 @@ def end_epoch(progress, options, validation_loss, best):
 
 @inlined
 def is_plateau(progress, options, loss):
-    """Whether the rate is reduced after the epoch that `end_epoch` has counted: its loss has not fallen for too long.
+    """Whether the rate is reduced after the epoch that `end_epoch` has counted: the loss has not fallen for too long.
 
-    That is for options.plateau_patience epochs in a row, none of them in the warm-up; then they are counted anew.
+    That is for options.plateau_patience epochs in a row; then they are counted anew. The warm-up's do not count.
     """
+    if progress.epoch <= options.warmup:
+        return False
+    progress.since_lowest += 1
     if loss < progress.lowest_loss:
         progress.lowest_loss = loss
         progress.since_lowest = 0
-    elif progress.epoch > options.warmup:
-        progress.since_lowest += 1
     if progress.since_lowest < options.plateau_patience:
         return False
     progress.since_lowest = 0

@@ -58,7 +58,7 @@ class FitState(NamedTuple):
     validation_errors: np.ndarray  # (validation chunks,) float64: sums of squared errors
     loss: np.ndarray  # (E,) float64: of the training samples
     validation_loss: np.ndarray  # (E,) float64
-    learning_rate: np.ndarray  # (E,) float64: of each epoch's last step; on a plateau the next one's is written
+    learning_rate: np.ndarray  # (E,) float64: of each epoch's last step; a plateau changes the next one's
     progress: np.ndarray  # (threads,) records, see `decisions`: each thread counts for itself
     counters: np.ndarray  # int64, see `gang`
     pace: np.ndarray  # (1,) record, see `pace`: the first thread's

@@ -1,7 +1,7 @@
 """Training and validation losses against the epoch, drawn for one fit or for an ensemble."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -103,10 +103,10 @@ def draw_losses(axes: Axes, histories: Sequence[Losses]) -> None:
 def _draw_rates(axes: Axes, rates: Sequence[NDArray[np.float64]]) -> None:
     """Draw the learning rates on an axis at the right, behind the losses, with an entry in their legend."""
     right = axes.twinx()
-    style = {"color": GREY, "linewidth": 1.2, "linestyle": (0, (4, 2))}
+    style: dict[str, Any] = {"color": GREY, "linewidth": 1, "linestyle": (0, (4, 2))}
     for rate in rates:
-        right.plot(epoch_numbers(rate), rate, drawstyle="steps-mid", **style)
-    right.set_ylim(0, 1.05 * max(map(np.max, rates)))
+        right.plot(epoch_numbers(rate), rate, **style)
+    right.set_ylim(0, 1.6 * max(map(np.max, rates)))  # below a legend within the axes
     right.set_ylabel("learning rate", fontsize=12, color=GREY)
     right.tick_params(colors=GREY)
     right.spines[["top", "left"]].set_visible(False)

@@ -56,9 +56,10 @@ def fit_many(
         Inputs (N, T, F) and targets, (N, m) or (N, T, m), of each network; a single array is shared.
     validation : pair, sequence of pairs or None, optional
         One for all or one each.
-    epochs, batch_size, learning_rate, patience, clip_norm, weight_decay, shuffle, seed, optimizer, momentum, schedule, \
-    warmup, step_epochs, plateau_patience, schedule_factor
+    epochs, batch_size, learning_rate, patience, clip_norm, weight_decay, shuffle, seed
         As in `Network.fit`, the same for all. `seed`: by default each network's own.
+    optimizer, momentum, schedule, warmup, step_epochs, plateau_patience, schedule_factor
+        As in `Network.fit`, the same for all.
     n_threads, device, progress
         As in `Network.fit`; progress is told of all fits together.
 

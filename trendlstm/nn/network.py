@@ -390,10 +390,10 @@ class Network:
         device: Device = "cpu",
         progress: bool | Report | None = None,
     ) -> History:
-        """Train by Adam (Kingma & Ba 2015) on the mean squared error; all threads share each minibatch.
+        """Train on the mean squared error, by Adam (Kingma & Ba 2015) unless `optimizer` says otherwise.
 
-        The weights are the same bits for any number of threads. Each call starts the optimizer afresh. With `validation` the
-        weights of its best epoch are kept, otherwise the last.
+        All threads share each minibatch, and the weights are the same bits for any number of them. Each call starts the
+        optimizer afresh. With `validation` the weights of its best epoch are kept, otherwise the last.
 
         Parameters
         ----------
@@ -424,9 +424,10 @@ class Network:
         momentum : float, optional
             Of "sgd", 0 up to below 1: v = momentum v + gradient, theta -= rate v. Default: 0.9.
         schedule : {"constant", "cosine", "step", "plateau"}
-            How the learning rate falls, once an epoch: never; to 0 along half a cosine (Loshchilov & Hutter 2017, without
-            restarts); by a factor every `step_epochs`; or by a factor when the validation loss (without validation
-            the training loss) has not fallen for `plateau_patience` epochs. See `nn.schedules.learning_rates`.
+            How the learning rate falls, from epoch to epoch: not at all; to 0 along half a cosine (Loshchilov &
+            Hutter 2017, without restarts); by a factor every `step_epochs`; or by a factor when the validation loss
+            (without validation the training loss) has not fallen for `plateau_patience` epochs. The formulas are in
+            `trendlstm.nn.schedules.learning_rates`.
         warmup : int
             Epochs, below `epochs`, in which the rate rises along a straight line from step to step. The schedule
             begins after them.

@@ -17,8 +17,8 @@ def learning_rates(config: FitConfig) -> NDArray[np.float64]:
         cosine               lr (1 + cos(pi e / (E - w))) / 2
         step                 lr factor^floor(e / step_epochs)
 
-    The cosine is that of Loshchilov & Hutter 2017, without restarts, in whole epochs. The rate would be 0 after the last
-    epoch; no epoch is spent on it. On a plateau `kernels.fit` reduces the rate of the epochs that are left.
+    The cosine is that of Loshchilov & Hutter 2017, without restarts, in whole epochs. The rate would be 0 after the
+    last epoch; no epoch is spent on it. On a plateau `kernels.fit` reduces the rate of the epochs that are left.
 
     Parameters
     ----------

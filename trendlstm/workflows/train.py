@@ -29,7 +29,7 @@ from trendlstm.evaluation.metrics import (
     evaluate_path,
     rmse,
 )
-from trendlstm.nn.device import check_limits
+from trendlstm.nn.device import check_fit, check_limits
 from trendlstm.nn.history import History
 from trendlstm.nn.many import fit_many
 from trendlstm.nn.network import Network
@@ -269,6 +269,7 @@ def prepare(config: TrainConfig, prices: PriceSet) -> Prepared:
     window = config.window
     if config.device == "cuda":
         check_limits(config.network, window.lag)
+        check_fit(config.fit)
     windows = make_windows(
         prices.frame, window.lag, window.horizon, window.features, window.scaling, window.split
     )
