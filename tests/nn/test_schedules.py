@@ -153,6 +153,15 @@ def test_rates_can_be_repeated_for_the_epochs_that_were_kept(schedule):
         assert_close(tensor, params[name], 1e-9, name)
 
 
+def test_a_plateau_does_not_change_rates_that_are_repeated():
+    """Steps too small to change a weight: every epoch has the loss of the first."""
+    settings = FitConfig(**OPTIONS, schedule="plateau", plateau_patience=1, shuffle=False, optimizer="sgd")
+    repeated = np.full(4, 1e-30)
+    (history,) = train([network().fit_job(X, Y, settings, repeated=repeated)])
+    assert len(set(history.loss)) == 1
+    np.testing.assert_array_equal(history.learning_rate, repeated)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
