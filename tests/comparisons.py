@@ -61,7 +61,7 @@ def stand_in_comparison(prepared, outputs, initial=None, trained=None):
     }
     models = {name: variant and variants[variant.kind.key] for name, variant in prepared.models.items()}
     prepared = replace(prepared, variants=tuple(variants.values()), models=models)
-    history = History(np.ones(1), np.ones(1), 1, 1, 0.1, "epochs")
+    history = History(np.ones(1), np.ones(1), 1, 1, 0.1, "epochs", np.ones(1))
     fits = workflow.Fits({key: [history] * len(one.networks) for key, one in variants.items()}, 0.0)
     return workflow.assess(
         prepared, chosen_gradients(prepared, initial or {}), fits, chosen_gradients(prepared, trained or {})

@@ -530,6 +530,61 @@ class Adam:
         return new
 
 
+class SGD:
+    """Gradient descent with momentum (Polyak 1964) as PyTorch has it; its decay is decoupled, as Adam's is."""
+
+    def __init__(
+        self, params: Params, learning_rate: float, weight_decay: float = 0.0, momentum: float = 0.9
+    ) -> None:
+        self.learning_rate, self.weight_decay, self.momentum = learning_rate, weight_decay, momentum
+        self.velocity = {name: np.zeros_like(p) for name, p in params.items()}
+
+    def step(self, params: Params, grads: Params) -> Params:
+        """The parameters after one update; the old ones are left alone."""
+        new = {}
+        for name, p in params.items():
+            self.velocity[name] = self.momentum * self.velocity[name] + grads[name]
+            decay = 0.0 if name.endswith("bias") else self.weight_decay
+            new[name] = p - self.learning_rate * (self.velocity[name] + decay * p)
+        return new
+
+
+def reductions(losses: list[float], warmup: int, plateau_patience: int) -> int:
+    """How often so many epochs in a row did not have the lowest loss so far; the warm-up's are left out."""
+    times = waited = 0
+    losses = losses[warmup:]
+    for epoch, loss in enumerate(losses):
+        waited = 0 if loss < min(losses[:epoch], default=np.inf) else waited + 1
+        if waited == plateau_patience:
+            times, waited = times + 1, 0
+    return times
+
+
+def scheduled_rate(
+    step: int,
+    steps: int,
+    epochs: int,
+    learning_rate: float,
+    losses: list[float],
+    schedule: str = "constant",
+    warmup: int = 0,
+    step_epochs: int = 1,
+    plateau_patience: int = 10,
+    schedule_factor: float = 0.1,
+) -> float:
+    """The learning rate of a step, 1, 2, ..., where an epoch has `steps`; `losses` are those of the epochs before."""
+    epoch = (step - 1) // steps
+    if epoch < warmup:
+        return learning_rate * step / (warmup * steps)
+    share = {
+        "constant": 1.0,
+        "cosine": (1 + np.cos(np.pi * (epoch - warmup) / (epochs - warmup))) / 2,
+        "step": schedule_factor ** ((epoch - warmup) // step_epochs),
+        "plateau": schedule_factor ** reductions(losses[:epoch], warmup, plateau_patience),
+    }
+    return learning_rate * share[schedule]
+
+
 def fit(
     params: Params,
     x: np.ndarray,
@@ -547,11 +602,16 @@ def fit(
     dropout: float = 0.0,
     recurrent_dropout: float = 0.0,
     truncate: int | None = None,
+    optimizer: str = "adam",
+    momentum: float = 0.9,
+    validation: tuple[np.ndarray, np.ndarray] | None = None,
+    **schedule: Any,
 ) -> tuple[list[Params], list[float]]:
     """Train by minibatches; an epoch's last may be smaller, and its loss is the mean over its own elements.
 
     With `truncate` = K each minibatch makes a step on its steps 1 ... K, then on K+1 ... 2K, ...: every sample's state
-    goes on from where it was, computed with the weights of then, but is a constant to the gradient.
+    goes on from where it was, computed with the weights of then, but is a constant to the gradient. `schedule` is that
+    of `scheduled_rate`; `validation` is what a plateau is looked for in, otherwise the training.
 
     Returns the parameters after each epoch, and each epoch's training loss: the mean over all elements of the
     squared errors that its minibatches had before their updates.
@@ -559,8 +619,12 @@ def fit(
     outputs_seen = np.ones(len(x), int)  # of each sample
     if y.ndim == 3:
         outputs_seen = np.full(len(x), x.shape[1]) if lengths is None else lengths
-    adam = Adam(params, learning_rate, weight_decay)
-    after_epoch, losses = [], []
+    if optimizer == "sgd":
+        descent: Adam | SGD = SGD(params, learning_rate, weight_decay, momentum)
+    else:
+        descent = Adam(params, learning_rate, weight_decay)
+    after_epoch, losses, watched = [], [], []
+    step, steps = 0, -(-len(x) // batch_size)
     for epoch in range(epochs):
         order = shuffled(len(x), seed, epoch) if shuffle else np.arange(len(x))
         total = 0.0
@@ -593,8 +657,15 @@ def fit(
                 if truncate:
                     traces = stack_forward(params, x[batch, part], cell, **options)
                     options |= {"h0": [t.h[:, -1] for t in traces], "c0": [t.c[:, -1] for t in traces]}
-                params = adam.step(params, clip({name: grads[name] for name in params}, clip_norm))
+                step += 1
+                descent.learning_rate = scheduled_rate(
+                    step, steps, epochs, learning_rate, watched, **schedule
+                )
+                params = descent.step(params, clip({name: grads[name] for name in params}, clip_norm))
                 total += loss * seen.sum()
         after_epoch.append(params)
         losses.append(total / outputs_seen.sum())
+        watched.append(
+            losses[-1] if validation is None else mse(predict(params, validation[0], cell), validation[1])
+        )
     return after_epoch, losses

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from trendlstm import Network, cli
-from trendlstm.kernels import adam, cells, dense
+from trendlstm.kernels import adam, cells, dense, sgd
 
 TEXT = (Path(__file__).parents[1] / "docs" / "equations.md").read_text(encoding="utf-8")
 CODE = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL))
@@ -46,7 +46,7 @@ def test_every_named_option_exists(option):
     assert option in known
 
 
-@pytest.mark.parametrize("module", [cells, dense, adam])
+@pytest.mark.parametrize("module", [cells, dense, adam, sgd])
 def test_every_public_kernel_that_has_an_equation_is_named(module):
     public = [
         name

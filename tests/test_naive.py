@@ -324,6 +324,49 @@ def test_adam_eps_stands_outside_the_root():
     assert new["w.weight"][0] == pytest.approx(-0.5, rel=1e-6)
 
 
+def test_sgd_is_the_algorithm_written_out():
+    g = [0.5, -0.25, 2.0]
+    params = {"w.weight": np.array([1.0]), "w.bias": np.array([1.0])}
+    sgd = naive.SGD(params, learning_rate=0.1, weight_decay=0.01, momentum=0.8)
+    weight = bias = 1.0
+    velocities = [g[0], g[1] + 0.8 * g[0], g[2] + 0.8 * g[1] + 0.64 * g[0]]
+    for gradient, velocity in zip(g, velocities, strict=True):
+        params = sgd.step(params, {name: np.array([gradient]) for name in params})
+        weight, bias = weight - 0.1 * velocity - 0.1 * 0.01 * weight, bias - 0.1 * velocity
+        assert params["w.weight"][0] == pytest.approx(weight, rel=1e-14)
+        assert params["w.bias"][0] == pytest.approx(bias, rel=1e-14)
+
+
+def rates(epochs=6, steps=2, losses=(), **schedule):
+    """The rates of all steps, an epoch a row."""
+    every = [
+        naive.scheduled_rate(n, steps, epochs, 0.8, list(losses), **schedule)
+        for n in range(1, epochs * steps + 1)
+    ]
+    return np.reshape(every, (epochs, steps))
+
+
+def test_schedules_written_out():
+    half = math.sqrt(0.5)
+    np.testing.assert_allclose(rates(), 0.8, rtol=1e-14)
+    cosine = 0.4 * np.array([2, 1 + half, 1, 1 - half])
+    np.testing.assert_allclose(rates(4, schedule="cosine"), np.stack([cosine] * 2, 1), rtol=1e-14)
+    stepped = rates(5, schedule="step", step_epochs=2, schedule_factor=0.5)
+    np.testing.assert_allclose(stepped[:, 0], [0.8, 0.8, 0.4, 0.4, 0.2], rtol=1e-14)
+    warmed = rates(6, schedule="cosine", warmup=2)
+    np.testing.assert_allclose(warmed[:2].ravel(), [0.2, 0.4, 0.6, 0.8], rtol=1e-14)
+    np.testing.assert_allclose(warmed[2:, 1], cosine, rtol=1e-14)
+
+
+def test_a_plateau_is_epochs_without_a_lower_loss_counted_anew_after_each():
+    losses = [5, 4, 4, 4.5, 3, 3, 3, 3, 3, 2]
+    assert [naive.reductions(losses[:n], 0, 2) for n in range(11)] == [0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 3]
+    assert naive.reductions([1, 2, 2, 2], 0, 1) == 3
+    assert naive.reductions([1, 2, 2, 2], 1, 1) == 2  # without the warm-up's
+    plateau = rates(10, losses=losses, schedule="plateau", plateau_patience=2, schedule_factor=0.5)
+    np.testing.assert_allclose(plateau[:, 0], [0.8] * 4 + [0.4] * 3 + [0.2] * 2 + [0.1], rtol=1e-14)
+
+
 def test_clip_scales_the_norm_over_all_tensors():
     grads = {"a": np.array([3.0, 0.0]), "b": np.array([[4.0]])}
     clipped = naive.clip(grads, 1.0)
@@ -344,6 +387,22 @@ def test_fit_is_one_adam_step_a_minibatch():
     assert losses == [pytest.approx(total / 7, rel=1e-14)]
     for name in params:
         np.testing.assert_array_equal(after_epoch[0][name], expected[name])
+
+
+def test_fit_changes_the_rate_before_each_step():
+    """Two minibatches an epoch; the plateau is that of the validation, which this fit makes worse and worse."""
+    _, params, x, y = problem("lstm", N=6)
+    schedule = {"schedule": "plateau", "plateau_patience": 1, "warmup": 1, "schedule_factor": 0.5}
+    expected, sgd = params, naive.SGD(params, 0.0, momentum=0.7)
+    far = naive.predict(params, x) + 10 * (naive.predict(params, x) - y)
+    for n, rate in enumerate([0.005, 0.01, 0.01, 0.01, 0.01, 0.01, 0.005, 0.005]):
+        rows = [[0, 1, 2], [3, 4, 5]][n % 2]
+        sgd.learning_rate = rate
+        expected = sgd.step(expected, naive.loss_and_gradients(expected, x[rows], y[rows])[1])
+    options = {"epochs": 4, "batch_size": 3, "learning_rate": 0.01, "shuffle": False, "validation": (x, far)}
+    after_epoch, _ = naive.fit(params, x, y, optimizer="sgd", momentum=0.7, **options, **schedule)
+    for name in params:
+        np.testing.assert_allclose(after_epoch[3][name], expected[name], rtol=1e-12)
 
 
 def test_fit_on_every_step_weighs_minibatches_by_their_steps():

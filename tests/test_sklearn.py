@@ -105,6 +105,12 @@ def test_every_setting_reaches_the_network(windows):
         "clip_norm": 0.1,
         "weight_decay": 0.3,
         "shuffle": False,
+        "optimizer": "sgd",
+        "momentum": 0.8,
+        "schedule": "plateau",
+        "warmup": 1,
+        "plateau_patience": 1,
+        "schedule_factor": 0.5,
         "n_threads": 1,
         "device": "cpu",
     }
@@ -118,8 +124,14 @@ def test_every_setting_reaches_the_network(windows):
         "lag",
         "newest_first",
         "random_state",
+        "step_epochs",
         "validation_fraction",
     }
+    step = {"schedule": "step", "step_epochs": 2, "epochs": 5, "learning_rate": 0.05}
+    network = tl.Network(F, output_size=2, lag=T, seed=1, **settings)
+    network.fit(x, y, **step)
+    model = LSTMRegressor(**settings, **step, random_state=1).fit(x, y)
+    assert np.array_equal(model.network_.theta, network.theta)
 
 
 def test_one_feature_a_column_is_the_default(windows):

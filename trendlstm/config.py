@@ -15,6 +15,8 @@ from trendlstm.errors import OptionError
 Cell = Literal["lstm", "lstm1997", "gru", "rnn", "rnn-sigmoid", "ann"]
 DType = Literal["float32", "float64"]
 Device = Literal["auto", "cpu", "cuda"]
+Optimizer = Literal["adam", "sgd"]
+Schedule = Literal["constant", "cosine", "step", "plateau"]
 Init = Literal["orthogonal", "glorot", "uniform"]
 ForgetBias = Literal[0, 1, "chrono"]
 Scaling = Literal["window", "standard", "minmax", "none"]
@@ -27,6 +29,8 @@ Match = Literal["hidden", "params"]
 CELLS: tuple[Cell, ...] = get_args(Cell)
 DTYPES: tuple[DType, ...] = get_args(DType)
 DEVICES: tuple[Device, ...] = get_args(Device)
+OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 INITS: tuple[Init, ...] = get_args(Init)
 FORGET_BIASES: tuple[ForgetBias, ...] = get_args(ForgetBias)
 SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
@@ -204,7 +208,11 @@ class NetworkConfig(_Settings):
 
 @dataclass(frozen=True)
 class FitConfig(_Settings):
-    """How a network is trained; see `Network.fit`."""
+    """How a network is trained; see `Network.fit`.
+
+    `momentum`, `step_epochs`, `plateau_patience` and `schedule_factor` belong to one optimizer or to some schedules:
+    there None becomes the default, elsewhere nothing else is possible.
+    """
 
     epochs: int = 100
     batch_size: int = 32
@@ -215,6 +223,13 @@ class FitConfig(_Settings):
     shuffle: bool = True
     seed: int | None = None
     truncate: int | None = None
+    optimizer: Optimizer = "adam"
+    momentum: float | None = None
+    schedule: Schedule = "constant"
+    warmup: int = 0
+    step_epochs: int | None = None
+    plateau_patience: int | None = None
+    schedule_factor: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -257,6 +272,70 @@ class FitConfig(_Settings):
             self.truncate,
             "a whole number of steps from 1 up, or None for gradients through all of them",
         )
+        if self.truncate is not None and self.warmup:
+            raise OptionError(
+                "warmup cannot be combined with truncate, because an epoch's number of steps is not known before it "
+                "ends: leave one of them out."
+            )
+        _require(self.optimizer in OPTIMIZERS, "optimizer", self.optimizer, f"one of {', '.join(OPTIMIZERS)}")
+        _require(self.schedule in SCHEDULES, "schedule", self.schedule, f"one of {', '.join(SCHEDULES)}")
+        self._belongs("momentum", "optimizer", ("sgd",), default=0.9)
+        self._belongs("step_epochs", "schedule", ("step",), default=None)
+        self._belongs("plateau_patience", "schedule", ("plateau",), default=10)
+        self._belongs("schedule_factor", "schedule", ("step", "plateau"), default=0.1)
+        _require(
+            self.momentum is None or (_is_number(self.momentum) and 0 <= self.momentum < 1),
+            "momentum",
+            self.momentum,
+            "a number from 0 up to below 1",
+        )
+        _require(
+            _is_count(self.warmup, 0) and self.warmup < self.epochs,
+            "warmup",
+            self.warmup,
+            f"a whole number of epochs from 0 up to below epochs ({self.epochs})",
+        )
+        if self.schedule == "step":
+            if self.step_epochs is None:
+                raise OptionError(
+                    "schedule 'step' needs step_epochs, after how many epochs the rate falls each time."
+                )
+            left = self.epochs - self.warmup
+            _require(
+                _is_count(self.step_epochs) and self.step_epochs < left,
+                "step_epochs",
+                self.step_epochs,
+                f"a whole number from 1 up to below the {left} epochs after the warm-up, or the rate never falls",
+            )
+        _require(
+            self.plateau_patience is None or _is_count(self.plateau_patience),
+            "plateau_patience",
+            self.plateau_patience,
+            "a whole number of epochs from 1 up",
+        )
+        if self.plateau_patience and self.patience and self.plateau_patience >= self.patience:
+            raise OptionError(
+                f"plateau_patience ({self.plateau_patience}) must be below patience ({self.patience}), or the fit "
+                "ends before the rate is ever reduced."
+            )
+        _require(
+            self.schedule_factor is None
+            or (_is_number(self.schedule_factor) and 0 < self.schedule_factor < 1),
+            "schedule_factor",
+            self.schedule_factor,
+            "a number above 0 and below 1",
+        )
+
+    def _belongs(self, name: str, owner: str, choices: tuple[str, ...], default: float | None) -> None:
+        """Set a setting's default if it is used at all, and refuse it if it is given and is not."""
+        value, used = getattr(self, name), getattr(self, owner) in choices
+        if value is None and used:
+            object.__setattr__(self, name, default)
+        elif value is not None and not used:
+            raise OptionError(
+                f"{name} belongs to {owner} {' or '.join(map(repr, choices))}, but {owner} is "
+                f"{getattr(self, owner)!r}: leave {name} out, or choose another {owner}."
+            )
 
 
 @dataclass(frozen=True)

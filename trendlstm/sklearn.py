@@ -7,7 +7,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trendlstm.config import Cell, Device, DType, FitConfig, ForgetBias, Init, NetworkConfig
+from trendlstm.config import (
+    Cell,
+    Device,
+    DType,
+    FitConfig,
+    ForgetBias,
+    Init,
+    NetworkConfig,
+    Optimizer,
+    Schedule,
+)
 from trendlstm.errors import DataError, OptionError
 from trendlstm.nn.network import Network
 from trendlstm.nn.samples import refuse_mask
@@ -41,6 +51,8 @@ class LSTMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         As in `Network`.
     epochs, batch_size, learning_rate, patience, clip_norm, weight_decay, shuffle
         As in `Network.fit`. `patience` needs `validation_fraction`.
+    optimizer, momentum, schedule, warmup, step_epochs, plateau_patience, schedule_factor
+        As in `Network.fit`.
     validation_fraction : float
         The share of the rows, 0 up to below 1 and rounded up to whole rows, that choose the epoch and are not trained
         on: the last rows, because they are a time series. 0: none, and the weights of the last epoch are kept.
@@ -100,6 +112,13 @@ class LSTMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         clip_norm: float | None = FitConfig.clip_norm,
         weight_decay: float = FitConfig.weight_decay,
         shuffle: bool = FitConfig.shuffle,
+        optimizer: Optimizer = FitConfig.optimizer,
+        momentum: float | None = FitConfig.momentum,
+        schedule: Schedule = FitConfig.schedule,
+        warmup: int = FitConfig.warmup,
+        step_epochs: int | None = FitConfig.step_epochs,
+        plateau_patience: int | None = FitConfig.plateau_patience,
+        schedule_factor: float | None = FitConfig.schedule_factor,
         validation_fraction: float = 0.0,
         random_state: int | np.random.RandomState | None = NetworkConfig.seed,
         n_threads: int | None = None,
@@ -122,6 +141,13 @@ class LSTMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.clip_norm = clip_norm
         self.weight_decay = weight_decay
         self.shuffle = shuffle
+        self.optimizer = optimizer
+        self.momentum = momentum
+        self.schedule = schedule
+        self.warmup = warmup
+        self.step_epochs = step_epochs
+        self.plateau_patience = plateau_patience
+        self.schedule_factor = schedule_factor
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.n_threads = n_threads
@@ -185,6 +211,13 @@ class LSTMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             clip_norm=self.clip_norm,
             weight_decay=self.weight_decay,
             shuffle=self.shuffle,
+            optimizer=self.optimizer,
+            momentum=self.momentum,
+            schedule=self.schedule,
+            warmup=self.warmup,
+            step_epochs=self.step_epochs,
+            plateau_patience=self.plateau_patience,
+            schedule_factor=self.schedule_factor,
             n_threads=self.n_threads,
             device=self.device,
         )

@@ -263,7 +263,8 @@ def test_what_the_options_mean_is_what_is_trained():
         "--years 2.5 --source cache --calendar XLON --lag 7 --horizon 2 --features volume,close --scaling minmax "
         "--split 0.5,0.25,0.25 --cell rnn --hidden 5 --dense 6,7 --dtype float64 --no-bias --no-squash --init uniform "
         "--forget-bias 0 --seed 9 --epochs 11 --batch-size 12 --lr 0.5 --patience 3 --clip-norm 1.5 --weight-decay 0.1 "
-        "--no-shuffle --seeds 4 --threads 2 --final-fit --device cpu"
+        "--no-shuffle --seeds 4 --threads 2 --final-fit --device cpu --optimizer sgd --momentum 0.5 --schedule plateau "
+        "--warmup 2 --plateau-patience 1 --schedule-factor 0.25"
     )
     context = cli.main.commands["train"].make_context("train", [*line.split(), "--end", "2020-01-31"])
     context.params.pop("ticker")
@@ -309,12 +310,28 @@ def test_what_the_options_mean_is_what_is_trained():
             "weight_decay": 0.1,
             "shuffle": False,
             "seed": None,
+            "optimizer": "sgd",
+            "momentum": 0.5,
+            "schedule": "plateau",
+            "warmup": 2,
+            "step_epochs": None,
+            "plateau_patience": 1,
+            "schedule_factor": 0.25,
         },
         "seeds": 4,
         "threads": 2,
         "final_fit": True,
         "device": "cpu",
     }
+    given = shlex.split("--schedule step --step-epochs 4 --epochs 20")
+    for command in ("train", "compare", "backtest"):
+        options = {"cell": "lstm"} | cli.main.commands[command].make_context(command, list(given)).params
+        options.pop("ticker", None)
+        settings = (
+            common.backtest_config(options) if command == "backtest" else common.train_config(None, options)
+        )
+        fit = settings.fit
+        assert (fit.schedule, fit.step_epochs, fit.schedule_factor) == ("step", 4, 0.1)
 
 
 # ------------------------------------------------------------------------------------------- trendlstm forecast
@@ -695,6 +712,13 @@ NUMBERS = {
     "--lr": ["0", "-1", "nan", "inf", "x"],
     "--clip-norm": ["0", "-1", "inf"],
     "--weight-decay": ["-1", "nan"],
+    "--optimizer": ["adamw", ""],
+    "--momentum": ["-0.1", "1", "nan"],
+    "--schedule": ["linear", ""],
+    "--warmup": ["-1", "0.5"],
+    "--step-epochs": ["0", "x"],
+    "--plateau-patience": ["0"],
+    "--schedule-factor": ["0", "1", "nan"],
     "--dense": ["0", "8,-1", "8,", "x"],
     "--split": ["0.8,0.1", "0.8,0.1,0.2", "1,0,0", "0.5,0.6,-0.1", "a,b,c", "nan,0.5,0.5"],
     "--features": ["", "Close,", "Close,Close"],
@@ -737,6 +761,17 @@ def test_what_is_no_ticker_is_refused(command, ticker):
         ("MSFT --source sample --lr x", 2, "'x' is not a valid float range."),
         ("MSFT --source sample --lr nan", 2, "nan is not a finite number."),
         ("MSFT --source sample --weight-decay -1", 2, "-1.0 is not in the range x>=0."),
+        (
+            "MSFT --source sample --momentum 0.9",
+            2,
+            "momentum belongs to optimizer 'sgd', but optimizer is 'adam'",
+        ),
+        (
+            "MSFT --source sample --warmup 100",
+            2,
+            "warmup must be a whole number of epochs from 0 up to below epochs",
+        ),
+        ("MSFT --source sample --schedule step", 2, "schedule 'step' needs step_epochs"),
         ("MSFT --source sample --calendar XXXX", 2, "no trading calendar 'XXXX'"),
         (
             "MSFT --source sample --start 1.1.2010",

@@ -432,6 +432,36 @@ def test_outputs_of_every_step_are_refused():
         network().fit(x, np.repeat(y[:, None], x.shape[1], axis=1), device="cuda")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"optimizer": "sgd"}, "trains with optimizer 'adam' only: use device 'cpu' for optimizer 'sgd'"),
+        (
+            {"schedule": "cosine"},
+            "trains with schedule 'constant' only: use device 'cpu' for schedule 'cosine'",
+        ),
+        ({"warmup": 1}, "trains with warmup 0 only: use device 'cpu' for warmup 1"),
+    ],
+)
+def test_other_ways_to_train_are_refused(options, message):
+    x, y = problem()
+    with pytest.raises(OptionError, match=message):
+        network().fit(x, y, epochs=3, device="cuda", **options)
+
+
+def test_the_rates_of_an_earlier_fit_say_for_how_many_epochs():
+    """A final fit; its rates are the constant one."""
+    x, y = problem()
+    nets = network(), network()
+    for net, options in zip(nets, ({}, {"device": "cuda"}), strict=True):
+        history = net.fit(x, y, epochs=3, batch_size=7, **options)
+        assert history.learning_rate.tolist() == [1e-3] * 3
+    job = network().fit_job(x, y, FitConfig(epochs=9, batch_size=7), repeated=history.learning_rate)
+    driver.GpuFits(make_spec(job.plan, np.dtype("float32")), [job]).run(lambda: None)
+    assert job.epochs_run() == 3
+    assert job.kept.tobytes() == nets[1].theta.tobytes()
+
+
 def test_a_feed_forward_network_is_refused():
     x, y = problem()
     net = tl.Network(input_size=2, hidden_size=4, cell="ann", lag=3)

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 import trendlstm as tl
 from trendlstm import cli
+from trendlstm.config import FitConfig
 from trendlstm.errors import OptionError
 from trendlstm.nn import device as cuda
 from trendlstm.output import wording as report
@@ -114,3 +115,11 @@ net.predict(np.ones((9, 3, 1)))
 assert "trendlstm.cuda.compile" not in sys.modules and "numba_cuda" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("options", [{"optimizer": "sgd"}, {"schedule": "cosine"}, {"warmup": 1}])
+def test_other_ways_to_train_than_adam_at_a_constant_rate_are_refused_by_name(options):
+    ((name, value),) = options.items()
+    with pytest.raises(OptionError, match=rf"^device 'cuda' trains .* use device 'cpu' for {name} {value!r}"):
+        cuda.check_fit(FitConfig(**options))
+    cuda.check_fit(FitConfig(patience=3, clip_norm=1.0, weight_decay=0.1, seed=4))

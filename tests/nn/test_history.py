@@ -1,5 +1,7 @@
 """What a fit's history says of itself."""
 
+from dataclasses import replace
+
 import matplotlib
 import numpy as np
 import pytest
@@ -51,12 +53,15 @@ def test_the_table_has_a_row_for_each_epoch():
     assert list(table["epoch"]) == [1, 2, 3, 4]
     np.testing.assert_array_equal(table["loss"], history.loss)
     np.testing.assert_array_equal(table["validation_loss"], history.validation_loss)
+    np.testing.assert_array_equal(table["learning_rate"], history.learning_rate)
     assert net.fit(X, Y, epochs=2).table["validation_loss"].isna().all()
 
 
 def make_history(validated=True):
     loss, validation = np.array([0.9, 0.8, 0.7]), np.array([0.6, 0.5, 0.55])
-    return History(loss, validation if validated else None, 2 if validated else 3, 3, 0.1, "epochs")
+    return History(
+        loss, validation if validated else None, 2 if validated else 3, 3, 0.1, "epochs", np.full(3, 0.01)
+    )
 
 
 @pytest.mark.parametrize("validated", [True, False])
@@ -74,6 +79,21 @@ def test_plot_draws_the_losses_and_the_epoch_that_was_kept(validated):
     assert ("validation loss" in drawn) == validated
 
 
+def test_a_learning_rate_is_shown_if_it_is_not_the_same_in_all_epochs():
+    steady, falling = make_history(), replace(make_history(), learning_rate=np.array([0.03, 0.02, 0.01]))
+    assert "learning_rate" in falling._repr_html_() and "learning_rate" not in steady._repr_html_()
+    for history in (steady, falling):
+        assert history.table["learning_rate"].tolist() == history.learning_rate.tolist()
+        figure = Figure()
+        history.plot(figure.add_subplot())
+        names = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+        assert ("learning rate (right)" in names) == (history is falling)
+        assert len(figure.axes) == (2 if history is falling else 1)
+    right = figure.axes[1]
+    assert right.get_ylabel() == "learning rate"
+    np.testing.assert_array_equal(right.lines[0].get_ydata(), falling.learning_rate)
+
+
 def test_plot_takes_pyplots_current_axes_only_if_none_are_given():
     with matplotlib.rc_context({"backend": "Agg"}):
         make_history().plot(Figure().add_subplot())
@@ -85,7 +105,7 @@ def test_plot_takes_pyplots_current_axes_only_if_none_are_given():
 
 
 def test_nothing_to_plot_is_said():
-    history = History(np.array([]), None, 0, 0, 0.1, "interrupted")
+    history = History(np.array([]), None, 0, 0, 0.1, "interrupted", np.array([]))
     with pytest.raises(DataError, match="No epoch was finished"):
         history.plot(Figure().add_subplot())
 
@@ -100,7 +120,7 @@ def test_axes_that_are_none_are_refused(ax):
 def test_no_curve_runs_into_the_legend(largest, scale):
     loss = np.geomspace(largest, 0.5, 100)
     figure = Figure(figsize=(8, 3.5))
-    ax = History(loss, loss[::-1], 1, 100, 0.1, "epochs").plot(figure.add_subplot())
+    ax = History(loss, loss[::-1], 1, 100, 0.1, "epochs", np.full(100, 0.01)).plot(figure.add_subplot())
     figure.draw_without_rendering()
     assert ax.get_yscale() == scale
     bottom = ax.get_legend().get_window_extent().y0

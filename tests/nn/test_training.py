@@ -216,6 +216,8 @@ def test_truncation_needs_targets_of_every_step():
         network().fit(x, y, truncate=3)
     with pytest.raises(OptionError, match="truncate must be a whole number"):
         network().fit(x, y, truncate=0)
+    with pytest.raises(OptionError, match="warmup cannot be combined with truncate"):
+        network().fit(x, y, truncate=3, warmup=1, epochs=3)
 
 
 def test_dropout_of_a_feed_forward_network():

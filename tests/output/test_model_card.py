@@ -54,6 +54,13 @@ def test_the_card_says_what_the_run_found(document):
     assert "that of a flat line at the last close was" in text and "license" not in model_card(document)
 
 
+def test_the_card_says_how_the_networks_were_trained(document, tmp_path):
+    assert "Adam, learning rate 0.01, batches of 32" in body(document)
+    fit = {"optimizer": "sgd", "momentum": 0.5, "schedule": "cosine", "warmup": 1}
+    said = "gradient descent with momentum 0.5, learning rate 0.01, schedule cosine, 1 epoch of warm-up, batches of 32"
+    assert said in body(write_run(tmp_path, trained(**fit)))
+
+
 def test_config_json_has_the_settings_and_nothing_of_the_machine(document, tmp_path):
     write_run(tmp_path, trained(horizon=2))
     config = json.loads((tmp_path / "config.json").read_text())

@@ -94,7 +94,7 @@ def test_every_file_says_what_the_result_holds(written):
     moves = np.sign(past["predicted"] - past["naive"])
     assert list(past["direction"]) == list(moves.map({-1: "down", 0: "unchanged", 1: "up"}))
     history = pd.read_csv(folder / "history.csv")
-    assert list(history.columns) == ["network", "epoch", "loss", "validation_loss"]
+    assert list(history.columns) == ["network", "epoch", "loss", "validation_loss", "learning_rate"]
     for k, one in enumerate(result.histories):
         rows = history[history["network"] == k]
         assert list(rows["epoch"]) == list(range(1, one.epochs_run + 1))

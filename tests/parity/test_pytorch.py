@@ -113,3 +113,75 @@ def test_ten_adam_steps(cell, dtype, options):
         optimizer.step()
     for name, tensor in net.state_dict().items():
         assert_close(tensor, twin.named[name].detach().numpy(), RTOL[dtype], name)
+
+
+LR = torch.optim.lr_scheduler
+SCHEDULES = {  # ours, and PyTorch's of the epochs after the warm-up
+    "cosine": ({}, lambda optimizer, epochs: LR.CosineAnnealingLR(optimizer, T_max=epochs)),
+    "step": (
+        {"step_epochs": 2, "schedule_factor": 0.3},
+        lambda optimizer, epochs: LR.StepLR(optimizer, step_size=2, gamma=0.3),
+    ),
+    "plateau": (  # PyTorch's waits for one epoch more, and does not count every lower loss
+        {"plateau_patience": 2, "schedule_factor": 0.3},
+        lambda optimizer, epochs: LR.ReduceLROnPlateau(optimizer, factor=0.3, patience=1, threshold=0, eps=0),
+    ),
+}
+
+
+@pytest.mark.parametrize("warmup", [0, 2])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_schedules_and_momentum(schedule, optimizer, warmup):
+    """Twelve epochs of two minibatches; LinearLR, one step() a minibatch, is the warm-up."""
+    rng = np.random.default_rng(5)
+    net = random_network(rng, input_size=3, hidden_size=8, dense=(8,), dtype="float64")
+    x, y = rng.normal(size=(40, 6, 3)), 2 + rng.normal(size=(40, 1))
+    validation = rng.normal(size=(20, 6, 3)), rng.normal(size=(20, 1))
+    settings, make_schedule = SCHEDULES[schedule]
+    rate = 0.5 if optimizer == "sgd" else 0.05
+    twin = Twin(net)
+    if optimizer == "sgd":
+        descent: torch.optim.Optimizer = torch.optim.SGD(twin.named.values(), lr=rate, momentum=0.8)
+        settings = settings | {"optimizer": "sgd", "momentum": 0.8}
+    else:
+        descent = torch.optim.Adam(twin.named.values(), lr=rate)
+    linear = (
+        LR.LinearLR(descent, start_factor=1 / (2 * warmup), total_iters=2 * warmup - 1) if warmup else None
+    )
+    rates, kept, lowest = [], {}, np.inf
+    for epoch in range(12):
+        if epoch == warmup:
+            falling = make_schedule(descent, 12 - warmup)
+        for rows in (slice(0, 20), slice(20, 40)):
+            descent.zero_grad()
+            output = twin(torch.from_numpy(x[rows]))
+            torch.nn.functional.mse_loss(output, torch.from_numpy(y[rows])).backward()
+            rates.append(descent.param_groups[0]["lr"])
+            descent.step()
+            if epoch < warmup:
+                linear.step()
+        with torch.no_grad():
+            loss = torch.nn.functional.mse_loss(
+                twin(torch.from_numpy(validation[0])), torch.from_numpy(validation[1])
+            ).item()
+        if loss < lowest:
+            lowest, kept = loss, {name: value.detach().clone() for name, value in twin.named.items()}
+        if epoch >= warmup:
+            falling.step(*([loss] if schedule == "plateau" else []))
+    history = net.fit(
+        x,
+        y,
+        epochs=12,
+        batch_size=20,
+        learning_rate=rate,
+        shuffle=False,
+        validation=validation,
+        schedule=schedule,
+        warmup=warmup,
+        **settings,
+    )
+    np.testing.assert_allclose(history.learning_rate, rates[1::2], rtol=1e-12)
+    assert min(rates[2 * warmup :]) < rate, "the rate has not fallen"
+    for name, tensor in net.state_dict().items():
+        assert_close(tensor, kept[name].numpy(), 1e-9, name)

@@ -114,6 +114,23 @@ def test_a_final_fit_has_learned_the_validation_rows_too():
     assert (plain.forecasts["lstm"] != final.forecasts["lstm"]).all()
 
 
+def test_a_final_fit_repeats_the_rates_of_the_chosen_epochs():
+    fit = FitConfig(epochs=6, learning_rate=0.05, schedule="plateau", plateau_patience=1, warmup=1)
+    config = settings(final_fit=True, seeds=2, fit=fit)
+    walk, histories = plan(config), []
+
+    def keep(job):
+        histories.append((job, fit_here(job)))
+        return histories[-1][1]
+
+    folds.forecast_fold(walk, walk.folds[0], config, {}, keep)
+    (_, one), (_, two), (first, again), (second, once_more) = histories
+    for before, job, after in ((one, first, again), (two, second, once_more)):
+        assert after.epochs_run == job.epochs == before.best_epoch
+        np.testing.assert_array_equal(after.learning_rate, before.learning_rate[: before.best_epoch])
+        assert job.train.x.shape[0] > histories[0][0].train.x.shape[0]
+
+
 @pytest.mark.parametrize("final_fit", [False, True])
 def test_a_folds_seconds_are_its_threads_own(final_fit):
     """A wait for a core that others use is in the wall time of a fit, and does not count."""

@@ -10,10 +10,11 @@ from walks import prepared, random_walk, small_config, trained
 
 import trendlstm as tl
 from trendlstm.config import DataConfig
-from trendlstm.data.windows import Scaler, make_windows
+from trendlstm.data.windows import Scaler, all_samples, make_windows
 from trendlstm.evaluation.baselines import BASELINES
 from trendlstm.evaluation.evidence import claims_evidence, verdict
 from trendlstm.evaluation.metrics import evaluate, rmse, wilson_interval
+from trendlstm.nn.training import train as train_jobs
 from trendlstm.workflows import train as pipeline
 from trendlstm.workflows.forecast import Forecaster
 
@@ -133,6 +134,27 @@ def test_final_fit_trains_anew_on_all_rows_for_the_chosen_epochs():
     assert result.assessment.metrics["test"]["model"] == evaluate(test.anchors, test.actual, predicted)
     x, anchor = scaler.inputs(close[None, -4:, None], close[-1:]), close[-1:]
     np.testing.assert_array_equal(result.forecast["price"], result.final.predict(x, anchor)[0])
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+def test_a_final_fit_repeats_the_rates_of_the_chosen_epochs(schedule):
+    """A shorter cosine would fall to 0, and without validation a plateau would be another."""
+    settings = {"plateau_patience": 1, "schedule_factor": 0.7} if schedule == "plateau" else {}
+    options = {"epochs": 40, "learning_rate": 0.01, "schedule": schedule, "warmup": 1} | settings
+    networks = pipeline.fit_networks(prepared(seeds=2, seed=1, **options))
+    final = pipeline.fit_on_all_rows(networks)
+    config, windows = networks.prepared.config, networks.prepared.windows
+    scaler, x, y = all_samples(windows.prices, 4, 1, ("Close",), "window")
+    assert scaler == final.scaler
+    same, shorter = (
+        [tl.Network.from_config(replace(config.network, seed=1 + k)) for k in (0, 1)] for _ in "ab"
+    )
+    for k, history in enumerate(networks.histories):
+        rates = history.learning_rate[: history.best_epoch]
+        assert len(rates) < 40
+        train_jobs([same[k].fit_job(x, y, config.fit, repeated=rates)])
+        shorter[k].fit(x, y, **{**options, "epochs": max(2, len(rates))})
+    assert weights(same) == weights(final.networks) != weights(shorter)
 
 
 def test_progress_of_a_final_fit_runs_over_all_networks():

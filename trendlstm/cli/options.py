@@ -15,7 +15,9 @@ from trendlstm.config import (
     FEATURES,
     FORGET_BIASES,
     INITS,
+    OPTIMIZERS,
     SCALINGS,
+    SCHEDULES,
     SOURCES,
     BacktestConfig,
     DataConfig,
@@ -45,6 +47,7 @@ class _Finite(click.FloatRange):
 
 POSITIVE = _Finite(0, min_open=True)
 NOT_NEGATIVE = _Finite(0)
+_SHARE = _Finite(0, 1, min_open=True, max_open=True)
 
 
 class _Parsed(click.ParamType):
@@ -278,13 +281,61 @@ def make_fit_options(defaults: FitConfig) -> Callable:
     """The options of fits, with these defaults."""
     return combined(
         option("--epochs", type=COUNT, default=defaults.epochs, help="Passes over the training windows."),
-        option("--batch-size", type=COUNT, default=defaults.batch_size, help="Windows per Adam step."),
+        option("--batch-size", type=COUNT, default=defaults.batch_size, help="Windows per step."),
         option(
             "--lr",
             "learning_rate",
             type=POSITIVE,
             default=defaults.learning_rate,
-            help="Adam's learning rate.",
+            help="Learning rate; of a schedule the highest.",
+        ),
+        option(
+            "--schedule",
+            type=click.Choice(SCHEDULES),
+            default=defaults.schedule,
+            help="How the learning rate falls: not at all; to 0 along half a cosine; by a factor after "
+            "every --step-epochs epochs; or by a factor when the validation loss has not fallen for --plateau-patience "
+            "epochs.",
+        ),
+        option(
+            "--warmup",
+            type=click.IntRange(0, MOST),
+            default=defaults.warmup,
+            help="Epochs in which the learning rate first rises from 0, step by step; the schedule begins after them.",
+        ),
+        option(
+            "--step-epochs",
+            type=COUNT,
+            default=None,
+            show_default="none; --schedule step needs it",
+            help="Epochs between two falls of --schedule step.",
+        ),
+        option(
+            "--plateau-patience",
+            type=COUNT,
+            default=None,
+            show_default="10 with --schedule plateau",
+            help="Epochs without a better loss after which --schedule plateau reduces the rate.",
+        ),
+        option(
+            "--schedule-factor",
+            type=_SHARE,
+            default=None,
+            show_default="0.1 with --schedule step or plateau",
+            help="By what --schedule step or plateau multiplies the rate.",
+        ),
+        option(
+            "--optimizer",
+            type=click.Choice(OPTIMIZERS),
+            default=defaults.optimizer,
+            help="Adam (with --weight-decay AdamW), or stochastic gradient descent with momentum.",
+        ),
+        option(
+            "--momentum",
+            type=_Finite(0, 1, max_open=True),
+            default=None,
+            show_default="0.9 with --optimizer sgd",
+            help="Share of its velocity that --optimizer sgd keeps from step to step.",
         ),
         option(
             "--patience",

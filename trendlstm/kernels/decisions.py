@@ -1,5 +1,7 @@
 """What a training decides: which epoch's weights it keeps, and when it ends. Compiled for the CPU and for the GPU.
 
+When it has come to a plateau is decided on the CPU only.
+
 A training's `progress` is one record; `options` are its settings, a NamedTuple on the CPU and a record on the GPU.
 """
 
@@ -18,8 +20,10 @@ FIT_FIELDS = {
     "best_epoch": np.int64,  # whose weights are kept, from 1; 0: the initial ones
     "best_before": np.int64,  # what `best_epoch` was before
     "since_best": np.int64,  # epochs
-    "step": np.int64,  # of Adam
+    "step": np.int64,  # of the optimiser
     "best_loss": np.float64,  # validation loss of `best_epoch`
+    "lowest_loss": np.float64,  # that a plateau is measured by: of the validation if there is one, or of the training
+    "since_lowest": np.int64,  # epochs, also since the rate was reduced
 }
 STREAM_FIELDS = {
     "outcome": np.int64,
@@ -35,6 +39,7 @@ def start_fits(count: int, dtype: np.dtype = FIT_PROGRESS) -> np.ndarray:
     """The records (count,) of fits that have not begun."""
     progress = np.zeros(count, dtype)
     progress["best_loss"] = np.inf
+    progress["lowest_loss"] = np.inf
     return progress
 
 
@@ -68,6 +73,24 @@ def end_epoch(progress, options, validation_loss, best):
         progress.outcome = PATIENCE
     elif progress.epoch == options.epochs:
         progress.outcome = ALL_EPOCHS
+
+
+@inlined
+def is_plateau(progress, options, loss):
+    """Whether the rate is reduced after the epoch that `end_epoch` has counted: the loss has not fallen for too long.
+
+    That is for options.plateau_patience epochs in a row; then they are counted anew. The warm-up's do not count.
+    """
+    if progress.epoch <= options.warmup:
+        return False
+    progress.since_lowest += 1
+    if loss < progress.lowest_loss:
+        progress.lowest_loss = loss
+        progress.since_lowest = 0
+    if progress.since_lowest < options.plateau_patience:
+        return False
+    progress.since_lowest = 0
+    return True
 
 
 @inlined

@@ -190,6 +190,15 @@ def adam_change(m, v, rate, scale):
     return quotient(rate * m, math.sqrt(v) * scale + type(v)(EPSILON))
 
 
+# -------------------------------------------------------------------------------------------- the learning rate
+
+
+@inlined
+def warm_up(learning_rate, step, last_step):
+    """The rate of a step, 1, 2, ..., on the straight line from 0 to the rate of a later one, in float64."""
+    return learning_rate * step / last_step
+
+
 # --------------------------------------------------------------------------------------------------- shuffling
 
 

@@ -21,17 +21,18 @@ from .chunk import (
     transpose_weights,
 )
 from .compile import compiled, inlined
-from .decisions import NOT_FINITE, UNFINISHED, end_epoch, is_best, kept_weights_failed
-from .equations import dropout_state, segment_state
+from .decisions import NOT_FINITE, UNFINISHED, end_epoch, is_best, is_plateau, kept_weights_failed
+from .equations import dropout_state, segment_state, warm_up
 from .gang import AGREED, ASKED, ENDED, STOP, meet, open_gate, pass_gate
 from .gradient import accumulate_chunks, accumulators_used, add_accumulators
 from .pace import choose_active
+from .sgd import sgd_step
 from .shuffle import shuffle_epoch
 from .simd import atomic_load, atomic_store, nanoseconds, view
 
 
 class FitOptions(NamedTuple):
-    """The settings of a fit; clip_norm 0 and patience 0 mean off."""
+    """The settings of a fit; clip_norm 0, patience 0 and plateau_patience 0 mean off."""
 
     epochs: int
     batch_size: int
@@ -41,6 +42,11 @@ class FitOptions(NamedTuple):
     patience: int
     shuffle: bool
     seed: int
+    sgd: bool  # or Adam
+    momentum: float
+    warmup: int  # epochs
+    plateau_patience: int
+    schedule_factor: float
 
 
 class FitState(NamedTuple):
@@ -49,7 +55,7 @@ class FitState(NamedTuple):
     theta: np.ndarray  # (P,)
     kept: np.ndarray  # (P,) the weights to return: of the best epoch; without validation, of the last
     previous: np.ndarray  # (P,) what `kept` was before
-    first_moment: np.ndarray  # (P,)
+    first_moment: np.ndarray  # (P,) or the velocity
     second_moment: np.ndarray  # (P,)
     decays: np.ndarray  # (P,) 1 for weights, 0 for biases
     gradients: np.ndarray  # (A, P)
@@ -64,6 +70,7 @@ class FitState(NamedTuple):
     validation_states: np.ndarray
     loss: np.ndarray  # (E,) float64: of the training samples
     validation_loss: np.ndarray  # (E,) float64
+    learning_rate: np.ndarray  # (E,) float64: of each epoch's last step; a plateau changes the next one's
     progress: np.ndarray  # (threads,) records, see `decisions`: each thread counts for itself
     counters: np.ndarray  # int64, see `gang`
     pace: np.ndarray  # (1,) record, see `pace`: the first thread's
@@ -189,25 +196,25 @@ def _clip(clip_norm, used, state, thread):
 
 @inlined
 def _update(plan, options, used, state, thread):
-    """Adam's step on the gradient in the first `used` accumulators, and the transposed weights anew."""
+    """A step on the gradient in the first `used` accumulators, and the transposed weights anew."""
     progress = state.progress[thread.rank]
     progress.step += 1
+    rate = state.learning_rate[progress.epoch]
+    if progress.epoch < options.warmup:
+        steps = (state.order.size + options.batch_size - 1) // options.batch_size
+        rate = warm_up(rate, progress.step, (progress.epoch + 1) * steps)
     for block in range(thread.rank, state.theta.size // BLOCK, thread.size):
         start = block * BLOCK
         gradient = add_accumulators(state.gradients, used, block)
         theta = view(state.theta, start, (BLOCK,))
         if options.weight_decay > 0.0:
-            decay_weights(
-                theta, view(state.decays, start, (BLOCK,)), options.learning_rate, options.weight_decay
-            )
-        adam_step(
-            theta,
-            gradient,
-            view(state.first_moment, start, (BLOCK,)),
-            view(state.second_moment, start, (BLOCK,)),
-            progress.step,
-            options.learning_rate,
-        )
+            decay_weights(theta, view(state.decays, start, (BLOCK,)), rate, options.weight_decay)
+        first_moment = view(state.first_moment, start, (BLOCK,))
+        if options.sgd:
+            sgd_step(theta, gradient, first_moment, options.momentum, rate)
+        else:
+            second_moment = view(state.second_moment, start, (BLOCK,))
+            adam_step(theta, gradient, first_moment, second_moment, progress.step, rate)
     meet(state.counters, thread.size)
     # each thread for itself: to read all from the threads that wrote them takes longer
     transpose_weights(plan, state.theta, thread.work)
@@ -232,6 +239,11 @@ def _end_of_epoch(plan, validation, options, loss, state, thread):
         state.loss[progress.epoch] = loss
         state.validation_loss[progress.epoch] = validation_loss
     end_epoch(progress, options, validation_loss, best)
+    if options.plateau_patience > 0:
+        reduced = is_plateau(progress, options, validation_loss if is_validated else loss)
+        if thread.rank == 0 and progress.epoch >= options.warmup and progress.epoch < options.epochs:
+            before = state.learning_rate[progress.epoch - 1]
+            state.learning_rate[progress.epoch] = options.schedule_factor * before if reduced else before
     meet(state.counters, thread.size)
 
 

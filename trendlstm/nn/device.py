@@ -3,7 +3,7 @@
 from importlib.metadata import version
 from importlib.util import find_spec
 
-from trendlstm.config import DEVICES, Device, NetworkConfig
+from trendlstm.config import DEVICES, Device, FitConfig, NetworkConfig
 from trendlstm.errors import OptionError
 from trendlstm.version import install_command
 
@@ -57,6 +57,19 @@ def check_limits(network: NetworkConfig, steps: int, steps_seen: int = 1) -> Non
     ):
         if value > largest:
             raise OptionError(f"device 'cuda' takes at most {largest} {what}: use device 'cpu' beyond that.")
+
+
+def check_fit(config: FitConfig) -> None:
+    """Raise an OptionError that names what the kernels cannot do of a fit."""
+    for what, asked, known in (
+        ("optimizer", config.optimizer, "adam"),
+        ("schedule", config.schedule, "constant"),
+        ("warmup", config.warmup, 0),
+    ):
+        if asked != known:
+            raise OptionError(
+                f"device 'cuda' trains with {what} {known!r} only: use device 'cpu' for {what} {asked!r}."
+            )
 
 
 def describe_device(device: str) -> str:

@@ -11,6 +11,7 @@ from trendlstm.kernels.buffers import Data, Plan
 from trendlstm.kernels.fit import FitOptions
 from trendlstm.kernels.gang import ABANDONED, ASKED, COUNTERS, STOP
 from trendlstm.nn.history import History
+from trendlstm.nn.schedules import learning_rates
 
 _STOPPED = {
     decisions.ALL_EPOCHS: "epochs",
@@ -38,6 +39,10 @@ class FitJob:
         are kept. `Network.fit_job` gives the network's own array: to train the job is to train the network.
     train, validation : Data
         Not modified; no samples for no validation.
+    repeated : ndarray (epochs,), float64, optional
+        The learning rates of an earlier fit: this one runs for so many epochs with them, whatever its schedule.
+    learning_rate : ndarray (epochs,), float64
+        Of each epoch's last step; a plateau changes those of the epochs that are left.
     kept : ndarray (P,)
         The weights to keep, if the fit ended now. Of the best epoch, or the last without validation.
     loss, validation_loss : ndarray (epochs,), float64
@@ -56,12 +61,19 @@ class FitJob:
     theta: np.ndarray
     train: Data
     validation: Data
+    repeated: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         self.kept = np.empty_like(self.theta)
-        self.loss, self.validation_loss = np.empty((2, self.config.epochs))
+        self._rates = learning_rates(self.config) if self.repeated is None else self.repeated
+        self.loss, self.validation_loss, self.learning_rate = np.empty((3, self._rates.size))
         self.counters = np.empty(COUNTERS, np.int64)
         self.begin()
+
+    @property
+    def epochs(self) -> int:
+        """How many it runs, if nothing ends it before."""
+        return self._rates.size
 
     @property
     def chunks(self) -> int:
@@ -73,7 +85,7 @@ class FitJob:
         """The settings, as the kernels see them."""
         config = self.config
         return FitOptions(
-            epochs=config.epochs,
+            epochs=self.epochs,
             batch_size=config.batch_size,
             learning_rate=float(config.learning_rate),
             clip_norm=float(config.clip_norm or 0.0),
@@ -81,6 +93,11 @@ class FitJob:
             patience=config.patience or 0,
             shuffle=config.shuffle,
             seed=self.network.seed if config.seed is None else config.seed,
+            sgd=config.optimizer == "sgd",
+            momentum=float(config.momentum or 0.0),
+            warmup=config.warmup,
+            plateau_patience=(self.repeated is None and config.plateau_patience) or 0,
+            schedule_factor=float(config.schedule_factor or 0.0),
         )
 
     def decays(self) -> NDArray[np.floating]:
@@ -99,6 +116,7 @@ class FitJob:
         """Start anew from `theta`, before so many threads train it together."""
         self.kept[:] = self.theta
         self.loss[:] = self.validation_loss[:] = np.nan
+        self.learning_rate[:] = self._rates
         self.progress = decisions.start_fits(threads)
         self.counters[:] = 0
         self.seconds = 0.0
@@ -134,4 +152,5 @@ class FitJob:
             epochs_run=epochs_run,
             seconds=self.seconds,
             stopped=_STOPPED[int(self.progress["outcome"][0])],
+            learning_rate=self.learning_rate[:epochs_run].copy(),
         )

@@ -17,7 +17,7 @@ from trendlstm.kernels import buffers
 from trendlstm.kernels.buffers import CHUNK_ROWS, Data, Plan
 from trendlstm.kernels.decisions import UNFINISHED, start_fits
 from trendlstm.kernels.stream import StreamOptions
-from trendlstm.nn.device import check_limits
+from trendlstm.nn.device import check_fit, check_limits
 from trendlstm.nn.fit_job import FitJob
 
 # How long a launch may take by the estimate of `_times`: Ctrl-C acts as soon, and the watchdog of a GPU that also draws
@@ -49,8 +49,9 @@ def train(jobs: Sequence[FitJob], report: Callable[[], None]) -> None:
     groups: dict[tuple, list[FitJob]] = {}
     for job in jobs:
         check_limits(job.network, job.plan.steps, job.plan.steps_seen)
+        check_fit(job.config)
         spec = make_spec(job.plan, job.theta.dtype)
-        groups.setdefault((spec, tuple(job.plan.widths.tolist()), job.config.epochs), []).append(job)
+        groups.setdefault((spec, tuple(job.plan.widths.tolist()), job.epochs), []).append(job)
     for (spec, _, _), members in groups.items():
         most = min(_networks_at_once(job) for job in members)
         for first in range(0, len(members), most):

@@ -34,6 +34,8 @@ class History:
         Wall time.
     stopped : {"epochs", "patience", "interrupted", "not finite"}
         Why it ended; the last two are found in the `histories` of `FitInterrupted` and `TrainingError`.
+    learning_rate : ndarray (epochs_run,)
+        Of each epoch's last step; but for the warm-up that of all its steps.
     """
 
     loss: NDArray[np.float64]
@@ -42,6 +44,7 @@ class History:
     epochs_run: int
     seconds: float
     stopped: str
+    learning_rate: NDArray[np.float64]
 
     def __repr__(self) -> str:
         kept, stopped = "no weights kept", "" if self.stopped == "epochs" else f"; stopped: {self.stopped}"
@@ -53,19 +56,29 @@ class History:
 
     @property
     def table(self) -> "pd.DataFrame":
-        """epoch, loss, validation_loss (NaN without validation): one row per epoch."""
+        """epoch, loss, validation_loss (NaN without validation), learning_rate: one row per epoch."""
         import pandas as pd
 
         validation = np.nan if self.validation_loss is None else self.validation_loss
         return pd.DataFrame(
-            {"epoch": np.arange(1, self.epochs_run + 1), "loss": self.loss, "validation_loss": validation}
+            {
+                "epoch": np.arange(1, self.epochs_run + 1),
+                "loss": self.loss,
+                "validation_loss": validation,
+                "learning_rate": self.learning_rate,
+            }
         )
 
     def _repr_html_(self) -> str:
-        return as_html(repr(self).strip("<>"), Table("Losses", self.table.dropna(axis=1, how="all")))
+        table = self.table.dropna(axis=1, how="all")
+        if table["learning_rate"].nunique() == 1:
+            table = table.drop(columns="learning_rate")
+        return as_html(repr(self).strip("<>"), Table("Losses", table))
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw training and validation loss against the epoch, with the epoch whose weights were kept.
+
+        The learning rate is drawn too, on an axis of its own at the right, if it is not the same in all epochs.
 
         Parameters
         ----------

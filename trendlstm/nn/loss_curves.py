@@ -1,7 +1,7 @@
 """Training and validation losses against the epoch, drawn for one fit or for an ensemble."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -26,9 +26,15 @@ class Losses(Protocol):
     def best_epoch(self) -> int:
         """Whose weights were kept."""
 
+    @property
+    def learning_rate(self) -> NDArray[np.float64]:
+        """Of each epoch."""
+
 
 def draw_losses(axes: Axes, histories: Sequence[Losses]) -> None:
     """Draw losses and mark the epochs whose weights were kept; the caller adds the legend.
+
+    A learning rate that is not the same in all epochs is drawn on an axis of its own at the right.
 
     Parameters
     ----------
@@ -76,6 +82,8 @@ def draw_losses(axes: Axes, histories: Sequence[Losses]) -> None:
         label=f"{which} ({reason})",
     )
 
+    if any(np.ptp(one.learning_rate) > 0 for one in histories):
+        _draw_rates(axes, [one.learning_rate for one in histories])
     values = np.concatenate([loss for _, _, losses in curves for loss in losses])
     axes.set_ylabel("mean squared error of the scaled target", fontsize=12)
     if 0 < 10 * values.min() < values.max():
@@ -90,3 +98,18 @@ def draw_losses(axes: Axes, histories: Sequence[Losses]) -> None:
     margin = max(0.5, 0.02 * longest)
     axes.set_xlim(1 - margin, longest + margin)
     decorate(axes)
+
+
+def _draw_rates(axes: Axes, rates: Sequence[NDArray[np.float64]]) -> None:
+    """Draw the learning rates on an axis at the right, behind the losses, with an entry in their legend."""
+    right = axes.twinx()
+    style: dict[str, Any] = {"color": GREY, "linewidth": 1, "linestyle": (0, (4, 2))}
+    for rate in rates:
+        right.plot(epoch_numbers(rate), rate, **style)
+    right.set_ylim(0, 1.6 * max(map(np.max, rates)))  # below a legend within the axes
+    right.set_ylabel("learning rate", fontsize=12, color=GREY)
+    right.tick_params(colors=GREY)
+    right.spines[["top", "left"]].set_visible(False)
+    axes.plot([], [], label="learning rate (right)", **style)
+    axes.set_zorder(right.get_zorder() + 1)
+    axes.patch.set_visible(False)  # or it would hide the axis behind it

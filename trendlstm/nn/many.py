@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trendlstm.config import Device, DType, FitConfig
+from trendlstm.config import Device, DType, FitConfig, Optimizer, Schedule
 from trendlstm.errors import OptionError
 from trendlstm.kernels import buffers
 from trendlstm.kernels.buffers import CHUNK_ROWS
@@ -34,6 +34,13 @@ def fit_many(
     shuffle: bool = FitConfig.shuffle,
     seed: int | None = FitConfig.seed,
     truncate: int | None = FitConfig.truncate,
+    optimizer: Optimizer = FitConfig.optimizer,
+    momentum: float | None = FitConfig.momentum,
+    schedule: Schedule = FitConfig.schedule,
+    warmup: int = FitConfig.warmup,
+    step_epochs: int | None = FitConfig.step_epochs,
+    plateau_patience: int | None = FitConfig.plateau_patience,
+    schedule_factor: float | None = FitConfig.schedule_factor,
     n_threads: int | None = None,
     device: Device = "cpu",
     progress: bool | Report | None = None,
@@ -52,6 +59,8 @@ def fit_many(
         One for all or one each.
     epochs, batch_size, learning_rate, patience, clip_norm, weight_decay, shuffle, seed, truncate
         As in `Network.fit`, the same for all. `seed`: by default each network's own.
+    optimizer, momentum, schedule, warmup, step_epochs, plateau_patience, schedule_factor
+        As in `Network.fit`, the same for all.
     n_threads, device, progress
         As in `Network.fit`; progress is told of all fits together.
 
@@ -74,6 +83,13 @@ def fit_many(
         shuffle=shuffle,
         seed=seed,
         truncate=truncate,
+        optimizer=optimizer,
+        momentum=momentum,
+        schedule=schedule,
+        warmup=warmup,
+        step_epochs=step_epochs,
+        plateau_patience=plateau_patience,
+        schedule_factor=schedule_factor,
     )
     if isinstance(networks, Network):
         raise OptionError("networks must be a sequence: put a single network into a list, or call its fit.")

@@ -12,7 +12,17 @@ from typing import Any, Literal, cast, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trendlstm.config import Cell, Device, DType, FitConfig, ForgetBias, Init, NetworkConfig
+from trendlstm.config import (
+    Cell,
+    Device,
+    DType,
+    FitConfig,
+    ForgetBias,
+    Init,
+    NetworkConfig,
+    Optimizer,
+    Schedule,
+)
 from trendlstm.errors import DataError, OptionError, RunError
 from trendlstm.files import replace_file
 from trendlstm.kernels import buffers
@@ -487,15 +497,22 @@ class Network:
         shuffle: bool = FitConfig.shuffle,
         seed: int | None = FitConfig.seed,
         truncate: int | None = FitConfig.truncate,
+        optimizer: Optimizer = FitConfig.optimizer,
+        momentum: float | None = FitConfig.momentum,
+        schedule: Schedule = FitConfig.schedule,
+        warmup: int = FitConfig.warmup,
+        step_epochs: int | None = FitConfig.step_epochs,
+        plateau_patience: int | None = FitConfig.plateau_patience,
+        schedule_factor: float | None = FitConfig.schedule_factor,
         lengths: ArrayLike | None = None,
         n_threads: int | None = None,
         device: Device = "cpu",
         progress: bool | Report | None = None,
     ) -> History:
-        """Train by Adam (Kingma & Ba 2015) on the mean squared error; all threads share each minibatch.
+        """Train on the mean squared error, by Adam (Kingma & Ba 2015) unless `optimizer` says otherwise.
 
-        The weights are the same bits for any number of threads. Each call starts Adam afresh. With `validation` the
-        weights of its best epoch are kept, otherwise the last.
+        All threads share each minibatch, and the weights are the same bits for any number of them. Each call starts the
+        optimizer afresh. With `validation` the weights of its best epoch are kept, otherwise the last.
 
         Parameters
         ----------
@@ -508,6 +525,7 @@ class Network:
         batch_size : int
             Samples of a minibatch.
         learning_rate : float
+            Of a schedule the highest, with which it begins after the warm-up.
         validation : pair of arrays (x, y), optional
             Evaluated after each epoch; chooses the epoch, changes nothing else.
         patience : int, optional
@@ -524,6 +542,25 @@ class Network:
             Truncated back-propagation through time (Williams & Peng 1990), for long sequences with targets of every
             step: each minibatch is trained on steps 1 ... K, then on K+1 ... 2K, and so on, a step of the optimiser
             each. The state goes on, the gradient does not. Default: gradients through all steps.
+        optimizer : {"adam", "sgd"}
+            Adam, with `weight_decay` AdamW; or stochastic gradient descent with momentum.
+        momentum : float, optional
+            Of "sgd", 0 up to below 1: v = momentum v + gradient, theta -= rate v. Default: 0.9.
+        schedule : {"constant", "cosine", "step", "plateau"}
+            How the learning rate falls, from epoch to epoch: not at all; to 0 along half a cosine (Loshchilov &
+            Hutter 2017, without restarts); by a factor every `step_epochs`; or by a factor when the validation loss
+            (without validation the training loss) has not fallen for `plateau_patience` epochs. The formulas are in
+            `trendlstm.nn.schedules.learning_rates`.
+        warmup : int
+            Epochs, below `epochs`, in which the rate rises along a straight line from step to step. The schedule
+            begins after them.
+        step_epochs : int, optional
+            Epochs between two falls of schedule "step", which needs it.
+        plateau_patience : int, optional
+            Epochs in a row without a loss below the lowest, after which schedule "plateau" reduces the rate and counts
+            anew; below `patience`. Default: 10.
+        schedule_factor : float, optional
+            By which "step" and "plateau" multiply the rate, above 0 and below 1. Default: 0.1.
         lengths : array_like (N,) of int, optional
             Steps of each sample of x. Not with `validation`.
         n_threads : int, optional
@@ -560,6 +597,13 @@ class Network:
             shuffle=shuffle,
             seed=seed,
             truncate=truncate,
+            optimizer=optimizer,
+            momentum=momentum,
+            schedule=schedule,
+            warmup=warmup,
+            step_epochs=step_epochs,
+            plateau_patience=plateau_patience,
+            schedule_factor=schedule_factor,
         )
         job = self.fit_job(x, y, config, validation=validation, lengths=lengths)
         with reporter(progress) as report:
@@ -574,10 +618,12 @@ class Network:
         *,
         validation: Pair | None = None,
         lengths: ArrayLike | None = None,
+        repeated: np.ndarray | None = None,
     ) -> FitJob:
         """The fit of this network on checked samples, for `training.train`, which then trains this network.
 
-        Parameters and errors are those of `fit`.
+        Parameters and errors are those of `fit`, but for `repeated` (epochs,), the learning rates of an earlier fit's
+        epochs: then it runs for so many epochs with these.
         """
         if validation is not None and not (isinstance(validation, tuple | list) and len(validation) == 2):
             raise OptionError("validation must be a pair of arrays (x, y).")
@@ -602,7 +648,7 @@ class Network:
                     "would teach nothing about those before."
                 )
             plan = make_plan(self.config, min(config.truncate, plan.steps), every_step=True)
-        return FitJob(self.config, config, plan, self.theta, train, validated)
+        return FitJob(self.config, config, plan, self.theta, train, validated, repeated)
 
     def plan(self, steps: int, every_step: bool = False) -> buffers.Plan:
         """The network's shape, as the kernels see it; see `parameters.make_plan`. The last one is kept."""

@@ -213,6 +213,7 @@ def _state(job: FitJob, memory: Memory) -> FitState:
         validation_states=_states(job, job.validation),
         loss=job.loss,
         validation_loss=job.validation_loss,
+        learning_rate=job.learning_rate,
         progress=job.progress,
         counters=job.counters,
         pace=start_pace(len(job.progress), available_threads()),
@@ -261,7 +262,7 @@ def _complaint(job: FitJob) -> str:
 def _progress(jobs: Sequence[FitJob]) -> FitProgress:
     """How far all are together, with the losses of the one that is furthest and still runs."""
     done = [job.epochs_run() for job in jobs]
-    last = max(range(len(jobs)), key=lambda index: (0 < done[index] < jobs[index].config.epochs, done[index]))
+    last = max(range(len(jobs)), key=lambda index: (0 < done[index] < jobs[index].epochs, done[index]))
     job, epoch = jobs[last], done[last]
     losses = (job.loss[epoch - 1], job.validation_loss[epoch - 1]) if epoch else (np.nan, np.nan)
-    return FitProgress(sum(done), sum(job.config.epochs for job in jobs), *map(float, losses))
+    return FitProgress(sum(done), sum(job.epochs for job in jobs), *map(float, losses))

@@ -119,11 +119,22 @@ def _settings(document: Mapping[str, Any]) -> str:
         ("ReLU layers", dense),
         ("Parameters", f"{document['parameters']:,} ({network['dtype']})"),
         ("Networks", f"{len(document['fits'])}, seeds from {network['seed']}"),
-        ("Training", f"Adam, learning rate {fit['learning_rate']:g}, batches of {fit['batch_size']}"),
+        ("Training", _training(fit)),
         ("Epochs kept", ", ".join(str(one["best_epoch"]) for one in document["fits"])),
         ("trendlstm", document["trendlstm"]),
     ]
     return _table(("Setting", "Value"), rows)
+
+
+def _training(fit: Mapping[str, Any]) -> str:
+    """How the networks were trained, as a phrase."""
+    descent = "Adam" if fit["optimizer"] == "adam" else f"gradient descent with momentum {fit['momentum']:g}"
+    parts = [descent, f"learning rate {fit['learning_rate']:g}"]
+    if fit["schedule"] != "constant":
+        parts.append(f"schedule {fit['schedule']}")
+    if fit["warmup"]:
+        parts.append(f"{count(fit['warmup'], 'epoch')} of warm-up")
+    return ", ".join([*parts, f"batches of {fit['batch_size']}"])
 
 
 def _figures(document: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """A walk through one ticker's prices: where its folds lie, and what one fold learns and forecasts."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -232,7 +232,7 @@ def forecast_fold(
         if config.warm_start:
             last_weights[model] = np.array([network.theta for network in networks])
         if config.final_fit:
-            fitted, more = _final_fit(windows, config, model, epochs[model], fit)
+            fitted, more = _final_fit(windows, config, model, histories, fit)
             seconds += more
         forecasts[model] = fitted.predict(test.x, test.anchors)
         members[model] = np.array([one.predict(test.x, test.anchors) for one in fitted.single()])
@@ -267,17 +267,21 @@ def _final_fit(
     windows: Windows,
     config: BacktestConfig,
     model: Cell,
-    epochs: NDArray[np.int64],
+    histories: Sequence[History],
     fit: Callable[[FitJob], History],
 ) -> tuple[Forecaster, float]:
-    """New networks trained on the validation rows too, each for its predecessor's epochs; their processor time."""
+    """New networks trained on the validation rows too, each for its predecessor's epochs; their processor time.
+
+    An epoch's learning rate is its predecessor's too.
+    """
     learned = windows.prices.iloc[: windows.train_rows + windows.validation_rows]
     scaler, x, y = all_samples(
         learned, windows.lag, windows.horizon, windows.features, windows.scaler.scaling
     )
     networks = _networks(config, model, {})
     start = time.thread_time()
-    for network, best in zip(networks, epochs.tolist(), strict=True):
-        fit(network.fit_job(x, y, replace(config.fit, epochs=best, patience=None)))
+    settings = replace(config.fit, patience=None)
+    for network, history in zip(networks, histories, strict=True):
+        fit(network.fit_job(x, y, settings, repeated=history.learning_rate[: history.best_epoch]))
     seconds = time.thread_time() - start
     return Forecaster(tuple(networks), scaler, windows.lag, windows.horizon, "", n_threads=1), seconds

@@ -29,11 +29,12 @@ from trendlstm.evaluation.metrics import (
     evaluate_path,
     rmse,
 )
-from trendlstm.nn.device import check_limits
+from trendlstm.nn.device import check_fit, check_limits
 from trendlstm.nn.history import History
 from trendlstm.nn.many import fit_many
 from trendlstm.nn.network import Network
 from trendlstm.nn.progress import FitProgress, Report, reporter
+from trendlstm.nn.training import train as train_jobs
 from trendlstm.notebook import Table, as_html
 from trendlstm.workflows.forecast import Forecaster, days_to_forecast, forecast_next, make_bands
 
@@ -268,6 +269,7 @@ def prepare(config: TrainConfig, prices: PriceSet) -> Prepared:
     window = config.window
     if config.device == "cuda":
         check_limits(config.network, window.lag)
+        check_fit(config.fit)
     windows = make_windows(
         prices.frame, window.lag, window.horizon, window.features, window.scaling, window.split
     )
@@ -427,15 +429,16 @@ def kept_loss(history: History) -> float:
 
 
 def fit_on_all_rows(trained: Trained, progress: Callable[[FitProgress], None] | None = None) -> Forecaster:
-    """Train new networks on all rows, each for the number of epochs that validation chose for its predecessor."""
+    """Train new networks on all rows, each for the epochs that validation chose for its predecessor, at their rates."""
     config, prices = trained.prepared.config, trained.prepared.windows.prices
     window = config.window
     scaler, x, y = all_samples(prices, window.lag, window.horizon, window.features, window.scaling)
     networks, epochs = _networks(config), _final_epochs(trained)
     for index, network in enumerate(networks):
-        settings = {**config.fit.to_dict(), "epochs": epochs[index], "patience": None}
         part = part_of(progress, sum(epochs[:index]), sum(epochs))
-        network.fit(x, y, n_threads=config.threads, device=config.device, progress=part, **settings)
+        rates = trained.histories[index].learning_rate[: epochs[index]]
+        job = network.fit_job(x, y, replace(config.fit, patience=None), repeated=rates)
+        train_jobs([job], config.threads, config.device, part)
     learned_until = prices.index[-1].date().isoformat()
     return replace(trained.forecaster, networks=networks, scaler=scaler, learned_until=learned_until)
 

@@ -21,7 +21,9 @@ def make_history(epochs: int = 40, seed: int = 0, validation: bool = True, fall:
     noise = np.random.default_rng(seed).normal(0, 0.01, (2, epochs))
     loss, validation_loss = np.exp(noise - fall * np.linspace(0, 1, epochs))
     kept = int(validation_loss.argmin()) + 1 if validation else epochs
-    return History(loss, validation_loss if validation else None, kept, epochs, 0.1, "epochs")
+    return History(
+        loss, validation_loss if validation else None, kept, epochs, 0.1, "epochs", np.ones(epochs)
+    )
 
 
 def make_predictions(

@@ -98,6 +98,18 @@ def test_losses_are_those_of_every_network_and_kept_epochs_are_marked(made):
         assert {mark["x"] for mark in chart["sets"][0]["marks"]} == {fit["best_epoch"] for fit in fits}
 
 
+def test_a_learning_rate_that_changes_is_drawn(made, tmp_path):
+    _, _, page = made
+    assert "rates" not in page.data["charts"]
+    options = {"seeds": 2, "epochs": 6, "warmup": 2, "schedule": "cosine"}
+    folder = train_folder(tmp_path / "run", **options)
+    chart = Parsed(write_report(folder).read_text()).data["charts"]["rates"]
+    assert [rows["name"] for rows in chart["sets"]] == ["network 1", "network 2"]
+    for number, own in pd.read_csv(folder / "history.csv").groupby("network"):
+        assert own["learning_rate"].nunique() > 3
+        assert_drawn(values(chart, "learning rate", number), own["epoch"], own["learning_rate"])
+
+
 def test_what_is_said_is_what_the_command_says(tmp_path):
     random_walk(200).to_csv(tmp_path / "walk.csv")
     small = "--hidden 3 --dense none --lag 4 --epochs 3 --seeds 2 --horizon 2 --no-plot --report"

@@ -82,7 +82,11 @@ def _losses_figure(history: "History | Sequence[History]", title: str) -> Figure
     axes = figure.add_subplot()
     draw_title(figure, title, y=0.955)
     draw_losses(axes, histories)
-    axes.legend(**LEGEND, ncols=2 if ensemble else 3)
+    if len(figure.axes) > 1:  # the learning rate's numbers are at the right
+        figure.subplots_adjust(right=0.92, top=0.83)
+        axes.legend(**LEGEND, ncols=3 if ensemble else 2)
+    else:
+        axes.legend(**LEGEND, ncols=2 if ensemble else 3)
     return figure
 
 

@@ -72,13 +72,15 @@ def train_page(folder: Path, document: Mapping[str, Any]) -> Page:
         sections.append(Section("errors", "How far off", _errors(document)))
         gates, body = _inside(folder, document, predictions)
         sections.append(Section("inside", "Inside the network", body))
-    losses = _losses(folder, document["fits"])
-    charts.append(losses)
+    fitted = [_losses(folder, document["fits"]), *_rates(folder, document["settings"]["fit"])]
+    charts += fitted
     sections.append(
         Section(
             "training",
             "Training",
-            joined(paragraphs("\n".join(fit_sentences(document["fits"]))), losses.figure()),
+            joined(
+                paragraphs("\n".join(fit_sentences(document["fits"]))), *(chart.figure() for chart in fitted)
+            ),
         )
     )
     sections.append(Section("limits", "What the model cannot do", _limits(document)))
@@ -284,6 +286,33 @@ def _losses(folder: Path, fits: Sequence[Mapping[str, Any]]) -> Chart:
         choice="Network",
         aspect=0.36,
     )
+
+
+def _rates(folder: Path, settings: Mapping[str, Any]) -> list[Chart]:
+    """The learning rate of every epoch, if it was not the same in all of them."""
+    if settings.get("schedule", "constant") == "constant" and not settings.get("warmup"):
+        return []  # a run of an earlier version has no such column
+    history = read_table(folder / "history.csv", ["network", "epoch", "learning_rate"])
+    if history["learning_rate"].nunique() == 1:
+        return []
+    sets = [
+        Rows(own["epoch"].to_numpy(), [own["learning_rate"].to_numpy()], f"network {number}")
+        for number, (_, own) in enumerate(history.groupby("network"), start=1)
+    ]
+    return [
+        Chart(
+            "rates",
+            "Learning rate of every epoch",
+            "In a warm-up it rises from step to step; the rate is that of the epoch's last step.",
+            "epoch",
+            "learning rate",
+            [Line("learning rate", "blue", "solid", 2)],
+            sets,
+            dates=False,
+            choice="Network",
+            aspect=0.2,
+        )
+    ]
 
 
 def _inside(
