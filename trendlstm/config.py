@@ -1,6 +1,7 @@
 """Every setting, as frozen dataclasses that check themselves and go to and from JSON."""
 
 import dataclasses
+import itertools
 import math
 import numbers
 import re
@@ -17,6 +18,7 @@ DType = Literal["float32", "float64"]
 Device = Literal["auto", "cpu", "cuda"]
 Init = Literal["orthogonal", "glorot", "uniform"]
 ForgetBias = Literal[0, 1, "chrono"]
+Loss = Literal["mse", "mae", "huber", "pinball", "gaussian"]
 Scaling = Literal["window", "standard", "minmax", "none"]
 Source = Literal["auto", "yahoo", "cache", "sample"]
 Baseline = Literal[
@@ -29,6 +31,14 @@ DTYPES: tuple[DType, ...] = get_args(DType)
 DEVICES: tuple[Device, ...] = get_args(Device)
 INITS: tuple[Init, ...] = get_args(Init)
 FORGET_BIASES: tuple[ForgetBias, ...] = get_args(ForgetBias)
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+LOSS_NAMES: dict[Loss, str] = {
+    "mse": "mean squared error",
+    "mae": "mean absolute error",
+    "huber": "mean Huber loss",
+    "pinball": "mean pinball loss",
+    "gaussian": "mean negative log-likelihood",
+}
 SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
 SOURCES: tuple[Source, ...] = get_args(Source)
 COMPARED: tuple[Baseline, ...] = get_args(Baseline)
@@ -116,6 +126,29 @@ class NetworkConfig(_Settings):
     squash_output: bool = True
     init: Init = "orthogonal"
     forget_bias: ForgetBias = 1
+    loss: Loss = "mse"
+    quantiles: tuple[float, ...] = ()
+    huber_delta: float = 1.0
+
+    @property
+    def outputs_per_target(self) -> int:
+        """How many outputs of the last layer belong to one target: Q quantiles, or a mean and a scale."""
+        return {"pinball": len(self.quantiles), "gaussian": 2}.get(self.loss, 1)
+
+    @property
+    def point_index(self) -> int | None:
+        """Which number of a predicted distribution is the point forecast; None where a number is predicted itself.
+
+        The median of quantiles, of which 0.5 must be one, and the mean of a normal distribution.
+        """
+        if self.loss == "pinball":
+            return self.quantiles.index(0.5)
+        return 0 if self.loss == "gaussian" else None
+
+    @property
+    def last_layer_size(self) -> int:
+        """How many outputs the last layer has, those of one target side by side."""
+        return self.output_size * self.outputs_per_target
 
     def __post_init__(self) -> None:
         for name in ("input_size", "hidden_size", "output_size", "seed", "lag", "forget_bias"):
@@ -158,6 +191,33 @@ class NetworkConfig(_Settings):
                 raise OptionError(f"forget_bias 'chrono' needs lag= of at least 3, but lag is {self.lag}.")
             if not self.bias:
                 raise OptionError("forget_bias 'chrono' needs bias=True.")
+        self._check_loss()
+
+    def _check_loss(self) -> None:
+        _require(self.loss in LOSSES, "loss", self.loss, f"one of {', '.join(LOSSES)}")
+        _require(
+            _is_number(self.huber_delta) and self.huber_delta > 0,
+            "huber_delta",
+            self.huber_delta,
+            "a number above 0",
+        )
+        quantiles = self.quantiles
+        ascending = isinstance(quantiles, tuple) and all(map(_is_number, quantiles))
+        ascending = ascending and all(low < high for low, high in itertools.pairwise((0, *quantiles, 1)))
+        _require(
+            ascending, "quantiles", quantiles, "different numbers above 0 and below 1, ascending, in a tuple"
+        )
+        object.__setattr__(self, "quantiles", tuple(map(float, quantiles)))
+        if quantiles and self.loss != "pinball":
+            raise OptionError(
+                f"quantiles are of the loss 'pinball', but the loss is {self.loss!r}: leave them out."
+            )
+        if self.huber_delta != 1 and self.loss != "huber":
+            raise OptionError(
+                f"huber_delta is of the loss 'huber', but the loss is {self.loss!r}: leave it out."
+            )
+        if not quantiles and self.loss == "pinball":
+            raise OptionError("loss 'pinball' needs quantiles, such as 0.1, 0.5, 0.9.")
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,26 @@ def test_any_network_computes_the_same(tmp_path_factory, cell, dtype, data):
     assert_agree(answer(path, x=x[:samples]), expected[:samples], dtype, np.abs(expected).max())
 
 
+LOSSES = [{"loss": "huber"}, {"loss": "pinball", "quantiles": (0.1, 0.5, 0.7)}, {"loss": "gaussian"}]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("options", LOSSES, ids=lambda options: options["loss"])
+def test_predicted_distributions(tmp_path, options, dtype):
+    network = network_of(input_size=2, hidden_size=3, dense=(5,), output_size=2, dtype=dtype, **options)
+    x = np.random.default_rng(0).normal(size=(40, 7, 2)).astype(dtype)
+    tl.export_onnx(network, tmp_path / "network.onnx")
+    expected = network.predict(x)
+    assert_agree(answer(tmp_path / "network.onnx", x=x), expected, dtype)
+    if options["loss"] == "pinball":
+        columns = network.state_dict()["dense.1.bias"]
+        assert (np.argsort(columns.reshape(2, 3), axis=1) != np.arange(3)).any(), "nothing is sorted"
+    x[3, 2] = np.nan
+    assert (
+        np.isnan(answer(tmp_path / "network.onnx", x=x)).any(axis=tuple(range(1, expected.ndim))).sum() == 1
+    )
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("cell", RECURRENT)
 def test_one_file_takes_any_number_of_samples_and_steps(tmp_path, cell, dtype):

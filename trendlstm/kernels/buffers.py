@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 LSTM, LSTM1997, RNN, RNN_SIGMOID, FEEDFORWARD = range(5)
+MSE, MAE, HUBER, PINBALL, GAUSSIAN = range(5)  # losses
 
 
 class Cell(NamedTuple):
@@ -51,9 +52,13 @@ class Plan(NamedTuple):
     is_logistic: bool
     bias: int
     squash_output: int
-    outputs: int
+    targets: int  # m
+    outputs: int  # of the last layer, several of each target side by side if the loss wants them
+    loss: int
+    huber_delta: float
     steps_seen: int  # hidden states that the dense layers see: of all steps, or 1, of each sample's last step
     widths: np.ndarray  # (layers + 1,) int64: hidden_size, then every dense layer's width
+    quantiles: np.ndarray  # (Q,) float64, ascending: those of PINBALL
 
 
 class Data(NamedTuple):
@@ -111,8 +116,14 @@ def make_plan(
     bias: bool,
     squash_output: bool,
     every_step: bool = False,
+    loss: int = MSE,
+    quantiles: tuple[float, ...] = (),
+    huber_delta: float = 1.0,
 ) -> Plan:
-    """The plan of a network given by its real sizes; a feed-forward cell sees one step of steps * features inputs."""
+    """The plan of a network given by its real sizes; a feed-forward cell sees one step of steps * features inputs.
+
+    `outputs` are the last layer's.
+    """
     if cell == FEEDFORWARD:
         steps, features = 1, steps * features
     widths = np.array([pad(width) for width in (hidden_size, *dense, outputs)], np.int64)
@@ -125,9 +136,13 @@ def make_plan(
         **CELLS[cell]._asdict(),
         bias=int(bias),
         squash_output=int(squash_output),
+        targets=outputs // {PINBALL: len(quantiles), GAUSSIAN: 2}.get(loss, 1),
         outputs=outputs,
+        loss=loss,
+        huber_delta=huber_delta,
         steps_seen=steps if every_step else 1,
         widths=widths,
+        quantiles=np.array(quantiles, np.float64),
     )
 
 

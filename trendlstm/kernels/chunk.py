@@ -6,7 +6,7 @@ What a row or a chunk gets does not depend on the others beside it, down to the 
 
 import numpy as np
 
-from .buffers import CHUNK_ROWS, FEEDFORWARD
+from .buffers import CHUNK_ROWS, FEEDFORWARD, GAUSSIAN, HUBER, MAE, MSE
 from .cells import lstm_backward, lstm_forward, recurrent_weight_gradient, rnn_backward, rnn_forward
 from .compile import compiled, inlined
 from .dense import (
@@ -15,6 +15,18 @@ from .dense import (
     dense_weight_gradient,
     feedforward_backward,
     feedforward_forward,
+)
+from .equations import (
+    absolute_error,
+    absolute_error_backward,
+    gaussian,
+    gaussian_backward_mean,
+    gaussian_backward_raw,
+    huber,
+    huber_backward,
+    pinball,
+    pinball_backward,
+    predicted_scale,
 )
 from .matrix import transpose
 from .simd import view
@@ -138,8 +150,10 @@ def outputs(plan, values, rows):
 
 
 @compiled
-def squared_error(plan, work, y, order, first, count, start):
-    """A chunk's sum of squared errors (float64); leaves y_hat - y as the last layer's delta.
+def chunk_loss(plan, work, y, order, first, count, start):
+    """The sum of the losses of a chunk's targets (float64); leaves half their gradient as the last layer's delta.
+
+    Of the squared error half the gradient is y_hat - y.
 
     The chunk's are the rows from `start` on; the delta is 0 in absent rows and after a sample's end.
     """
@@ -151,17 +165,50 @@ def squared_error(plan, work, y, order, first, count, start):
             for k in range(delta.shape[2]):
                 delta[s, r, k] = delta.dtype.type(0)
             if r - start < count and s < work.lengths[r]:
-                for k in range(plan.outputs):
-                    error = out[s, r, k] - y[order[first + r - start], s * plan.outputs + k]
-                    delta[s, r, k] = error
-                    total += np.float64(error) * np.float64(error)
+                sample = order[first + r - start]
+                if plan.loss == MSE:
+                    for k in range(plan.targets):
+                        error = out[s, r, k] - y[sample, s * plan.targets + k]
+                        delta[s, r, k] = error
+                        total += np.float64(error) * np.float64(error)
+                else:
+                    for k in range(plan.targets):
+                        total += _target_loss(
+                            plan, out[s, r], y[sample, s * plan.targets + k], k, delta[s, r]
+                        )
     return total
+
+
+@compiled
+def _target_loss(plan, out, target, k, delta):
+    """The loss of target k of a row of outputs, other than the squared error; half its gradient goes to `delta`."""
+    real, y = delta.dtype.type, np.float64(target)
+    if plan.loss == GAUSSIAN:
+        error, raw = np.float64(out[2 * k]) - y, np.float64(out[2 * k + 1])
+        scale = predicted_scale(raw)
+        delta[2 * k] = real(0.5 * gaussian_backward_mean(error, scale))
+        delta[2 * k + 1] = real(0.5 * gaussian_backward_raw(error, scale, raw))
+        return gaussian(error, scale)
+    if plan.loss == MAE:
+        error = np.float64(out[k]) - y
+        delta[k] = real(0.5 * absolute_error_backward(error))
+        return absolute_error(error)
+    if plan.loss == HUBER:
+        error = np.float64(out[k]) - y
+        delta[k] = real(0.5 * huber_backward(error, plan.huber_delta))
+        return huber(error, plan.huber_delta)
+    total, number = 0.0, plan.quantiles.size
+    for q in range(number):
+        error = np.float64(out[k * number + q]) - y
+        delta[k * number + q] = real(0.5 / number * pinball_backward(error, plan.quantiles[q]))
+        total += pinball(error, plan.quantiles[q])
+    return total / number
 
 
 @inlined
 def all_targets(plan, data):
     """How many numbers the outputs of all samples are compared with."""
-    return (data.lengths.sum() if plan.steps_seen > 1 else data.lengths.size) * plan.outputs
+    return (data.lengths.sum() if plan.steps_seen > 1 else data.lengths.size) * plan.targets
 
 
 @inlined
@@ -172,12 +219,12 @@ def minibatch_targets(plan, lengths, order, first, count):
         steps = 0
         for position in range(first, first + count):
             steps += lengths[order[position]]
-    return steps * plan.outputs
+    return steps * plan.targets
 
 
 @compiled
 def backward_chunks(plan, work, gradients, first, stride, present, scale):
-    """Add scale * (gradient of half a chunk's squared error) to that chunk's accumulator, for the chunks present.
+    """Add scale * (gradient of half a chunk's loss) to that chunk's accumulator, for the chunks present.
 
     Chunk k adds to gradients[first + k * stride], a flat buffer like theta.
     """

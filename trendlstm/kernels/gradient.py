@@ -9,10 +9,10 @@ import numpy as np
 from .buffers import BLOCK, CHUNK_ROWS
 from .chunk import (
     backward_chunks,
+    chunk_loss,
     forward_chunks,
     load_chunk,
     minibatch_targets,
-    squared_error,
     transpose_weights,
 )
 from .compile import compiled, inlined
@@ -26,10 +26,10 @@ def accumulators_used(gradients, count):
 
 
 @inlined
-def accumulate_chunks(plan, theta, data, order, first, count, gradients, squared_errors, thread):
+def accumulate_chunks(plan, theta, data, order, first, count, gradients, losses, thread):
     """Do one thread's share of a minibatch: accumulator a takes chunks a, a + A, a + 2A, ... in this order.
 
-    The minibatch is the samples order[first : first + count]; the gradient is that of its mean squared error. As many
+    The minibatch is the samples order[first : first + count]; the gradient is that of its mean loss. As many
     accumulators as the work space has chunks are filled together.
     """
     work, accumulators, used = thread.work, gradients.shape[0], accumulators_used(gradients, count)
@@ -40,7 +40,7 @@ def accumulate_chunks(plan, theta, data, order, first, count, gradients, squared
             gradient = gradients[own]
             for j in range(gradient.size):
                 gradient[j] = gradient.dtype.type(0)
-            squared_errors[own] = 0.0
+            losses[own] = 0.0
         # the samples before the accumulators' next chunks: every accumulator has had one of them
         for before in range(0, count - a * CHUNK_ROWS, accumulators * CHUNK_ROWS):
             present = np.int64(0)  # Numba would compile `backward_chunks` once more for a literal
@@ -55,9 +55,9 @@ def accumulate_chunks(plan, theta, data, order, first, count, gradients, squared
                 own = a + k * thread.size
                 start = before + own * CHUNK_ROWS
                 rows = min(CHUNK_ROWS, count - start) if own < used else 0
-                error = squared_error(plan, work, data.y, order, first + start, rows, k * CHUNK_ROWS)
+                loss = chunk_loss(plan, work, data.y, order, first + start, rows, k * CHUNK_ROWS)
                 if rows > 0:
-                    squared_errors[own] += error
+                    losses[own] += loss
             backward_chunks(plan, work, gradients, a, thread.size, present, scale)
 
 
@@ -73,7 +73,7 @@ def add_accumulators(gradients, used, block):
 
 
 @compiled
-def gradient_worker(plan, theta, data, order, gradients, squared_errors, thread):
+def gradient_worker(plan, theta, data, order, gradients, losses, thread):
     """The loss and the gradient of some samples, on one thread.
 
     Parameters
@@ -85,13 +85,13 @@ def gradient_worker(plan, theta, data, order, gradients, squared_errors, thread)
     order : ndarray (N,) of int64
         The samples, in the order in which they are added.
     gradients : ndarray (A, P)
-        The accumulators. The first receives the gradient of the mean squared error.
-    squared_errors : ndarray (A,) of float64
-        Receives the sum of squared errors of each accumulator's samples.
+        The accumulators. The first receives the gradient of the mean loss.
+    losses : ndarray (A,) of float64
+        Receives the sum of the losses of each accumulator's samples.
     thread : Thread
         Of size 1.
     """
     transpose_weights(plan, theta, thread.work)
-    accumulate_chunks(plan, theta, data, order, 0, order.size, gradients, squared_errors, thread)
+    accumulate_chunks(plan, theta, data, order, 0, order.size, gradients, losses, thread)
     for block in range(theta.size // BLOCK):
         add_accumulators(gradients, gradients.shape[0], block)

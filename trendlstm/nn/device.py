@@ -37,6 +37,10 @@ def check_limits(network: NetworkConfig, steps: int, steps_seen: int = 1) -> Non
         raise OptionError(
             f"device 'cuda' trains the cells {', '.join(GPU_CELLS)} only: use device 'cpu' for cell {network.cell!r}."
         )
+    if network.loss != "mse":
+        raise OptionError(
+            f"device 'cuda' trains on the loss 'mse' only: use device 'cpu' for the loss {network.loss!r}."
+        )
     if steps_seen > 1:
         raise OptionError(
             "device 'cuda' computes the last step's outputs only: use device 'cpu' for every step."

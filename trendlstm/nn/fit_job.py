@@ -131,4 +131,5 @@ class FitJob:
             epochs_run=epochs_run,
             seconds=self.seconds,
             stopped=_STOPPED[int(self.progress["outcome"][0])],
+            minimised=self.network.loss,
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from trendlstm.config import Loss
 from trendlstm.errors import DataError, OptionError
 from trendlstm.notebook import Table, as_html
 
@@ -21,10 +22,10 @@ class History:
     Attributes
     ----------
     loss : ndarray (epochs_run,)
-        Mean squared error over the epoch's minibatches, each before its step (in the targets' units, squared). The
-        k-th epoch's is `loss[k - 1]`.
+        The network's mean loss over the epoch's minibatches, each before its step (of the mean squared error in the
+        targets' units, squared). The k-th epoch's is `loss[k - 1]`.
     validation_loss : ndarray (epochs_run,) or None
-        Mean squared error of the validation samples after the epoch.
+        Mean loss of the validation samples after the epoch.
     best_epoch : int
         Whose weights the network now has, 1 ... epochs_run: the one of the lowest validation loss (of equal ones the
         earlier), or the last without validation. 0 if no epoch was finished: the weights are those from before.
@@ -34,6 +35,8 @@ class History:
         Wall time.
     stopped : {"epochs", "patience", "interrupted", "not finite"}
         Why it ended; the last two are found in the `histories` of `FitInterrupted` and `TrainingError`.
+    minimised : {"mse", "mae", "huber", "pinball", "gaussian"}
+        Which loss it is, that of the network.
     """
 
     loss: NDArray[np.float64]
@@ -42,6 +45,7 @@ class History:
     epochs_run: int
     seconds: float
     stopped: str
+    minimised: Loss = "mse"
 
     def __repr__(self) -> str:
         kept, stopped = "no weights kept", "" if self.stopped == "epochs" else f"; stopped: {self.stopped}"

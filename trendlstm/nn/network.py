@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trendlstm.config import Cell, Device, DType, FitConfig, ForgetBias, Init, NetworkConfig
+from trendlstm.config import Cell, Device, DType, FitConfig, ForgetBias, Init, Loss, NetworkConfig
 from trendlstm.errors import DataError, OptionError, RunError
 from trendlstm.files import replace_file
 from trendlstm.kernels import buffers
@@ -20,6 +20,7 @@ from trendlstm.kernels.predict import Inputs, predict_worker
 from trendlstm.nn.device import choose_device
 from trendlstm.nn.fit_job import FitJob
 from trendlstm.nn.history import History
+from trendlstm.nn.outputs import predictions
 from trendlstm.nn.parameters import initial_values, make_plan, named_values, named_views, parameter_shapes
 from trendlstm.nn.progress import Report, reporter
 from trendlstm.nn.samples import Pair, check_inputs, check_samples, finite_array
@@ -62,7 +63,7 @@ class Network:
     dense : tuple of int
         Sizes of the ReLU layers after the recurrent layer.
     output_size : int
-        m, outputs.
+        m, numbers that are predicted, called targets.
     cell : {"lstm", "lstm1997", "rnn", "rnn-sigmoid", "ann"}
         LSTM with or without forget gate, Elman network h_t = tanh(W [h_{t-1}, x_t] + b) or with the logistic sigmoid
         in place of tanh, or feed-forward network (tanh) on the flattened window.
@@ -82,6 +83,15 @@ class Network:
     forget_bias : {0, 1, "chrono"}
         Added to the initial bias of the forget gate (Jozefowicz et al. 2015); "chrono" sets b_f = ln U[1, T-1] and
         b_i = -b_f (Tallec & Ollivier 2018).
+    loss : {"mse", "mae", "huber", "pinball", "gaussian"}
+        What training minimises, the mean over all targets, and so what the outputs mean: squared or absolute error,
+        Huber's (squared up to `huber_delta`, then linear), or one that predicts a distribution. The last layer then has
+        several outputs for each target, side by side: of "pinball" a quantile each (Koenker & Bassett 1978), of
+        "gaussian" a mean and what gives a standard deviation, by the negative log-likelihood (Nix & Weigend 1994).
+    quantiles : tuple of float
+        Of "pinball": Q numbers above 0 and below 1, ascending.
+    huber_delta : float
+        Of "huber", in units of the targets.
 
     Attributes
     ----------
@@ -112,8 +122,12 @@ class Network:
         squash_output: bool = True,
         init: Init = "orthogonal",
         forget_bias: ForgetBias = 1,
+        loss: Loss = "mse",
+        quantiles: tuple[float, ...] = (),
+        huber_delta: float = 1.0,
     ) -> None:
         dense = tuple(dense) if isinstance(dense, Iterable) else dense
+        quantiles = tuple(quantiles) if isinstance(quantiles, Iterable) else quantiles
         self.config = NetworkConfig(
             input_size=input_size,
             hidden_size=hidden_size,
@@ -127,6 +141,9 @@ class Network:
             squash_output=squash_output,
             init=init,
             forget_bias=forget_bias,
+            loss=loss,
+            quantiles=quantiles,
+            huber_delta=huber_delta,
         )
         self.dtype = np.dtype(self.config.dtype)
         self._last_plan: tuple[tuple[int, bool], buffers.Plan] | None = None
@@ -137,7 +154,7 @@ class Network:
     def from_config(cls, config: NetworkConfig) -> "Network":
         """The network of these settings, with its initial values."""
         values = config.to_dict()
-        return cls(**{**values, "dense": config.dense})
+        return cls(**{**values, "dense": config.dense, "quantiles": config.quantiles})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # a pickled array is no longer aligned, and joblib may map it from a file, read-only: the kernels are compiled
@@ -237,7 +254,7 @@ class Network:
         for name, shape in parameter_shapes(config).items():
             layer = name.rpartition(".")[0]
             counts[layer] = counts.get(layer, 0) + math.prod(shape)
-        sizes = (config.hidden_size, *config.dense, config.output_size)
+        sizes = (config.hidden_size, *config.dense, config.last_layer_size)
         rows = []
         for (layer, count), size in zip(counts.items(), sizes, strict=True):
             kind = _LAYER_TYPES[config.cell] if layer in ("recurrent", "hidden") else "Dense"
@@ -258,7 +275,7 @@ class Network:
         *,
         every_step: bool = False,
     ) -> np.ndarray:
-        """The network's outputs.
+        """What the network predicts.
 
         Parameters
         ----------
@@ -277,7 +294,9 @@ class Network:
         Returns
         -------
         ndarray (N, m), or (N, T, m) with `every_step`
-            In the network's dtype. Of every step: NaN after a sample's end.
+            In the network's dtype. Of every step: NaN after a sample's end. Of the loss "pinball" with one axis more,
+            the Q quantiles, sorted: those of a network may cross, and sorting them never raises the pinball loss
+            (Chernozhukov, Fernandez-Val & Galichon 2010). Of "gaussian" with one axis more: mean, standard deviation.
 
         Raises
         ------
@@ -299,7 +318,7 @@ class Network:
         if x.shape[0] == 1:
             thread = Thread(0, 1, _one_row_workspace(plan, self.dtype))
             predict_worker(plan, self.theta, inputs, out, thread)
-            return _every_step(out, lengths, plan) if every_step else out
+            return self._predictions(out, lengths, plan, every_step)
         chunks = -(-x.shape[0] // CHUNK_ROWS)
         size = 1 if chunks * plan.steps <= _SMALL_PREDICTION else min(thread_count(n_threads), chunks)
 
@@ -314,12 +333,22 @@ class Network:
             predict_worker(*arguments(1)[0])
         else:
             run_together(predict_worker, arguments, size, abandon=lambda: None)
-        return _every_step(out, lengths, plan) if every_step else out
+        return self._predictions(out, lengths, plan, every_step)
+
+    def _predictions(
+        self, out: np.ndarray, lengths: np.ndarray, plan: buffers.Plan, every_step: bool
+    ) -> np.ndarray:
+        """What `predict` returns, of the last layer's outputs as the kernels write them: (N, steps seen * outputs)."""
+        if not every_step:
+            return predictions(self.config, out)
+        values = predictions(self.config, out.reshape(len(out), plan.steps, plan.outputs))
+        values[np.arange(plan.steps) >= lengths[:, None]] = np.nan
+        return values
 
     def loss_and_gradients(
         self, x: ArrayLike, y: ArrayLike, lengths: ArrayLike | None = None
     ) -> tuple[float, dict[str, np.ndarray]]:
-        """The mean squared error and its gradient by back-propagation through time.
+        """The mean loss and its gradient by back-propagation through time.
 
         Parameters
         ----------
@@ -333,7 +362,8 @@ class Network:
         Returns
         -------
         loss : float
-            mean((predict(x) - y)**2) over all elements; those of steps after a sample's end do not count.
+            The mean over all targets, of the squared error mean((predict(x) - y)**2); those of steps after a sample's
+            end do not count. Of "pinball" it is that of the quantiles as the network gives them, not sorted.
         gradients : dict of str to ndarray
             dL/d(parameter), names and shapes of `state_dict`.
 
@@ -347,12 +377,12 @@ class Network:
         chunks = -(-n // CHUNK_ROWS)
         accumulators = min(buffers.ACCUMULATORS, chunks)
         gradients = buffers.aligned_zeros((accumulators, self.theta.size), self.dtype)
-        squared_errors = np.zeros(accumulators)
+        losses = np.zeros(accumulators)
         rows = buffers.rows_together(plan, self.dtype, chunks)
         thread = Thread(0, 1, buffers.make_workspace(plan, self.dtype, rows))
-        gradient_worker(plan, self.theta, data, np.arange(n), gradients, squared_errors, thread)
-        targets = plan.outputs * (data.lengths.sum() if plan.steps_seen > 1 else n)
-        return float(squared_errors.sum() / targets), named_values(self.config, gradients[0])
+        gradient_worker(plan, self.theta, data, np.arange(n), gradients, losses, thread)
+        targets = plan.targets * (data.lengths.sum() if plan.steps_seen > 1 else n)
+        return float(losses.sum() / targets), named_values(self.config, gradients[0])
 
     def fit(
         self,
@@ -373,7 +403,7 @@ class Network:
         device: Device = "cpu",
         progress: bool | Report | None = None,
     ) -> History:
-        """Train by Adam (Kingma & Ba 2015) on the mean squared error; all threads share each minibatch.
+        """Train by Adam (Kingma & Ba 2015) on the mean of the network's loss; all threads share each minibatch.
 
         The weights are the same bits for any number of threads. Each call starts Adam afresh. With `validation` the
         weights of its best epoch are kept, otherwise the last.
@@ -383,7 +413,7 @@ class Network:
         x : array_like (N, T, F)
             Inputs. Not modified.
         y : array_like (N, m), or (N,) if m is 1, or (N, T, m)
-            Targets of the last step, or of every step: then the loss is the mean over the outputs of all steps, without
+            Targets of the last step, or of every step: then the loss is the mean over the targets of all steps, without
             those after a sample's end. Not modified.
         epochs : int
         batch_size : int
@@ -499,13 +529,6 @@ class Network:
         array, targets, counts = check_samples(self.config, x, y, lengths, prefix)
         plan = self.plan(array.shape[1], every_step=targets.ndim == 3)
         return plan, Data(array, targets.reshape(len(targets), -1), counts)
-
-
-def _every_step(out: np.ndarray, lengths: np.ndarray, plan: buffers.Plan) -> np.ndarray:
-    """The kernels' outputs of every step (N, T * m) as (N, T, m), NaN after each sample's end."""
-    outputs = out.reshape(len(out), plan.steps, plan.outputs)
-    outputs[np.arange(plan.steps) >= lengths[:, None]] = np.nan
-    return outputs
 
 
 def _one_row_workspace(plan: buffers.Plan, dtype: np.dtype) -> buffers.Workspace:

@@ -14,6 +14,13 @@ _CELL_CODES = {
     "rnn-sigmoid": buffers.RNN_SIGMOID,
     "ann": buffers.FEEDFORWARD,
 }
+_LOSS_CODES = {
+    "mse": buffers.MSE,
+    "mae": buffers.MAE,
+    "huber": buffers.HUBER,
+    "pinball": buffers.PINBALL,
+    "gaussian": buffers.GAUSSIAN,
+}
 
 
 def make_plan(config: NetworkConfig, steps: int, every_step: bool = False) -> buffers.Plan:
@@ -27,10 +34,13 @@ def make_plan(config: NetworkConfig, steps: int, every_step: bool = False) -> bu
         config.input_size,
         config.hidden_size,
         config.dense,
-        config.output_size,
+        config.last_layer_size,
         config.bias,
         config.squash_output,
         every_step,
+        _LOSS_CODES[config.loss],
+        config.quantiles,
+        config.huber_delta,
     )
 
 
@@ -47,7 +57,7 @@ def parameter_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     if config.bias:
         shapes[bias] = (rows,)
     n_in = hidden
-    for layer, n_out in enumerate((*config.dense, config.output_size)):
+    for layer, n_out in enumerate((*config.dense, config.last_layer_size)):
         shapes[f"dense.{layer}.weight"] = (n_out, n_in)
         shapes[f"dense.{layer}.bias"] = (n_out,)
         n_in = n_out
@@ -81,7 +91,7 @@ def named_views(config: NetworkConfig, flat: np.ndarray) -> dict[str, np.ndarray
         if config.bias:
             views["recurrent.bias"] = recurrent[:, -1, :hidden]
     n_in = hidden
-    for layer, (block, n_out) in enumerate(zip(dense, (*config.dense, config.output_size), strict=True)):
+    for layer, (block, n_out) in enumerate(zip(dense, (*config.dense, config.last_layer_size), strict=True)):
         views[f"dense.{layer}.weight"] = block[:n_in, :n_out].T
         views[f"dense.{layer}.bias"] = block[-1, :n_out]
         n_in = n_out

@@ -175,7 +175,9 @@ class Memory:
 
 
 def _is_same_plan(one: Plan, other: Plan) -> bool:
-    return one[:-1] == other[:-1] and np.array_equal(one.widths, other.widths)
+    return one[:-2] == other[:-2] and all(
+        map(np.array_equal, one[-2:], other[-2:])
+    )  # the last two are arrays
 
 
 def _arguments(job: FitJob, state: FitState, memory: Memory, rank: int, size: int) -> tuple:
@@ -199,12 +201,12 @@ def _state(job: FitJob, memory: Memory) -> FitState:
         second_moment=memory.zeros("second_moment", (size,), dtype),
         decays=job.decays(),
         gradients=memory.zeros("gradients", (accumulators, size), dtype),
-        squared_errors=np.zeros(accumulators),
+        losses=np.zeros(accumulators),
         squared_norms=np.zeros(size // buffers.BLOCK),
         finite=np.zeros(size // buffers.BLOCK, np.bool_),
         order=np.arange(job.train.x.shape[0]),
         validation_order=np.arange(job.validation.x.shape[0]),
-        validation_errors=np.zeros(-(-job.validation.x.shape[0] // buffers.CHUNK_ROWS)),
+        validation_losses=np.zeros(-(-job.validation.x.shape[0] // buffers.CHUNK_ROWS)),
         loss=job.loss,
         validation_loss=job.validation_loss,
         progress=job.progress,
