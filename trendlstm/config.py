@@ -43,6 +43,7 @@ SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
 SOURCES: tuple[Source, ...] = get_args(Source)
 COMPARED: tuple[Baseline, ...] = get_args(Baseline)
 MATCHES: tuple[Match, ...] = get_args(Match)
+NORMAL_LEVELS = (0.1, 0.5, 0.9)  # the quantiles that are shown of a normal distribution
 DEFAULT_YEARS = 4  # of prices, unless a start is given or a file
 MAX_YEARS = 100
 DECIMALS = (".", ",")
@@ -136,6 +137,11 @@ class NetworkConfig(_Settings):
         return {"pinball": len(self.quantiles), "gaussian": 2}.get(self.loss, 1)
 
     @property
+    def levels(self) -> tuple[float, ...]:
+        """The levels of the quantiles that are shown of a predicted distribution; none where a number is predicted."""
+        return NORMAL_LEVELS if self.loss == "gaussian" else self.quantiles
+
+    @property
     def point_index(self) -> int | None:
         """Which number of a predicted distribution is the point forecast; None where a number is predicted itself.
 
@@ -218,6 +224,16 @@ class NetworkConfig(_Settings):
             )
         if not quantiles and self.loss == "pinball":
             raise OptionError("loss 'pinball' needs quantiles, such as 0.1, 0.5, 0.9.")
+
+
+def _require_band(network: NetworkConfig) -> None:
+    """Refuse quantiles without a point forecast of prices or without a band around it."""
+    levels = network.quantiles
+    if levels and not (0.5 in levels and levels[0] < 0.5 < levels[-1]):
+        raise OptionError(
+            "quantiles of prices must have 0.5 among them, the forecast, and others below and above it, its band, but are "
+            f"{', '.join(map(str, levels))}."
+        )
 
 
 @dataclass(frozen=True)
@@ -398,6 +414,7 @@ class TrainConfig:
                     f"the network's {name} is {given}, but that of its windows is {size}: leave it out."
                 )
         object.__setattr__(self, "network", network)
+        _require_band(network)
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON-able values, nested like the attributes."""
@@ -551,6 +568,7 @@ class BacktestConfig:
             models,
             f"one or more different ones of {', '.join(CELLS)}, in a tuple",
         )
+        _require_band(self.network)
         if self.refit < self.stride:
             raise OptionError(
                 f"with a forecast every {self.stride} sessions (stride) nothing is gained by a refit every "

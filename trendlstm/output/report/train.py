@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trendlstm.config import TrainConfig
+from trendlstm.config import LOSS_NAMES, Loss, TrainConfig
 from trendlstm.errors import RunError
+from trendlstm.evaluation.distributions import QuantileBand
 from trendlstm.evaluation.intervals import NOMINAL
 from trendlstm.output.limits import limits
 from trendlstm.output.report.charts import Chart, Line, Rows, band
@@ -20,6 +21,7 @@ from trendlstm.output.report.html import Html, html_table, joined, paragraphs
 from trendlstm.output.report.page import Page, Section
 from trendlstm.output.runs import bands_of, load_weights
 from trendlstm.output.train import (
+    distributions_table,
     fit_sentences,
     forecast_page,
     forecaster_phrase,
@@ -28,7 +30,7 @@ from trendlstm.output.train import (
     samples_sentence,
     standing,
 )
-from trendlstm.output.wording import count, decimals, prices_sentence
+from trendlstm.output.wording import count, decimals, prices_sentence, quantiles_phrase
 from trendlstm.workflows.forecast import Forecaster
 from trendlstm.workflows.variants import Colour
 
@@ -60,7 +62,7 @@ def train_page(folder: Path, document: Mapping[str, Any]) -> Page:
             ["step", "actual", "prediction"],
             ["origin", "date"],
             ["split"],
-            gaps=["recursive"],
+            gaps=["recursive", *(["low", "high"] if document.get("distributions") else [])],
         )
         drawn = [_prices(predictions, document), _enlarged(predictions, document)]
         charts += drawn
@@ -72,7 +74,7 @@ def train_page(folder: Path, document: Mapping[str, Any]) -> Page:
         sections.append(Section("errors", "How far off", _errors(document)))
         gates, body = _inside(folder, document, predictions)
         sections.append(Section("inside", "Inside the network", body))
-    losses = _losses(folder, document["fits"])
+    losses = _losses(folder, document["fits"], document["settings"]["network"].get("loss", "mse"))
     charts.append(losses)
     sections.append(
         Section(
@@ -156,7 +158,7 @@ def _prices(predictions: pd.DataFrame, document: Mapping[str, Any]) -> Chart:
         last = pd.Series(forecast["naive"].iloc[0], pd.DatetimeIndex([forecast["origin"].iloc[0]]))
         dates = dates.union(forecast.index)
         if forecast["low"].notna().any():
-            lines += band(f"{100 * NOMINAL:g} % band of the forecast", "sky")
+            lines += band(_band_name(document), "sky")
             rows += [forecast["low"], forecast["high"]]
         lines.append(Line("forecast", "purple", "dashdot", 2.4))
         rows.append(pd.concat([last, forecast["price"]]))
@@ -181,6 +183,14 @@ def _prices(predictions: pd.DataFrame, document: Mapping[str, Any]) -> Chart:
     )
 
 
+def _band_name(document: Mapping[str, Any]) -> str:
+    """What the band of the forecast is."""
+    bands, _ = bands_of(document)
+    if bands and isinstance(bands[0], QuantileBand):
+        return quantiles_phrase(bands[0].lower, bands[0].upper)
+    return f"{100 * NOMINAL:g} % band of the forecast"
+
+
 def _enlarged(predictions: pd.DataFrame, document: Mapping[str, Any]) -> Chart:
     """The last test forecasts beside persistence."""
     actual = predictions.drop_duplicates("date").set_index("date")["actual"]
@@ -195,6 +205,10 @@ def _enlarged(predictions: pd.DataFrame, document: Mapping[str, Any]) -> Chart:
         Line(f"previous close (persistence): RMSE {persistence}", "grey", "dashed", 1.4),
     ]
     previous = actual.reindex(shown["origin"]).to_numpy()
+    values = [shown["actual"], shown["prediction"], previous]
+    if "low" in shown:
+        lines = [*band(_band_name(document), "sky"), *lines]
+        values = [shown["low"], shown["high"], *values]
     return Chart(
         "enlarged",
         f"The {which} test forecasts enlarged",
@@ -202,7 +216,7 @@ def _enlarged(predictions: pd.DataFrame, document: Mapping[str, Any]) -> Chart:
         "date",
         "closing price",
         lines,
-        [Rows(shown["date"], [shown["actual"], shown["prediction"], previous])],
+        [Rows(shown["date"], values)],
         digits=_price_digits(predictions),
     )
 
@@ -235,10 +249,18 @@ def _forecast(document: Mapping[str, Any], predictions: pd.DataFrame) -> Html:
 def _errors(document: Mapping[str, Any]) -> Html:
     table = metrics_table(document, document["settings"]["network"]["cell"])
     rows = "Rows: train figures are in-sample, validation figures were used for selection."
-    return html_table(replace(table, legend=[rows, *table.legend]))
+    body = [html_table(replace(table, legend=[rows, *table.legend]))]
+    if document.get("distributions"):  # earlier runs do not say
+        settings = document["settings"]
+        body.append(
+            html_table(
+                distributions_table(document, settings["network"]["cell"], settings["window"]["scaling"])
+            )
+        )
+    return joined(*body)
 
 
-def _losses(folder: Path, fits: Sequence[Mapping[str, Any]]) -> Chart:
+def _losses(folder: Path, fits: Sequence[Mapping[str, Any]], loss: Loss) -> Chart:
     """Loss against the epoch; of an ensemble the mean of all networks, or each."""
     history = read_table(folder / "history.csv", ["network", "epoch", "loss", "validation_loss"])
     losses = [own for _, own in history.groupby("network")]
@@ -272,7 +294,7 @@ def _losses(folder: Path, fits: Sequence[Mapping[str, Any]]) -> Chart:
     return Chart(
         "losses",
         "Loss after every epoch",
-        "Loss: mean squared error of the scaled target. The weights of the epoch with the lowest validation loss were "
+        f"Loss: {LOSS_NAMES[loss]} of the scaled target. The weights of the epoch with the lowest validation loss were "
         "kept. Where the training loss falls on and the validation loss does not, the network learns its rows by "
         "heart.",
         "epoch",
