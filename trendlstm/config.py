@@ -231,8 +231,8 @@ def _require_band(network: NetworkConfig) -> None:
     levels = network.quantiles
     if levels and not (0.5 in levels and levels[0] < 0.5 < levels[-1]):
         raise OptionError(
-            "quantiles of prices must have 0.5 among them, the forecast, and others below and above it, its band, but are "
-            f"{', '.join(map(str, levels))}."
+            "quantiles of prices must have 0.5 among them, the forecast, and others below and above it, its band, "
+            f"but are {', '.join(map(str, levels))}."
         )
 
 

@@ -83,7 +83,8 @@ def forecast(
     is_run = _is_run(run)
     if is_run and (loss or quantiles):
         raise OptionError(
-            f"--loss and --quantiles are for a new training, but {run} is a run, whose model is trained: leave them out."
+            f"--loss and --quantiles are for a new training, but {run} is a run, whose model is trained: leave them "
+            "out."
         )
     network = NetworkConfig(**loss_settings({"loss": loss, "quantiles": quantiles}))
     if is_run:

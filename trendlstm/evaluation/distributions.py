@@ -10,14 +10,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trendlstm.evaluation.intervals import error_overlap
-from trendlstm.evaluation.metrics import wilson_interval
+from trendlstm.evaluation.metrics import clustered_interval, origins_ahead
 from trendlstm.evaluation.significance import TestResult, smaller_losses
+from trendlstm.evaluation.walk_bands import Coverage
 
 FloatArray = NDArray[np.float64]
 
@@ -48,6 +49,14 @@ class Distribution:
         """Normal distributions, given mean and standard deviation (n, m)."""
         away = [NormalDist().inv_cdf(level) for level in levels]
         return cls(levels, mean[..., None] + scale[..., None] * np.array(away), scale)
+
+    @classmethod
+    def of(cls, levels: tuple[float, ...], quantiles: FloatArray, is_normal: bool) -> Distribution:
+        """As the quantiles say; of a normal distribution they also say its scale."""
+        if not is_normal:
+            return cls(levels, quantiles)
+        width = NormalDist().inv_cdf(levels[-1]) - NormalDist().inv_cdf(levels[0])
+        return cls(levels, quantiles, (quantiles[..., -1] - quantiles[..., 0]) / width)
 
     @property
     def median(self) -> FloatArray:
@@ -152,7 +161,7 @@ class QuantileBand:
     covered, counted : int
         Test rows whose price lay between them, of all.
     low, high : float
-        95 % interval of covered / counted: Wilson's for n / `error_overlap` rows.
+        95 % interval of covered / counted, see `metrics.clustered_interval`, for n / `error_overlap` rows.
     """
 
     step: int
@@ -167,6 +176,11 @@ class QuantileBand:
     def coverage(self) -> float:
         """Share of the test rows whose price lay between the quantiles."""
         return self.covered / self.counted
+
+    @property
+    def counts(self) -> Coverage:
+        """The same as of other bands of a walk, without a half-width."""
+        return Coverage(self.covered, self.counted, self.low, self.high, None)
 
     @property
     def nominal(self) -> float:
@@ -223,6 +237,15 @@ class DistributionMetrics:
         """1 - CRPS / CRPS of past changes; None where that is 0."""
         return 1 - self.crps / self.baseline_crps if self.baseline_crps else None
 
+    def row(self) -> dict[str, Any]:
+        """The measures of a table."""
+        return {
+            "crps": self.crps,
+            "baseline_crps": self.baseline_crps,
+            "crps_skill": self.skill,
+            "crps_diebold_mariano_p": self.diebold_mariano.p_value,
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """The measures as nested plain dicts."""
         return {
@@ -233,15 +256,31 @@ class DistributionMetrics:
         }
 
 
-def measure_distributions(
-    predicted: Distribution, actual: FloatArray, past: FloatArray
-) -> list[DistributionMetrics]:
-    """Measure predicted distributions of changes beside persistence with the empirical quantiles of past changes.
+class Scores(NamedTuple):
+    """Distributions of one step, predicted and of past changes, beside the outcomes; n origins.
+
+    Attributes
+    ----------
+    actual : ndarray (n,)
+        The changes.
+    quantiles, baseline_quantiles : ndarray (n, Q)
+    crps, baseline_crps : ndarray (n,)
+    """
+
+    actual: FloatArray
+    quantiles: FloatArray
+    baseline_quantiles: FloatArray
+    crps: FloatArray
+    baseline_crps: FloatArray
+
+
+def score_distributions(predicted: Distribution, actual: FloatArray, past: FloatArray) -> list[Scores]:
+    """Score predicted distributions of changes, and persistence with the empirical distribution of past changes.
 
     Parameters
     ----------
     predicted : Distribution
-        Of n changes from consecutive origins, m steps.
+        Of n x m changes.
     actual : ndarray (n, m)
         The changes.
     past : ndarray (k, m)
@@ -249,55 +288,85 @@ def measure_distributions(
 
     Returns
     -------
-    list of DistributionMetrics
+    list of Scores
         One a step.
     """
-    return [
-        _measure_step(
-            Distribution(
-                predicted.levels,
-                predicted.quantiles[:, index],
-                None if predicted.scale is None else predicted.scale[:, index],
-            ),
-            actual[:, index],
-            past[:, index],
-            index + 1,
+    usual = np.broadcast_to(np.quantile(past, predicted.levels, axis=0).T, predicted.quantiles.shape)
+    if predicted.scale is None:
+        baseline = crps_of_quantiles(actual, usual, predicted.levels)
+    else:
+        baseline = np.column_stack(
+            [crps_of_sample(one, own) for one, own in zip(actual.T, past.T, strict=True)]
         )
-        for index in range(actual.shape[1])
+    crps = predicted.crps(actual)
+    return [
+        Scores(actual[:, k], predicted.quantiles[:, k], usual[:, k], crps[:, k], baseline[:, k])
+        for k in range(actual.shape[1])
     ]
 
 
-def _measure_step(
-    predicted: Distribution, actual: FloatArray, past: FloatArray, step: int
+def measure_distributions(
+    dates: Sequence[NDArray[np.datetime64]],
+    scores: Sequence[Scores],
+    levels: tuple[float, ...],
+    is_exact: bool,
+    step: int,
+    stride: int = 1,
 ) -> DistributionMetrics:
-    levels, is_exact = predicted.levels, predicted.scale is not None
-    usual = np.broadcast_to(np.quantile(past, levels), predicted.quantiles.shape)
-    crps = predicted.crps(actual)
-    baseline = crps_of_sample(actual, past) if is_exact else crps_of_quantiles(actual, usual, levels)
+    """Measure the distributions of one step, of one ticker or pooled over many.
+
+    Parameters
+    ----------
+    dates : sequence of ndarray (n,)
+        The origins' dates of each ticker.
+    scores : sequence of Scores
+        Of each ticker.
+    levels : tuple of float
+    is_exact : bool
+        Whether the scores are of whole distributions.
+    step : int
+        Days ahead.
+    stride : int
+        Days from one origin to the next.
+
+    Returns
+    -------
+    DistributionMetrics
+        The test is of the means over tickers by date, because tickers move together.
+    """
+    all_dates, day = np.unique(np.concatenate(dates), return_inverse=True)
+    together = Scores(*map(np.concatenate, zip(*scores, strict=True)))
+    per_day = np.bincount(day).astype(np.float64)
+
+    def by_date(values: FloatArray) -> FloatArray:
+        return np.bincount(day, values, minlength=len(all_dates)) / per_day
+
+    def bands(quantiles: FloatArray) -> tuple[QuantileBand, ...]:
+        found = []
+        for low in range(len(levels) // 2):
+            high = len(levels) - 1 - low
+            held = (quantiles[:, low] <= together.actual) & (together.actual <= quantiles[:, high])
+            interval = clustered_interval(
+                np.bincount(day, held).astype(np.float64), per_day, error_overlap(step, stride)
+            )
+            found.append(QuantileBand(step, levels[low], levels[high], int(held.sum()), held.size, *interval))
+        return tuple(found)
+
+    def pinball(quantiles: FloatArray) -> tuple[float, ...]:
+        return tuple(pinball_losses(together.actual, quantiles, levels).mean(axis=0).tolist())
+
     return DistributionMetrics(
         step=step,
-        n=len(actual),
+        n=together.actual.size,
         levels=levels,
-        bands=_bands(actual, predicted.quantiles, levels, step),
-        baseline_bands=_bands(actual, usual, levels, step),
-        pinball=tuple(pinball_losses(actual, predicted.quantiles, levels).mean(axis=0).tolist()),
-        baseline_pinball=tuple(pinball_losses(actual, usual, levels).mean(axis=0).tolist()),
-        crps=float(crps.mean()),
-        baseline_crps=float(baseline.mean()),
+        bands=bands(together.quantiles),
+        baseline_bands=bands(together.baseline_quantiles),
+        pinball=pinball(together.quantiles),
+        baseline_pinball=pinball(together.baseline_quantiles),
+        crps=float(together.crps.mean()),
+        baseline_crps=float(together.baseline_crps.mean()),
         is_exact=is_exact,
-        diebold_mariano=smaller_losses(crps, baseline, step),
+        diebold_mariano=smaller_losses(
+            by_date(together.crps), by_date(together.baseline_crps), origins_ahead(step, stride)
+        ),
     )
-
-
-def _bands(
-    actual: FloatArray, quantiles: FloatArray, levels: Sequence[float], step: int
-) -> tuple[QuantileBand, ...]:
-    """Between the lowest and the highest quantile, the next ones, and so on."""
-    bands = []
-    for low in range(len(levels) // 2):
-        high, n = len(levels) - 1 - low, len(actual)
-        held = (quantiles[:, low] <= actual) & (actual <= quantiles[:, high])
-        covered, overlap = int(held.sum()), error_overlap(step)
-        interval = wilson_interval(covered / overlap, n / overlap)
-        bands.append(QuantileBand(step, levels[low], levels[high], covered, n, *interval))
-    return tuple(bands)

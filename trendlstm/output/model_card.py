@@ -9,9 +9,9 @@ from typing import Any
 
 from trendlstm.config import LOSS_NAMES
 from trendlstm.formats import figure
+from trendlstm.output.distributions import distributions_table
 from trendlstm.output.limits import limits
 from trendlstm.output.tables import cell_text
-from trendlstm.output.train import distributions_table
 from trendlstm.output.wording import count, decimals, prices_sentence
 
 _LIBRARY = "trendlstm"
@@ -165,8 +165,8 @@ def _figures(document: Mapping[str, Any]) -> str:
 
 def _distributions(document: Mapping[str, Any]) -> str:
     """The measures of predicted distributions."""
-    settings = document["settings"]
-    table = distributions_table(document, "this model", settings["window"]["scaling"])
+    found = [("this model", one) for one in document["distributions"]]
+    table = distributions_table(found, document["settings"]["window"]["scaling"])
     rows = [[cell_text(cell) for cell in row] for row in table.rows]
     return f"{_plain(table.title)}:\n\n{_table(table.columns, rows)}\n\n{_plain(' '.join(table.legend))}"
 

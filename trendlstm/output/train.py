@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from trendlstm.formats import figure, p_value, share
 from trendlstm.output.console import Console
+from trendlstm.output.distributions import distributions_table
 from trendlstm.output.tables import Table
 from trendlstm.output.wording import count, decimals, look_ahead_sentence
 
@@ -186,57 +187,8 @@ def show_distributions(console: Console, result: "Result") -> None:
     from trendlstm.output.runs import describe_assessment
 
     described = describe_assessment(result.assessment)
-    console.show(distributions_table(described, result.config.network.cell, result.config.window.scaling))
-
-
-def distributions_table(assessed: "Mapping[str, Any]", cell: str, scaling: str) -> Table:
-    """How good predicted distributions were on the test rows, of the first and the last step.
-
-    Parameters
-    ----------
-    assessed : mapping
-        `distributions` of `run.json`, not empty.
-    cell : str
-        What the model is called.
-    scaling : str
-        Of the windows.
-    """
-    found = assessed["distributions"]
-    first, several = found[0], len(found) > 1
-    rows = []
-    for one in found if len(found) < 3 else (first, found[-1]):
-        for prefix, name in (("", cell), ("baseline_", "past changes")):
-            is_model = not prefix
-            rows.append(
-                [
-                    name,
-                    *([one["step"]] if several else []),
-                    *(share(band["coverage"], band["low"], band["high"]) for band in one[f"{prefix}bands"]),
-                    *(f"{100 * loss:.4f}" for loss in one[f"{prefix}pinball"]),
-                    f"{100 * one[f'{prefix}crps']:.4f}",
-                    figure(one["skill"], "+.4f") if is_model else "+0.0000",
-                    p_value(one["diebold_mariano"]["p_value"]) if is_model else None,
-                ]
-            )
-    bands = [f"In {100 * band['nominal']:g} % [95 %]" for band in first["bands"]]
-    pinball = [f"Pinball {100 * level:g} %" for level in first["levels"]]
-    change = "log return" if scaling == "window" else "change relative to the last close"
-    legend = [
-        "In: closes in % that lay between the outer quantiles, the next ones, and so on; the heading says how many "
-        "should.",
-        f"Pinball loss of each quantile, and CRPS, in % of the {change}; smaller is better.",
-        "CRPS: of whole distributions, in closed form."
-        if first["is_exact"]
-        else "CRPS: approximated by twice the mean of the pinball losses beside it.",
-        "Past changes: persistence with the quantiles of the training rows' changes. Skill: 1 - CRPS / that CRPS.",
-        "DM p: of the test of Diebold-Mariano that the CRPS is smaller.",
-    ]
-    return Table(
-        f"How good the predicted distributions were on {count(first['n'], 'test row')}",
-        ["Forecast", *(["Step"] if several else []), *bands, *pinball, "CRPS", "Skill", "DM p"],
-        rows,
-        legend,
-    )
+    found = [(result.config.network.cell, one) for one in described["distributions"]]
+    console.show(distributions_table(found, result.config.window.scaling))
 
 
 def show_recursive(console: Console, result: "Result") -> None:

@@ -19,6 +19,7 @@ from trendlstm.evaluation.distributions import (
     DistributionMetrics,
     QuantileBand,
     measure_distributions,
+    score_distributions,
 )
 from trendlstm.evaluation.intervals import LEAST_SPANS, Band, calibrate, recent_volatility, scaled_errors
 
@@ -102,11 +103,9 @@ class Forecaster:
 
     def changes(self, x: FloatArray, anchors: FloatArray) -> Distribution:
         """As `quantiles`, of the changes of the Close as `Scaler.changes` has them."""
-        predicted, scale = self._distribution(x), None
-        if predicted.scale is not None:
-            away = predicted.median + predicted.scale
-            scale = self.scaler.changes(away, anchors) - self.scaler.changes(predicted.median, anchors)
-        return Distribution(predicted.levels, self.scaler.changes(predicted.quantiles, anchors), scale)
+        predicted = self._distribution(x)
+        changes = self.scaler.changes(predicted.quantiles, anchors)  # linear, so that what is normal stays so
+        return Distribution.of(predicted.levels, changes, predicted.scale is not None)
 
     def _outputs(self, x: FloatArray) -> FloatArray:
         """What each network predicts, in target units: (networks, n, m), or with one more axis."""
@@ -227,7 +226,11 @@ def assess_distributions(forecaster: Forecaster, windows: Windows) -> list[Distr
         return []
     test, train, scaler = windows.test, windows.train, windows.scaler
     actual, past = (scaler.changes(part.y, part.anchors) for part in (test, train))
-    return measure_distributions(forecaster.changes(test.x, test.anchors), actual, past)
+    predicted, dates = forecaster.changes(test.x, test.anchors), windows.dates[test.origins].to_numpy()
+    return [
+        measure_distributions([dates], [scores], predicted.levels, predicted.scale is not None, step)
+        for step, scores in enumerate(score_distributions(predicted, actual, past), start=1)
+    ]
 
 
 def forecast_table(

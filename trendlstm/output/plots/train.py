@@ -91,7 +91,7 @@ def _losses_figure(history: "History | Sequence[History]", title: str) -> Figure
     return figure
 
 
-def _predictions_figure(predictions: pd.DataFrame, title: str, subtitle: str, band: str) -> Figure:
+def _predictions_figure(predictions: pd.DataFrame, title: str, subtitle: str, band: str = "") -> Figure:
     frame = predictions.assign(date=pd.to_datetime(predictions["date"])).sort_values(["date", "step"])
     actual = frame.drop_duplicates("date").set_index("date")["actual"]
     first = frame[frame["step"] == 1].set_index("date")

@@ -12,6 +12,7 @@ from trendlstm.config import LOSS_NAMES, Loss, TrainConfig
 from trendlstm.errors import RunError
 from trendlstm.evaluation.distributions import QuantileBand
 from trendlstm.evaluation.intervals import NOMINAL
+from trendlstm.output.distributions import distributions_table
 from trendlstm.output.limits import limits
 from trendlstm.output.report.charts import Chart, Line, Rows, band
 from trendlstm.output.report.facts import facts
@@ -21,7 +22,6 @@ from trendlstm.output.report.html import Html, html_table, joined, paragraphs
 from trendlstm.output.report.page import Page, Section
 from trendlstm.output.runs import bands_of, load_weights
 from trendlstm.output.train import (
-    distributions_table,
     fit_sentences,
     forecast_page,
     forecaster_phrase,
@@ -252,11 +252,8 @@ def _errors(document: Mapping[str, Any]) -> Html:
     body = [html_table(replace(table, legend=[rows, *table.legend]))]
     if document.get("distributions"):  # earlier runs do not say
         settings = document["settings"]
-        body.append(
-            html_table(
-                distributions_table(document, settings["network"]["cell"], settings["window"]["scaling"])
-            )
-        )
+        found = [(settings["network"]["cell"], one) for one in document["distributions"]]
+        body.append(html_table(distributions_table(found, settings["window"]["scaling"])))
     return joined(*body)
 
 
