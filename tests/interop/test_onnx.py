@@ -60,11 +60,11 @@ def network_of(seed=0, **settings):
     return network
 
 
-def run_of(scaling="window", features=("Close",), seeds=3, dtype="float32", cell="lstm"):
+def run_of(scaling="window", features=("Close",), seeds=3, dtype="float32", cell="lstm", **loss):
     """A run whose networks are not trained."""
-    config = small_config(LAG, HORIZON, features, scaling, cell, seeds, dtype=dtype)
+    config = small_config(LAG, HORIZON, features, scaling, cell, seeds, dtype=dtype, **loss)
     sizes = dict(input_size=len(features), hidden_size=3, dense=(4,), output_size=HORIZON, lag=LAG)
-    networks = tuple(network_of(seed, cell=cell, dtype=dtype, **sizes) for seed in range(seeds))
+    networks = tuple(network_of(seed, cell=cell, dtype=dtype, **sizes, **loss) for seed in range(seeds))
     scaler = Scaler.fit(PRICES[:100], features, scaling)
     forecaster = Forecaster(networks, scaler, LAG, HORIZON, "2015-05-22")
     return Run(Path("run"), config, "finished", forecaster, False, "It is a test.", None, [], "none")
@@ -121,6 +121,16 @@ def test_predicted_distributions(tmp_path, options, dtype):
     assert (
         np.isnan(answer(tmp_path / "network.onnx", x=x)).any(axis=tuple(range(1, expected.ndim))).sum() == 1
     )
+
+
+@pytest.mark.parametrize("options", LOSSES[1:], ids=lambda options: options["loss"])
+def test_the_model_of_a_run_gives_the_median(tmp_path, options):
+    run = run_of(dtype="float64", **options)
+    tl.export_onnx(run, tmp_path / "run.onnx")
+    prices = np.stack([PRICES[["Close"]].to_numpy()[start : start + LAG] for start in range(9)])
+    x, close = run.forecaster.scaler.inputs(prices, prices[:, -1, 0]), prices[:, -1, 0]
+    expected = run.forecaster.predict(x, close)
+    assert_agree(answer(tmp_path / "run.onnx", prices=prices), expected, "float64")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
