@@ -263,7 +263,7 @@ def test_what_the_options_mean_is_what_is_trained():
         "--years 2.5 --source cache --calendar XLON --lag 7 --horizon 2 --features volume,close --scaling minmax "
         "--split 0.5,0.25,0.25 --cell rnn --hidden 5 --dense 6,7 --dtype float64 --no-bias --no-squash --init uniform "
         "--forget-bias 0 --seed 9 --epochs 11 --batch-size 12 --lr 0.5 --patience 3 --clip-norm 1.5 --weight-decay 0.1 "
-        "--no-shuffle --seeds 4 --threads 2 --final-fit --device cpu"
+        "--no-shuffle --seeds 4 --threads 2 --final-fit --device cpu --quantiles 0.2,0.5,0.7"
     )
     context = cli.main.commands["train"].make_context("train", [*line.split(), "--end", "2020-01-31"])
     context.params.pop("ticker")
@@ -299,6 +299,9 @@ def test_what_the_options_mean_is_what_is_trained():
             "squash_output": False,
             "init": "uniform",
             "forget_bias": 0,
+            "loss": "pinball",
+            "quantiles": [0.2, 0.5, 0.7],
+            "huber_delta": 1.0,
         },
         "fit": {
             "epochs": 11,

@@ -45,7 +45,8 @@ def distributions_table(found: Sequence[tuple[str, Mapping[str, Any]]], scaling:
     )
     legend = [
         "In: closes in % that lay between the outer quantiles, or the next ones; the heading says how many should.",
-        f"Pinball losses and CRPS: in % ({change}); smaller is better. CRPS: {how}",
+        f"Pinball losses and CRPS: in % ({change}); smaller is better.",
+        f"CRPS: {how}",
         "Past changes: persistence with the quantiles of the training rows' changes. Skill: 1 - CRPS / CRPS of those.",
         "DM p: p-value of the test of Diebold-Mariano that the CRPS is smaller than theirs.",
     ]

@@ -328,9 +328,9 @@ def forecast_page(table: "pd.DataFrame", title: str, bands: "Sequence[AnyBand]",
     if predicted:
         edges = [f"{100 * level:g} % quantile" for level in (predicted.lower, predicted.upper)]
         legend = [
-            "Close: the predicted median, between two predicted quantiles.",
-            f"{100 * predicted.nominal:g} % of the closes should lie between them, and on test rows did {held} (95 % "
-            "intervals).",
+            f"Close: the predicted median, between two predicted quantiles; {100 * predicted.nominal:g} % of the closes "
+            "should lie between them.",
+            f"On test rows did {held} (95 % intervals).",
         ]
     columns = ["Session", "Close", "Direction", *edges, "Naive"]
     legend.append("Naive: the last close.")
