@@ -328,8 +328,8 @@ def forecast_page(table: "pd.DataFrame", title: str, bands: "Sequence[AnyBand]",
     if predicted:
         edges = [f"{100 * level:g} % quantile" for level in (predicted.lower, predicted.upper)]
         legend = [
-            f"Close: the predicted median, between two predicted quantiles; {100 * predicted.nominal:g} % of the closes "
-            "should lie between them.",
+            "Close: the predicted median, between two predicted quantiles; "
+            f"{100 * predicted.nominal:g} % of the closes should lie between them.",
             f"On test rows did {held} (95 % intervals).",
         ]
     columns = ["Session", "Close", "Direction", *edges, "Naive"]
