@@ -40,6 +40,7 @@ def _drawn(random, ticker, fold, close, config, scale):
         number=fold.number,
         forecasts={name: forecast() for name in names},
         members={name: forecast(config.seeds) for name in config.models},
+        quantiles={},
         scores={name: np.abs(random.normal(0, 1, (60, horizon))) for name in config.models},
         epochs={name: np.ones(config.seeds, np.int64) for name in config.models},
         ridge_alpha=1.0,

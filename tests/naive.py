@@ -11,6 +11,8 @@ Shapes: N samples, T time steps, F input features, H hidden units, m outputs. G 
     recurrent.0.weight_ih, ...      in place of these, for several layers; each sees h_t of the one below
     hidden.weight (H, T*F)          hidden.bias (H,)                in place of these for `ann`
     dense.0.weight (out, in)        dense.0.bias (out,)             dense.1 ...; the last one is linear
+
+A loss may want several outputs of each target; then m counts targets, and those of one target stand together.
 """
 
 from dataclasses import dataclass, field
@@ -412,20 +414,65 @@ def backward(params: Params, x: np.ndarray, dout: np.ndarray, cell: str = "lstm"
     return grads | stack_backward(params, traces, dh_steps, dropped)
 
 
+@dataclass(frozen=True)
+class Loss:
+    """What is minimised; `outputs` (..., m * each) are the network's own, several of each target side by side."""
+
+    name: str = "mse"  # or mae, huber, pinball, gaussian
+    quantiles: tuple[float, ...] = ()  # of pinball
+    delta: float = 1.0  # of huber
+
+    @property
+    def each(self) -> int:
+        """The outputs of one target."""
+        return {"pinball": len(self.quantiles), "gaussian": 2}.get(self.name, 1)
+
+    def of_targets(self, outputs: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The loss of every target, (..., m), and its derivative by every output, (..., m * each)."""
+        out = outputs.reshape(*y.shape, self.each)
+        error = out - y[..., None]
+        if self.name == "mse":
+            losses, slopes = error**2, 2 * error
+        elif self.name == "mae":
+            losses, slopes = np.abs(error), np.sign(error)
+        elif self.name == "huber":
+            near = np.abs(error) <= self.delta
+            losses = np.where(near, error**2 / 2, self.delta * (np.abs(error) - self.delta / 2))
+            slopes = np.where(near, error, self.delta * np.sign(error))
+        elif self.name == "pinball":
+            # an output above the target costs 1 - q a unit, one below it q: see Koenker & Bassett 1978
+            slopes = ((error > 0) - np.array(self.quantiles)) / self.each
+            losses = slopes * error
+        else:
+            mean, raw = out[..., 0], out[..., 1]
+            scale = np.log1p(np.exp(raw)) + 1e-6
+            z = (mean - y) / scale
+            losses = (np.log(scale) + z**2 / 2 + np.log(2 * np.pi) / 2)[..., None]
+            slopes = np.stack([z / scale, (1 - z**2) / scale * sigmoid(raw)], axis=-1)
+        return losses.sum(axis=-1), slopes.reshape(outputs.shape)
+
+    def mean(self, outputs: np.ndarray, y: np.ndarray) -> float:
+        """The mean over all targets but those after a sample's end, where `outputs` is NaN."""
+        return float(np.nanmean(self.of_targets(outputs, y)[0]))
+
+
+MSE = Loss()
+
+
 def mse(outputs: np.ndarray, y: np.ndarray) -> float:
     """The mean squared error over all elements but those after a sample's end, where `outputs` is NaN."""
-    return float(np.mean((outputs - y)[~np.isnan(outputs)] ** 2))
+    return MSE.mean(outputs, y)
 
 
 def loss_and_gradients(
-    params: Params, x: np.ndarray, y: np.ndarray, cell: str = "lstm", **options: Any
+    params: Params, x: np.ndarray, y: np.ndarray, cell: str = "lstm", loss: Loss = MSE, **options: Any
 ) -> tuple[float, Params]:
-    """Mean squared error of the last outputs, y (N, m), or of those of every step, y (N, T, m), and its gradients."""
+    """Mean loss of the last outputs, y (N, m), or of those of every step, y (N, T, m), and its gradients."""
     outputs = (
         predict(params, x, cell, **options) if y.ndim == 2 else predict(params, x, cell, True, **options)
     )
-    dout = 2.0 * (outputs - y) / np.sum(~np.isnan(outputs))
-    return mse(outputs, y), backward(params, x, dout, cell, **options)
+    losses, slopes = loss.of_targets(outputs, y)
+    return loss.mean(outputs, y), backward(params, x, slopes / np.sum(~np.isnan(losses)), cell, **options)
 
 
 # --------------------------------------------------------------------------------------------------- training
@@ -605,6 +652,7 @@ def fit(
     optimizer: str = "adam",
     momentum: float = 0.9,
     validation: tuple[np.ndarray, np.ndarray] | None = None,
+    loss: Loss = MSE,
     **schedule: Any,
 ) -> tuple[list[Params], list[float]]:
     """Train by minibatches; an epoch's last may be smaller, and its loss is the mean over its own elements.
@@ -613,8 +661,8 @@ def fit(
     goes on from where it was, computed with the weights of then, but is a constant to the gradient. `schedule` is that
     of `scheduled_rate`; `validation` is what a plateau is looked for in, otherwise the training.
 
-    Returns the parameters after each epoch, and each epoch's training loss: the mean over all elements of the
-    squared errors that its minibatches had before their updates.
+    Returns the parameters after each epoch, and each epoch's training loss: the mean over all targets of the
+    losses that its minibatches had before their updates.
     """
     outputs_seen = np.ones(len(x), int)  # of each sample
     if y.ndim == 3:
@@ -653,7 +701,7 @@ def fit(
                             options[name] = [value[on] for value in options[name]]
                     if not len(batch):
                         break
-                loss, grads = loss_and_gradients(params, x[batch, part], targets, cell, **options)
+                mean, grads = loss_and_gradients(params, x[batch, part], targets, cell, loss, **options)
                 if truncate:
                     traces = stack_forward(params, x[batch, part], cell, **options)
                     options |= {"h0": [t.h[:, -1] for t in traces], "c0": [t.c[:, -1] for t in traces]}
@@ -662,10 +710,12 @@ def fit(
                     step, steps, epochs, learning_rate, watched, **schedule
                 )
                 params = descent.step(params, clip({name: grads[name] for name in params}, clip_norm))
-                total += loss * seen.sum()
+                total += mean * seen.sum()
         after_epoch.append(params)
         losses.append(total / outputs_seen.sum())
         watched.append(
-            losses[-1] if validation is None else mse(predict(params, validation[0], cell), validation[1])
+            losses[-1]
+            if validation is None
+            else loss.mean(predict(params, validation[0], cell), validation[1])
         )
     return after_epoch, losses

@@ -59,7 +59,7 @@ class Twin(torch.nn.Module):
                 tensors = [self.first.weight_ih, self.first.weight_hh, self.first.bias]
             for name, tensor in zip(("weight_ih", "weight_hh", "bias"), tensors, strict=True):
                 self.take(f"recurrent.{name}", tensor, state)
-        sizes = [H, *config.dense, config.output_size]
+        sizes = [H, *config.dense, config.last_layer_size]
         self.dense = torch.nn.ModuleList()
         for k in range(len(sizes) - 1):
             self.dense.append(torch.nn.Linear(sizes[k], sizes[k + 1], dtype=dtype))

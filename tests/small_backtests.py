@@ -6,8 +6,8 @@ from trendlstm.config import BacktestConfig, DataConfig, FitConfig, NetworkConfi
 from trendlstm.data.frames import price_set
 
 
-def settings(**changes):
-    network = NetworkConfig(hidden_size=4, dense=())
+def settings(loss="mse", quantiles=(), **changes):
+    network = NetworkConfig(hidden_size=4, dense=(), loss=loss, quantiles=quantiles)
     options = {
         "window": WindowConfig(lag=4),
         "test_years": 0.15,
@@ -25,7 +25,7 @@ def prices(*tickers, **options):
 
 
 def bits(store, ticker):
-    kinds = ("forecasts", "members", "scores", "epochs")
+    kinds = ("forecasts", "members", "quantiles", "scores", "epochs")
     return [
         (
             one.number,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from trendlstm import Network, cli
-from trendlstm.kernels import adam, cells, dense, sgd
+from trendlstm.kernels import adam, cells, chunk, dense, equations, sgd
 
 TEXT = (Path(__file__).parents[1] / "docs" / "equations.md").read_text(encoding="utf-8")
 CODE = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL))
@@ -57,6 +57,13 @@ def test_every_public_kernel_that_has_an_equation_is_named(module):
     ]
     assert public
     assert [name for name in public if f"{module.__name__}.{name}" not in NAMES] == []
+
+
+def test_the_equations_of_every_loss_are_named():
+    used = {name: value for name, value in vars(chunk).items() if hasattr(value, "py_func")}
+    losses = [name for name, value in used.items() if value is vars(equations).get(name)]
+    assert len(losses) == 11  # with `row_state`, where the draws for dropout begin
+    assert [name for name in losses if f"{equations.__name__}.{name}" not in NAMES] == []
 
 
 def test_formulas_are_closed():

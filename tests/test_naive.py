@@ -114,6 +114,48 @@ def test_ann_gradients_are_the_finite_differences(bias):
         assert_close(squared_loss[name], central_differences(lambda: naive.mse(outputs(), y), tensor), 1e-6)
 
 
+LOSSES = [
+    naive.Loss("mae"),
+    naive.Loss("huber", delta=0.6),
+    naive.Loss("pinball", (0.05, 0.5, 0.9)),
+    naive.Loss("gaussian"),
+]
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+def test_the_gradients_of_every_loss_are_the_finite_differences(loss, every_step):
+    rng, params, x, _ = problem("lstm", m=2 * loss.each)
+    lengths = np.array([5, 1, 3, 4])
+    y = rng.normal(size=(4, 5, 2) if every_step else (4, 2))
+
+    def outputs():
+        return naive.predict(params, x, "lstm", every_step, lengths=lengths)
+
+    # at a kink there is no derivative: no error may be within reach of a step of 0 or of Huber's delta
+    errors = np.abs(outputs().reshape(*y.shape, loss.each) - y[..., None])
+    assert np.nanmin(errors) > 1e-3 and np.nanmin(np.abs(errors - loss.delta)) > 1e-3
+    if loss.name == "huber":
+        assert np.nanmin(errors) < loss.delta < np.nanmax(errors), "one of the branches is not tested"
+    mean, gradients = naive.loss_and_gradients(params, x, y, "lstm", loss, lengths=lengths)
+    assert mean == loss.mean(outputs(), y)
+    for name, tensor in (params | {"x": x}).items():
+        assert_close(gradients[name], central_differences(lambda: loss.mean(outputs(), y), tensor), 1e-6)
+
+
+def test_losses_are_the_equations_written_out():
+    y = np.array([[1.0]])
+    assert naive.Loss("mae").mean(np.array([[3.5]]), y) == 2.5
+    assert naive.Loss("huber", delta=2.0).mean(np.array([[3.5]]), y) == 2.0 * (2.5 - 1.0)
+    assert naive.Loss("huber", delta=3.0).mean(np.array([[3.5]]), y) == 2.5**2 / 2
+    pinball = naive.Loss("pinball", (0.1, 0.9))
+    assert pinball.mean(np.array([[3.0, 0.0]]), y) == pytest.approx((0.9 * 2 + 0.9 * 1) / 2)
+    # the density of a normal distribution, with a scale of softplus(0.3) + 1e-6
+    scale = math.log1p(math.exp(0.3)) + 1e-6
+    density = math.exp(-((1.0 - 0.2) ** 2) / (2 * scale**2)) / (scale * math.sqrt(2 * math.pi))
+    assert naive.Loss("gaussian").mean(np.array([[0.2, 0.3]]), y) == pytest.approx(-math.log(density))
+
+
 @pytest.mark.parametrize("squash_output", [True, False])
 @pytest.mark.parametrize("cell", RECURRENT)
 def test_sequence_gradients_are_the_finite_differences(cell, squash_output):

@@ -37,6 +37,8 @@ def small_config(
     seed=0,
     split=(0.6, 0.2, 0.2),
     dtype="float32",
+    loss="mse",
+    quantiles=(),
     **fit,
 ):
     """A network of 3 hidden units and 4 epochs."""
@@ -44,7 +46,16 @@ def small_config(
         data=DataConfig("WALK"),
         window=WindowConfig(lag, horizon, features, scaling, split),
         network=NetworkConfig(
-            len(features), 3, (), output_size=horizon, cell=cell, lag=lag, seed=seed, dtype=dtype
+            len(features),
+            3,
+            (),
+            output_size=horizon,
+            cell=cell,
+            lag=lag,
+            seed=seed,
+            dtype=dtype,
+            loss=loss,
+            quantiles=quantiles,
         ),
         fit=FitConfig(**{"epochs": 4, "learning_rate": 0.01} | fit),
         seeds=seeds,

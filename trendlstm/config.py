@@ -1,6 +1,7 @@
 """Every setting, as frozen dataclasses that check themselves and go to and from JSON."""
 
 import dataclasses
+import itertools
 import math
 import numbers
 import re
@@ -19,6 +20,7 @@ Optimizer = Literal["adam", "sgd"]
 Schedule = Literal["constant", "cosine", "step", "plateau"]
 Init = Literal["orthogonal", "glorot", "uniform"]
 ForgetBias = Literal[0, 1, "chrono"]
+Loss = Literal["mse", "mae", "huber", "pinball", "gaussian"]
 Scaling = Literal["window", "standard", "minmax", "none"]
 Source = Literal["auto", "yahoo", "cache", "sample"]
 Baseline = Literal[
@@ -33,11 +35,20 @@ OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 INITS: tuple[Init, ...] = get_args(Init)
 FORGET_BIASES: tuple[ForgetBias, ...] = get_args(ForgetBias)
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+LOSS_NAMES: dict[Loss, str] = {
+    "mse": "mean squared error",
+    "mae": "mean absolute error",
+    "huber": "mean Huber loss",
+    "pinball": "mean pinball loss",
+    "gaussian": "mean negative log-likelihood",
+}
 SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
 SOURCES: tuple[Source, ...] = get_args(Source)
 COMPARED: tuple[Baseline, ...] = get_args(Baseline)
 MATCHES: tuple[Match, ...] = get_args(Match)
 MAX_LAYERS = 8  # recurrent ones
+NORMAL_LEVELS = (0.1, 0.5, 0.9)  # the quantiles that are shown of a normal distribution
 DEFAULT_YEARS = 4  # of prices, unless a start is given or a file
 MAX_YEARS = 100
 DECIMALS = (".", ",")
@@ -124,6 +135,34 @@ class NetworkConfig(_Settings):
     layers: int = 1
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
+    loss: Loss = "mse"
+    quantiles: tuple[float, ...] = ()
+    huber_delta: float = 1.0
+
+    @property
+    def outputs_per_target(self) -> int:
+        """How many outputs of the last layer belong to one target: Q quantiles, or a mean and a scale."""
+        return {"pinball": len(self.quantiles), "gaussian": 2}.get(self.loss, 1)
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The levels of the quantiles that are shown of a predicted distribution; none where a number is predicted."""
+        return NORMAL_LEVELS if self.loss == "gaussian" else self.quantiles
+
+    @property
+    def point_index(self) -> int | None:
+        """Which number of a predicted distribution is the point forecast; None where a number is predicted itself.
+
+        The median of quantiles, of which 0.5 must be one, and the mean of a normal distribution.
+        """
+        if self.loss == "pinball":
+            return self.quantiles.index(0.5)
+        return 0 if self.loss == "gaussian" else None
+
+    @property
+    def last_layer_size(self) -> int:
+        """How many outputs the last layer has, those of one target side by side."""
+        return self.output_size * self.outputs_per_target
 
     def __post_init__(self) -> None:
         for name in ("input_size", "hidden_size", "output_size", "seed", "lag", "forget_bias", "layers"):
@@ -174,6 +213,33 @@ class NetworkConfig(_Settings):
                 raise OptionError(f"forget_bias 'chrono' needs lag= of at least 3, but lag is {self.lag}.")
             if not self.bias:
                 raise OptionError("forget_bias 'chrono' needs bias=True.")
+        self._check_loss()
+
+    def _check_loss(self) -> None:
+        _require(self.loss in LOSSES, "loss", self.loss, f"one of {', '.join(LOSSES)}")
+        _require(
+            _is_number(self.huber_delta) and self.huber_delta > 0,
+            "huber_delta",
+            self.huber_delta,
+            "a number above 0",
+        )
+        quantiles = self.quantiles
+        ascending = isinstance(quantiles, tuple) and all(map(_is_number, quantiles))
+        ascending = ascending and all(low < high for low, high in itertools.pairwise((0, *quantiles, 1)))
+        _require(
+            ascending, "quantiles", quantiles, "different numbers above 0 and below 1, ascending, in a tuple"
+        )
+        object.__setattr__(self, "quantiles", tuple(map(float, quantiles)))
+        if quantiles and self.loss != "pinball":
+            raise OptionError(
+                f"quantiles are of the loss 'pinball', but the loss is {self.loss!r}: leave them out."
+            )
+        if self.huber_delta != 1 and self.loss != "huber":
+            raise OptionError(
+                f"huber_delta is of the loss 'huber', but the loss is {self.loss!r}: leave it out."
+            )
+        if not quantiles and self.loss == "pinball":
+            raise OptionError("loss 'pinball' needs quantiles, such as 0.1, 0.5, 0.9.")
 
     def _check_layers(self) -> None:
         """Check `layers` and `hidden_size`; sizes that are all the same become one number."""
@@ -204,6 +270,16 @@ class NetworkConfig(_Settings):
         """The hidden units of every recurrent layer, from the one that sees the input up."""
         sizes = self.hidden_size
         return sizes if isinstance(sizes, tuple) else (sizes,) * self.layers
+
+
+def _require_band(network: NetworkConfig) -> None:
+    """Refuse quantiles without a point forecast of prices or without a band around it."""
+    levels = network.quantiles
+    if levels and not (0.5 in levels and levels[0] < 0.5 < levels[-1]):
+        raise OptionError(
+            "quantiles of prices must have 0.5 among them, the forecast, and others below and above it, its band, "
+            f"but are {', '.join(map(str, levels))}."
+        )
 
 
 @dataclass(frozen=True)
@@ -467,6 +543,7 @@ class TrainConfig:
                     f"the network's {name} is {given}, but that of its windows is {size}: leave it out."
                 )
         object.__setattr__(self, "network", network)
+        _require_band(network)
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON-able values, nested like the attributes."""
@@ -620,6 +697,7 @@ class BacktestConfig:
             models,
             f"one or more different ones of {', '.join(CELLS)}, in a tuple",
         )
+        _require_band(self.network)
         if self.refit < self.stride:
             raise OptionError(
                 f"with a forecast every {self.stride} sessions (stride) nothing is gained by a refit every "

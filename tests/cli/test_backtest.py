@@ -231,3 +231,27 @@ def test_without_dask_other_engines_say_what_to_install(engine, tmp_path, monkey
     result = run(f"backtest {csvs} {SMALL} {engine} --out {tmp_path}/run", 2)
     assert "more than one process needs Dask: " in result.stderr and "dask" in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_predicted_quantiles_are_kept_with_the_folds_and_shown(csvs, tmp_path):
+    folder = tmp_path / "quantiles"
+    options = f"{SMALL} --refit 10 --quantiles 0.1,0.5,0.7"
+    shown = run(f"backtest {csvs} {options} --report --out {folder}").stdout
+    assert "How good the predicted distributions were on the test rows" in shown and "In 60 % band" in shown
+    page = (folder / "report.html").read_text()
+    assert "10 % to 70 % quantile" in page and "How good the predicted distributions were" in page
+    before = contents_but_members(folder)
+    (folder / "predictions.csv").unlink()
+    run(f"backtest --resume {folder} --quiet --no-plot")
+    assert contents_but_members(folder) == before
+    predictions = pd.read_csv(folder / "predictions.csv")
+    lstm = predictions[predictions["model"] == "lstm"]
+    metrics = json.loads((folder / "metrics.json").read_text())
+    (own,) = (one for one in metrics["measures"] if one["ticker"] == "BB" and one["model"] == "lstm")
+    held = lstm[lstm["ticker"] == "BB"].eval("low <= actual <= high")
+    assert own["distribution"]["bands"][0]["coverage"] == pytest.approx(held.mean())
+    assert own["coverage"]["covered"] == held.sum()
+
+
+def contents_but_members(folder):
+    return {name: (folder / name).read_bytes() for name in FILES if name != "members.csv"}

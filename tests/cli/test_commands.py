@@ -22,7 +22,7 @@ from yahoo_server import redirect_yfinance, serve
 
 from trendlstm import cli
 from trendlstm.cli import common
-from trendlstm.config import SCALINGS, TrainConfig
+from trendlstm.config import SCALINGS, FitConfig, TrainConfig
 from trendlstm.data import cache as price_cache
 from trendlstm.data import calendar as calendars
 from trendlstm.data import sources, yahoo
@@ -264,7 +264,7 @@ def test_what_the_options_mean_is_what_is_trained():
         "--split 0.5,0.25,0.25 --cell rnn --hidden 5 --dense 6,7 --dtype float64 --no-bias --no-squash --init uniform "
         "--forget-bias 0 --seed 9 --epochs 11 --batch-size 12 --lr 0.5 --patience 3 --clip-norm 1.5 --weight-decay 0.1 "
         "--no-shuffle --seeds 4 --threads 2 --final-fit --device cpu --optimizer sgd --momentum 0.5 --schedule plateau "
-        "--warmup 2 --plateau-patience 1 --schedule-factor 0.25"
+        "--warmup 2 --plateau-patience 1 --schedule-factor 0.25 --quantiles 0.2,0.5,0.7"
     )
     context = cli.main.commands["train"].make_context("train", [*line.split(), "--end", "2020-01-31"])
     context.params.pop("ticker")
@@ -300,6 +300,9 @@ def test_what_the_options_mean_is_what_is_trained():
             "squash_output": False,
             "init": "uniform",
             "forget_bias": 0,
+            "loss": "pinball",
+            "quantiles": [0.2, 0.5, 0.7],
+            "huber_delta": 1.0,
         },
         "fit": {
             "epochs": 11,
@@ -1335,3 +1338,75 @@ def test_no_p_value_is_shown_as_zero(capsys):
     report.show_metrics(Console(), result)
     shown = capsys.readouterr().out
     assert " <0.001 " in shown and " 0.000 " not in shown
+
+
+# --------------------------------------------------------------------------------------------------------- losses
+
+
+def test_quantiles_from_training_to_forecast(tmp_path):
+    out = tmp_path / "run"
+    shown = run(f"train {SAMPLE} --quantiles 0.05,0.5,0.9 --no-plot --json --out {out}")
+    document = json.loads(shown.stdout)
+    assert document["settings"]["network"]["loss"] == "pinball"  # which the quantiles say
+    assert document["settings"]["network"]["quantiles"] == [0.05, 0.5, 0.9]
+    (measured,) = document["distributions"]
+    assert measured["levels"] == [0.05, 0.5, 0.9]
+    assert document["forecast_bands"]["steps"] == measured["bands"]
+    assert "How good the predicted distributions were on the test rows" in shown.stderr
+    predictions = pd.read_csv(out / "predictions.csv")
+    test = predictions[predictions["split"] == "test"]
+    held = test["actual"].between(test["low"], test["high"])
+    assert measured["bands"][0]["coverage"] == pytest.approx(held.mean())
+
+    forecast = json.loads(run(f"forecast {out} --days 3 --source sample --json").stdout)
+    assert forecast["forecast_bands"] == document["forecast_bands"]
+    for one, other in zip(forecast["forecast"], document["forecast"], strict=False):
+        assert (one["low"], one["high"]) == (other["low"], other["high"])
+    first = document["forecast"][0]
+    assert first["low"] < first["price"] < first["high"]
+    table = run(f"forecast {out} --days 3 --source sample").stdout
+    assert "5 % quantile" in table and "90 % quantile" in table
+
+
+def test_a_ticker_is_forecast_with_a_loss(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(TrainConfig, "__init__", _quick(TrainConfig.__init__))
+    shown = json.loads(run("forecast MSFT --source sample --loss gaussian --json").stdout)
+    document = json.loads((Path(shown["run"]) / "run.json").read_text())
+    assert document["settings"]["network"]["loss"] == "gaussian"
+    assert (shown["forecast_bands"]["lower"], shown["forecast_bands"]["upper"]) == (0.1, 0.9)
+
+
+def _quick(initialise):
+    """TrainConfig's own __init__ but for the epochs."""
+
+    def quick(self, *arguments, **settings):
+        initialise(self, *arguments, **{"fit": FitConfig(epochs=1), **settings})
+
+    return quick
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("--loss l2", "'l2' is not one of 'mse', 'mae', 'huber', 'pinball', 'gaussian'."),
+        ("--loss pinball", "loss 'pinball' needs quantiles, such as 0.1, 0.5, 0.9."),
+        ("--loss mae --quantiles 0.1,0.5,0.9", "quantiles are of the loss 'pinball', but the loss is 'mae'"),
+        ("--quantiles 0.1,0.5,1", "quantiles must be different numbers above 0 and below 1, ascending"),
+        ("--quantiles 0.9,0.5,0.1", "quantiles must be different numbers above 0 and below 1, ascending"),
+        ("--quantiles 0.1,0.5,0.5,0.9", "quantiles must be different numbers above 0 and below 1, ascending"),
+        ("--quantiles 10%", "'10%' is not a list of quantiles, such as 0.1,0.5,0.9."),
+        ("--quantiles 0.1,0.9", "quantiles of prices must have 0.5 among them"),
+        ("--loss mae --device cuda", "device 'cuda' trains on the loss 'mse' only: use device 'cpu'"),
+    ],
+)
+def test_losses_that_cannot_be(options, named, monkeypatch):
+    if "cuda" in options:
+        monkeypatch.setattr("trendlstm.nn.device.device_name", lambda: "a GPU")
+    for command in ("train", "backtest") if "cuda" not in options else ("train",):
+        assert named in error_of(f"{command} MSFT --source sample {options}", 2)
+
+
+def test_the_loss_of_a_run_is_its_own(runs):
+    path, _ = runs["plain"]
+    assert "leave them out" in error_of(f"forecast {path} --quantiles 0.1,0.5,0.9", 2)

@@ -60,11 +60,11 @@ def network_of(seed=0, **settings):
     return network
 
 
-def run_of(scaling="window", features=("Close",), seeds=3, dtype="float32", cell="lstm"):
+def run_of(scaling="window", features=("Close",), seeds=3, dtype="float32", cell="lstm", **loss):
     """A run whose networks are not trained."""
-    config = small_config(LAG, HORIZON, features, scaling, cell, seeds, dtype=dtype)
+    config = small_config(LAG, HORIZON, features, scaling, cell, seeds, dtype=dtype, **loss)
     sizes = dict(input_size=len(features), hidden_size=3, dense=(4,), output_size=HORIZON, lag=LAG)
-    networks = tuple(network_of(seed, cell=cell, dtype=dtype, **sizes) for seed in range(seeds))
+    networks = tuple(network_of(seed, cell=cell, dtype=dtype, **sizes, **loss) for seed in range(seeds))
     scaler = Scaler.fit(PRICES[:100], features, scaling)
     forecaster = Forecaster(networks, scaler, LAG, HORIZON, "2015-05-22")
     return Run(Path("run"), config, "finished", forecaster, False, "It is a test.", None, [], "none")
@@ -101,6 +101,36 @@ def test_any_network_computes_the_same(tmp_path_factory, cell, dtype, data):
     tl.export_onnx(network, path)
     # an output may by chance be so near 0 that its rounding is not: the largest is that of 16 samples or more
     assert_agree(answer(path, x=x[:samples]), expected[:samples], dtype, np.abs(expected).max())
+
+
+LOSSES = [{"loss": "huber"}, {"loss": "pinball", "quantiles": (0.1, 0.5, 0.7)}, {"loss": "gaussian"}]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("options", LOSSES, ids=lambda options: options["loss"])
+def test_predicted_distributions(tmp_path, options, dtype):
+    network = network_of(input_size=2, hidden_size=3, dense=(5,), output_size=2, dtype=dtype, **options)
+    x = np.random.default_rng(0).normal(size=(40, 7, 2)).astype(dtype)
+    tl.export_onnx(network, tmp_path / "network.onnx")
+    expected = network.predict(x)
+    assert_agree(answer(tmp_path / "network.onnx", x=x), expected, dtype)
+    if options["loss"] == "pinball":
+        columns = network.state_dict()["dense.1.bias"]
+        assert (np.argsort(columns.reshape(2, 3), axis=1) != np.arange(3)).any(), "nothing is sorted"
+    x[3, 2] = np.nan
+    assert (
+        np.isnan(answer(tmp_path / "network.onnx", x=x)).any(axis=tuple(range(1, expected.ndim))).sum() == 1
+    )
+
+
+@pytest.mark.parametrize("options", LOSSES[1:], ids=lambda options: options["loss"])
+def test_the_model_of_a_run_gives_the_median(tmp_path, options):
+    run = run_of(dtype="float64", **options)
+    tl.export_onnx(run, tmp_path / "run.onnx")
+    prices = np.stack([PRICES[["Close"]].to_numpy()[start : start + LAG] for start in range(9)])
+    x, close = run.forecaster.scaler.inputs(prices, prices[:, -1, 0]), prices[:, -1, 0]
+    expected = run.forecaster.predict(x, close)
+    assert_agree(answer(tmp_path / "run.onnx", prices=prices), expected, "float64")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -74,6 +74,53 @@ def check_problem(options, N, T, padded, every_step, seed, dtype):
     check(random_network(rng, dtype=dtype, **options), N, T, rng, padded, every_step)
 
 
+QUANTILES = (0.1, 0.5, 0.8)
+
+
+def torch_loss(loss, outputs, y):
+    """By PyTorch's own functions, but for the pinball loss, which it does not have."""
+    if loss == "mae":
+        return torch.nn.functional.l1_loss(outputs, y)
+    if loss == "huber":
+        return torch.nn.functional.huber_loss(outputs, y, delta=1.5)
+    if loss == "gaussian":
+        mean, raw = outputs.reshape(*y.shape, 2).unbind(-1)
+        scale = torch.nn.functional.softplus(raw) + 1e-6
+        return torch.nn.GaussianNLLLoss(full=True, eps=1e-30)(mean, y, scale**2)
+    error = y[..., None] - outputs.reshape(*y.shape, -1)
+    quantiles = torch.tensor(QUANTILES, dtype=y.dtype)
+    return torch.maximum(quantiles * error, (quantiles - 1) * error).mean()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("loss", ["mae", "huber", "pinball", "gaussian"])
+def test_other_losses(loss, dtype):
+    """The loss and its gradient, and ten steps of Adam."""
+    rng = np.random.default_rng(5)
+    options = {"pinball": {"quantiles": QUANTILES}, "huber": {"huber_delta": 1.5}}.get(loss, {})
+    net = random_network(
+        rng, input_size=3, hidden_size=9, dense=(7,), output_size=2, dtype=dtype, lag=6, loss=loss, **options
+    )  # fmt: skip
+    x, y = rng.normal(size=(40, 6, 3)).astype(dtype), (1 + 2 * rng.normal(size=(40, 2))).astype(dtype)
+    twin, rtol = Twin(net), RTOL[dtype]
+    expected = torch_loss(loss, twin(torch.from_numpy(x)), torch.from_numpy(y))
+    expected.backward()
+    mean, gradients = net.loss_and_gradients(x, y)
+    assert mean == pytest.approx(expected.item(), rel=rtol)
+    for name, gradient in gradients.items():
+        assert_close(gradient, twin.named[name].grad.numpy(), rtol, name)
+
+    net.fit(x, y, epochs=5, batch_size=20, learning_rate=0.01, shuffle=False)
+    optimizer = torch.optim.Adam(twin.named.values(), lr=0.01)
+    for step in range(10):
+        rows = slice(20 * (step % 2), 20 * (step % 2) + 20)
+        optimizer.zero_grad()
+        torch_loss(loss, twin(torch.from_numpy(x[rows])), torch.from_numpy(y[rows])).backward()
+        optimizer.step()
+    for name, tensor in net.state_dict().items():
+        assert_close(tensor, twin.named[name].detach().numpy(), rtol, name)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("T", [3, 20, 60])
 def test_reference_model(T, dtype):

@@ -234,3 +234,52 @@ def test_noise_does_not():
     assert measures["skill"] < 0.03
     assert measures["hit_rate_low"] < 0.5 < measures["hit_rate_high"]
     assert abs(ends["sharpe"]["long/short"]) < 3 and ends["deflated_sharpe"]["long/short"] < 0.95
+
+
+# ---------------------------------------------------------------------------------------- predicted distributions
+
+
+@pytest.mark.parametrize("scaling", ["window", "standard"])
+@pytest.mark.parametrize(
+    "loss", [{"loss": "gaussian"}, {"loss": "pinball", "quantiles": (0.05, 0.3, 0.5, 0.9)}]
+)
+def test_distributions_are_measured_beside_the_changes_of_each_folds_training_rows(loss, scaling):
+    window = tl.WindowConfig(lag=4, horizon=2, split=(0.6, 0.3, 0.1), scaling=scaling)
+    config = settings(window=window, refit=10, seeds=1, test_years=0.25, **loss)
+    found = tl.backtest(PRICES, config, n_threads=2)
+    table = found.predictions[found.predictions["model"] == "lstm"]
+    metrics = {(one.ticker, one.metrics.measured.step): one for one in found.measures if one.model == "lstm"}
+    together = {}
+    for (ticker, step), rows in table.groupby(["ticker", "step"]):
+        held = rows["actual"].between(rows["low"], rows["high"])
+        own = metrics[ticker, step].distribution
+        assert (own.bands[0].covered, own.n) == (held.sum(), len(rows))
+        assert metrics[ticker, step].coverage.share == pytest.approx(held.mean())
+        assert (rows["low"] < rows["forecast"]).all() and (rows["forecast"] < rows["high"]).all()
+
+        def changes(later, before):
+            return np.log(later / before) if scaling == "window" else later / before - 1
+
+        close, losses, level = closes(ticker).to_numpy(), [], np.array(own.levels)
+        for row in rows.itertuples():
+            learned = closes(ticker).index.get_loc(row.cutoff) + 1
+            train = close[: learned - round(learned / 3)]  # a third of what is learned from validates
+            past = changes(train[step:], train[:-step])[: len(train) - 2]
+            error = changes(row.actual, row.naive) - np.quantile(past, level)
+            losses.append(np.maximum(level * error, (level - 1) * error))
+        np.testing.assert_allclose(own.baseline_pinball, np.mean(losses, axis=0), rtol=1e-9)
+        if not own.is_exact:
+            assert own.baseline_crps == pytest.approx(2 * np.mean(losses))
+        together.setdefault(step, []).append(own)
+    for step, own in together.items():
+        pooled = metrics["", step].distribution
+        assert pooled.n == sum(one.n for one in own)
+        assert pooled.crps == pytest.approx(
+            np.average([one.crps for one in own], weights=[one.n for one in own])
+        )
+    assert {"crps", "baseline_crps", "crps_skill", "crps_diebold_mariano_p"} <= set(found.metrics)
+
+
+def test_baselines_have_no_distribution_and_numbers_none_either(found):
+    assert all(one.distribution is None for one in found.measures)
+    assert "crps" not in found.metrics

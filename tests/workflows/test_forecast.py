@@ -1,5 +1,7 @@
 """Forecasts: what is fed back, what the band holds, and when there is none."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -222,3 +224,75 @@ def test_fewer_prices_than_the_lag_are_refused():
     result = trained()
     with pytest.raises(DataError, match=r"^The model looks back 4 sessions, but there are only 3 prices"):
         forecast_table(result.forecaster, random_walk(3), pd.bdate_range("2020-01-01", periods=1), [])
+
+
+# ---------------------------------------------------------------------------------------- predicted distributions
+
+QUANTILES = (0.2, 0.5, 0.6, 0.9)
+LOSSES = {"pinball": {"loss": "pinball", "quantiles": QUANTILES}, "gaussian": {"loss": "gaussian"}}
+
+
+def outputs_by_hand(forecaster, x):
+    """What the ensemble predicts in target units: quantiles (n, m, Q), or mean and standard deviation."""
+    predicted = np.array([network.predict(x) for network in forecaster.networks], np.float64)
+    if forecaster.networks[0].config.loss == "pinball":
+        return predicted.mean(axis=0)
+    means, scales = predicted[..., 0], predicted[..., 1]
+    mean = means.mean(axis=0)
+    second_moment = np.mean(scales**2 + means**2, axis=0)
+    return np.stack([mean, np.sqrt(second_moment - mean**2)], axis=-1)
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_quantiles_of_prices_are_the_ensembles_scaled_back(loss, scaling):
+    """Quantiles are averaged level by level; normal distributions become one of their mixture's mean and variance."""
+    result = trained(scaling=scaling, seeds=3, horizon=2, **LOSSES[loss])
+    forecaster, test, scaler = result.forecaster, result.windows.test, result.windows.scaler
+    levels = QUANTILES if loss == "pinball" else (0.1, 0.5, 0.9)
+    assert forecaster.levels == levels
+    outputs = outputs_by_hand(forecaster, test.x)
+    if loss == "gaussian":
+        away = np.array([NormalDist().inv_cdf(level) for level in levels])
+        scales = outputs[..., 1]
+        outputs = outputs[..., :1] + away * outputs[..., 1:]
+    prices = forecaster.quantiles(test.x, test.anchors)
+    for k, level in enumerate(levels):
+        np.testing.assert_allclose(prices[..., k], scaler.prices(outputs[..., k], test.anchors), rtol=1e-9)
+        if level == 0.5:
+            np.testing.assert_array_equal(forecaster.predict(test.x, test.anchors), prices[..., k])
+    assert (np.diff(prices, axis=-1) > 0).all()
+
+    changes, anchors = forecaster.changes(test.x, test.anchors), test.anchors[:, None, None]
+    expected = np.log(prices / anchors) if scaling == "window" else prices / anchors - 1
+    np.testing.assert_allclose(changes.quantiles, expected, rtol=1e-7, atol=1e-12)
+    if loss == "gaussian":
+        unit = scaler.sigma if scaling == "window" else scaler.target_scale / anchors[..., 0]
+        np.testing.assert_allclose(changes.scale, scales * unit, rtol=1e-9)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("settings", [{}, {"horizon": 3, "features": ("Close", "Volume")}], ids=str)
+def test_the_band_of_a_forecast_is_between_its_outer_quantiles(loss, settings):
+    result = trained(**settings, **LOSSES[loss])
+    table, forecaster, horizon = result.forecast, result.forecaster, result.windows.horizon
+    x, anchor = result.windows.latest()
+    quantiles = forecaster.quantiles(x, anchor)[0]
+    np.testing.assert_allclose(table["low"][:horizon], quantiles[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(table["high"][:horizon], quantiles[:, -1], rtol=1e-12)
+    # a forecast that is fed back is the median; its network says nothing of the spread of later days
+    assert table[["low", "high"]][horizon:].isna().all(axis=None)
+    middle = forecaster.levels.index(0.5)
+    np.testing.assert_allclose(table["price"][:horizon], quantiles[:, middle], rtol=ROUNDING)
+    assert [band.step for band in result.assessment.bands] == list(range(1, horizon + 1))
+
+
+def test_the_recursion_goes_on_from_the_median():
+    result = trained(seeds=2, **LOSSES["pinball"])
+    forecaster, close = result.forecaster, result.windows.close
+    known = list(close[:100])
+    for price in forecaster.recurse(close[None, 96:100], 5)[0]:
+        window, anchor = np.array(known[-4:]), np.array(known[-1:])
+        x = forecaster.scaler.inputs(window[None, :, None], anchor)
+        assert price == pytest.approx(forecaster.predict(x, anchor)[0, 0], rel=ROUNDING)
+        known.append(price)

@@ -11,6 +11,7 @@ from walks import prepared, random_walk, small_config, trained
 import trendlstm as tl
 from trendlstm.config import DataConfig
 from trendlstm.data.windows import Scaler, all_samples, make_windows
+from trendlstm.errors import OptionError
 from trendlstm.evaluation.baselines import BASELINES
 from trendlstm.evaluation.evidence import claims_evidence, verdict
 from trendlstm.evaluation.metrics import evaluate, rmse, wilson_interval
@@ -237,3 +238,52 @@ def test_the_rule_claims_evidence_where_the_network_can_find_some():
         "There is evidence that the model knows more than persistence"
     )
     assert result.assessment.evidence
+
+
+# ---------------------------------------------------------------------------------------- predicted distributions
+
+
+@pytest.mark.parametrize("scaling", ["window", "standard"])
+@pytest.mark.parametrize(
+    "loss", [{"loss": "gaussian"}, {"loss": "pinball", "quantiles": (0.05, 0.3, 0.5, 0.9)}]
+)
+def test_distributions_are_measured_on_the_test_rows_beside_the_changes_of_the_training_rows(loss, scaling):
+    result = trained(horizon=2, scaling=scaling, **loss)
+    windows, table = result.windows, result.assessment.predictions
+    assert list(table.columns)[-2:] == ["low", "high"]
+    close, learned = windows.close, windows.close[: windows.train_rows]
+    for step, found in enumerate(result.assessment.distributions, start=1):
+        test = table[(table["split"] == "test") & (table["step"] == step)]
+        held = (test["low"] <= test["actual"]) & (test["actual"] <= test["high"])
+        assert (found.bands[0].covered, found.bands[0].counted) == (held.sum(), len(test))
+        assert result.assessment.bands[step - 1] == found.bands[0]
+
+        def changes(rows, step=step):
+            later, before = rows[step:], rows[:-step]
+            return np.log(later / before) if scaling == "window" else later / before - 1
+
+        # every training window's origin has `lag` rows before it and `horizon` after it
+        past = changes(learned[windows.lag - 1 :][: len(learned) - windows.lag - 1 + step])
+        actual = changes(close)[windows.test.origins]
+        usual = np.quantile(past, found.levels)
+        error = actual[:, None] - usual
+        level = np.array(found.levels)
+        expected = np.maximum(level * error, (level - 1) * error).mean(axis=0)
+        np.testing.assert_allclose(found.baseline_pinball, expected, rtol=1e-9)
+        assert found.is_exact == (loss["loss"] == "gaussian")
+        if not found.is_exact:
+            assert found.baseline_crps == pytest.approx(2 * expected.mean())
+            assert found.crps == pytest.approx(2 * np.mean(found.pinball))
+            assert found.bands[1].nominal == pytest.approx(0.5 - 0.3)
+
+
+def test_a_number_has_no_distribution():
+    result = trained(loss="huber")
+    assert result.assessment.distributions == []
+    assert "low" not in result.assessment.predictions
+
+
+@pytest.mark.parametrize("quantiles", [(0.1, 0.9), (0.5,), (0.5, 0.9), (0.1, 0.5)])
+def test_quantiles_of_prices_need_a_forecast_and_a_band(quantiles):
+    with pytest.raises(OptionError, match=r"^quantiles of prices must have 0\.5 among them"):
+        small_config(loss="pinball", quantiles=quantiles)

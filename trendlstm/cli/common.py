@@ -130,8 +130,15 @@ def network_config(options: dict[str, Any], input_size: int, output_size: int, l
         output_size=output_size,
         lag=lag,
         forget_bias=FORGET_BIAS[options["forget_bias"]],
+        **loss_settings(options),
         **{name: options[name] for name in names},
     )
+
+
+def loss_settings(options: dict[str, Any]) -> dict[str, Any]:
+    """The loss of a command's options: quantiles alone say which it is."""
+    quantiles = options["quantiles"] or ()
+    return {"loss": options["loss"] or ("pinball" if quantiles else "mse"), "quantiles": quantiles}
 
 
 def data_config(ticker: str | None, options: dict[str, Any]) -> DataConfig:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trendlstm.cli.common import load_trained, make_console, refuse_existing, ticker_label
-from trendlstm.cli.options import examples, file_options, option, output_options
+from trendlstm.cli.common import load_trained, loss_settings, make_console, refuse_existing, ticker_label
+from trendlstm.cli.options import examples, file_options, loss_options, option, output_options
 from trendlstm.cli.train import make_run
-from trendlstm.config import SOURCES, DataConfig, Source, TrainConfig
+from trendlstm.config import SOURCES, DataConfig, Loss, NetworkConfig, Source, TrainConfig
 from trendlstm.errors import OptionError, RunError, SourceError
 from trendlstm.files import write_csv
 from trendlstm.output.console import Console
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     short_help="Forecast the next sessions, of a ticker or with a trained model.",
     epilog=examples(
         "trendlstm forecast MSFT",
+        "trendlstm forecast MSFT --quantiles 0.05,0.5,0.95",
         "trendlstm forecast runs/MSFT-20261121-093000 --days 5 --out next.csv",
     ),
 )
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     show_default="the run's, or auto",
     help="Where the newest prices come from.",
 )
+@loss_options
 @file_options
 @option(
     "--out",
@@ -59,14 +61,16 @@ def forecast(
     out: str | None,
     as_json: bool,
     quiet: bool,
+    loss: Loss | None,
+    quantiles: tuple[float, ...] | None,
     **options: Any,
 ) -> None:
     """Forecast the sessions after the newest prices.
 
-    With a TICKER a model is trained first, with the defaults of `trendlstm train`, on four years of prices (with --csv
-    all that the file has); its run is kept in runs/. With the folder RUN of an earlier run its model is used.
-    Prices then come from the run's own source or file, but reach to the newest, whatever its --end was. A run's folder
-    goes before a ticker of the same name.
+    With a TICKER a model is trained first, with the defaults of `trendlstm train` but for --loss and --quantiles, on
+    four years of prices (with --csv all that the file has); its run is kept in runs/. With the folder RUN of an earlier
+    run its model is used. Prices then come from the run's own source or file, but reach to the newest, whatever its
+    --end was. A run's folder goes before a ticker of the same name.
     """
     console = make_console(as_json, quiet)
     if not run:
@@ -77,10 +81,16 @@ def forecast(
             raise OptionError(f"--out {out} does not end in .csv: the forecast is written as CSV.")
     given = {name: value for name, value in options.items() if value is not None}
     is_run = _is_run(run)
+    if is_run and (loss or quantiles):
+        raise OptionError(
+            f"--loss and --quantiles are for a new training, but {run} is a run, whose model is trained: leave them "
+            "out."
+        )
+    network = NetworkConfig(**loss_settings({"loss": loss, "quantiles": quantiles}))
     if is_run:
         loaded, prices = _load(console, run, source, csv, given, days)
     else:
-        loaded, prices = _train(console, run, source, csv, given, days, as_json)
+        loaded, prices = _train(console, run, source, csv, given, days, as_json, network)
     from trendlstm.output.forecast import learned_sentence, level_sentences
     from trendlstm.output.runs import bands_record
     from trendlstm.output.train import last_close_warning, show_forecast, standing
@@ -198,15 +208,16 @@ def _train(
     given: dict[str, Any],
     days: int | None,
     as_json: bool,
+    network: NetworkConfig,
 ) -> "tuple[Run, PriceSet]":
-    """A new run with the defaults, and the prices that it was trained on."""
+    """A new run with the defaults but for the network's, and the prices that it was trained on."""
     from trendlstm.data.sources import find_prices
     from trendlstm.nn.device import choose_device
     from trendlstm.output.runs import RunFolder, load_run
     from trendlstm.workflows.train import prepare
 
     data = DataConfig(ticker_label(ticker, csv), source=source or DataConfig.source, csv=csv, **given)
-    config = TrainConfig(data=data, device=choose_device("auto"))
+    config = TrainConfig(data=data, network=network, device=choose_device("auto"))
     try:
         prices = find_prices(config.data)
     except SourceError as error:

@@ -15,6 +15,7 @@ from trendlstm.config import (
     FEATURES,
     FORGET_BIASES,
     INITS,
+    LOSSES,
     OPTIMIZERS,
     SCALINGS,
     SCHEDULES,
@@ -107,6 +108,12 @@ _FEATURE_LIST = _Parsed(
 )
 _SPLIT = _Parsed(
     "shares", _fractions, "three numbers, such as 0.8,0.1,0.1", lambda shares: WindowConfig(split=shares)
+)
+_QUANTILES = _Parsed(
+    "levels",
+    _fractions,
+    "a list of quantiles, such as 0.1,0.5,0.9",
+    lambda levels: NetworkConfig(loss="pinball", quantiles=levels),
 )
 FILE = click.Path(dir_okay=False, resolve_path=True)
 
@@ -228,6 +235,22 @@ _cell_option = option(
     default=NetworkConfig.cell,
     help="LSTM, LSTM without forget gate (1997), vanilla RNN with tanh or sigmoid units, or feed-forward network.",
 )
+loss_options = combined(
+    option(
+        "--loss",
+        type=click.Choice(LOSSES),
+        default=None,
+        show_default="mse, or pinball with --quantiles",
+        help="What training minimises: the squared, absolute or Huber's error; pinball and gaussian forecast a "
+        "distribution, quantiles or mean and standard deviation, and so a band of their own.",
+    ),
+    option(
+        "--quantiles",
+        type=_QUANTILES,
+        default=None,
+        help="What --loss pinball forecasts, such as 0.1,0.5,0.9; 0.5 is the forecast, the outer ones are its band.",
+    ),
+)
 layer_options = combined(
     option("--hidden", "hidden_size", type=COUNT, default=NetworkConfig.hidden_size, help="Hidden units, H."),
     option(
@@ -259,6 +282,7 @@ layer_options = combined(
         help="Initial bias of the forget gate.",
     ),
     option("--seed", type=SEED, default=NetworkConfig.seed, help="Of initial weights and shuffling."),
+    loss_options,
 )
 network_options = combined(_cell_option, layer_options)
 threads_option = option(

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         "trendlstm train MSFT --years 4",
         "trendlstm train AAPL --lag 60 --seeds 5 --final-fit",
         "trendlstm train MSFT --features Close,Volume --horizon 5",
+        "trendlstm train MSFT --quantiles 0.1,0.5,0.9",
         "trendlstm train --csv prices.csv --out runs/mine",
     ),
 )
@@ -87,6 +88,7 @@ def train(
     from trendlstm.output.train import (
         forecast_title,
         last_close_warning,
+        show_distributions,
         show_forecast,
         show_metrics,
         show_recursive,
@@ -107,6 +109,9 @@ def train(
     assert result.assessment and result.forecast is not None  # of a run that finished
     console.print()
     show_metrics(console, result)
+    if result.assessment.distributions:
+        console.print()
+        show_distributions(console, result)
     if result.assessment.recursive_metrics:
         console.print()
         show_recursive(console, result)

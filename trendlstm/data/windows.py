@@ -217,6 +217,27 @@ class Scaler:
             )
         return closes
 
+    def changes(self, outputs: NDArray[np.floating], anchor: FloatArray) -> FloatArray:
+        """Turn numbers in target units into changes of the Close since the origin, as shares; linear in `outputs`.
+
+        Parameters
+        ----------
+        outputs : ndarray (n, ...)
+            In target units.
+        anchor : ndarray (n,)
+            Close at t.
+
+        Returns
+        -------
+        ndarray (n, ...), float64
+            Log returns ln(P / C_t) under window scaling, else (P - C_t) / C_t.
+        """
+        outputs = np.asarray(outputs, np.float64)
+        if self.scaling == "window":
+            return np.multiply(self.sigma, outputs)
+        close = anchor.reshape(-1, *[1] * (outputs.ndim - 1))
+        return (self.target_centre + self.target_scale * outputs) / close - 1
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, strings and lists, fit for JSON; `from_dict` restores the scaler exactly."""
         return {

@@ -92,7 +92,7 @@ def diebold_mariano(
     unfit = _unfit(step, actual, predicted, reference)
     if unfit:
         return unfit
-    return _smaller_losses(np.log(actual / predicted) ** 2, np.log(actual / reference) ** 2, step)
+    return smaller_losses(np.log(actual / predicted) ** 2, np.log(actual / reference) ** 2, step)
 
 
 def diebold_mariano_prices(
@@ -115,15 +115,28 @@ def diebold_mariano_prices(
     TestResult
         A small p-value speaks for `predicted`. Not defined where n <= `step`, for n = 1, and where d does not vary.
     """
-    return _too_few(step, len(actual)) or _smaller_losses(
-        (actual - predicted) ** 2, (actual - reference) ** 2, step
-    )
+    return smaller_losses((actual - predicted) ** 2, (actual - reference) ** 2, step)
 
 
-def _smaller_losses(losses: FloatArray, reference_losses: FloatArray, step: int) -> TestResult:
-    """Diebold-Mariano on two series of losses."""
+def smaller_losses(losses: FloatArray, reference_losses: FloatArray, step: int = 1) -> TestResult:
+    """Test whether the expectation of some losses is smaller than that of others: Diebold & Mariano (1995).
+
+    Parameters
+    ----------
+    losses, reference_losses : ndarray (n,)
+        Of the forecasts of consecutive origins; 0 or more.
+    step : int
+        Origins ahead.
+
+    Returns
+    -------
+    TestResult
+        Of d = reference_losses - losses, see `mean_above_zero`.
+    """
+    if too_few := _too_few(step, len(losses)):
+        return too_few
     d, size = reference_losses - losses, max(losses.max(), reference_losses.max())
-    return mean_above_zero(d, size, step, "the difference of the squared errors does not vary")
+    return mean_above_zero(d, size, step, "the difference of the losses does not vary")
 
 
 def clark_west(actual: FloatArray, predicted: FloatArray, reference: FloatArray, step: int = 1) -> TestResult:

@@ -103,7 +103,9 @@ def to_keras_weights(network: Network) -> list[np.ndarray]:
     list of ndarray
         In the network's dtype: kernel (F, gates * H), recurrent kernel (H, gates * H) and, unless the network has none,
         bias (gates * H,) of the LSTM or SimpleRNN, gates in the order i, f, g, o; for `ann` kernel (T * F, H) and bias
-        (H,) of the Dense layer after Flatten. Then kernel (in, out) and bias (out,) of each Dense layer.
+        (H,) of the Dense layer after Flatten. Then kernel (in, out) and bias (out,) of each Dense layer. Of the losses
+        "pinball" and "gaussian" the twin gives the last layer's outputs as they are: quantiles that are not sorted, and
+        what `Network.predict` makes a standard deviation of.
 
     Raises
     ------

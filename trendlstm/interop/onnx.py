@@ -68,13 +68,14 @@ class OnnxExport:
 def export_onnx(source: Network | Run, path: str | Path) -> OnnxExport:
     """Write a network, or a run with its scaling and ensemble, as an ONNX model.
 
-    The model of a network takes scaled inputs `x` (N, T, F) and gives `y` (N, m), both in the network's dtype, in which
-    it also computes. N is free, and so is T but for the cell `ann`.
+    The model of a network takes scaled inputs `x` (N, T, F) and gives `y`, what `Network.predict` returns, both in the
+    network's dtype, in which it also computes. N is free, and so is T but for the cell `ann`.
 
     The model of a run takes prices as they are: `prices` (N, lag, F), float64, the last `lag` sessions with the oldest
     first, features in the run's order; and, under window scaling of features without the Close, `close` (N,), float64,
     the Close of the last session. It gives `forecast` (N, m), float64, the closes of the next m sessions. Prices are
-    scaled in float64, each network computes in its own dtype, and an ensemble's outputs are averaged in float64.
+    scaled in float64, each network computes in its own dtype, and an ensemble's outputs are averaged in float64; of
+    predicted distributions those are the point forecasts alone.
     Scalings other than "window" know levels of prices: where prices have been restated since (by a split, say), bring
     them to the run's level first.
 
@@ -138,9 +139,14 @@ def _network_model(network: Network) -> _Described:
     config = network.config
     steps = config.lag if config.cell == "ann" and config.lag else "T"
     x = Tensor("x", config.dtype, ("N", steps, config.input_size), "scaled inputs, oldest step first")
-    y = Tensor(
-        "y", config.dtype, ("N", config.output_size), "the network's outputs, scaled as its targets were"
-    )
+    what, shape = {
+        "pinball": (
+            "the quantiles that the network predicts",
+            ("N", config.output_size, len(config.quantiles)),
+        ),
+        "gaussian": ("mean and standard deviation that the network predicts", ("N", config.output_size, 2)),
+    }.get(config.loss, ("the network's outputs", ("N", config.output_size)))
+    y = Tensor("y", config.dtype, shape, f"{what}, scaled as its targets were")
     graph = Graph()
     add_network(graph, network, x.name, output=y.name)
     about = f"A network of trendlstm {__version__} (cell {config.cell})."

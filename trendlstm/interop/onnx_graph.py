@@ -16,6 +16,7 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from trendlstm.config import FEATURES, DType, NetworkConfig
 from trendlstm.data.windows import Scaler
+from trendlstm.kernels.equations import SCALE_FLOOR
 
 if TYPE_CHECKING:
     from trendlstm.nn.network import Network
@@ -124,7 +125,7 @@ def add_network(graph: Graph, network: Network, x: str, output: str | None = Non
     Returns
     -------
     str
-        The outputs of the last step (N, m), in the network's dtype; NaN for a sample with an input that is not finite.
+        What `Network.predict` returns, in the network's dtype; NaN for a sample with an input that is not finite.
     """
     config, values = network.config, network.state_dict()
     if config.cell == "ann":
@@ -139,7 +140,30 @@ def add_network(graph: Graph, network: Network, x: str, output: str | None = Non
     y = _add_layer(graph, h, values, f"dense.{len(config.dense)}")
     # `Network.predict` refuses such inputs; ONNX Runtime's LSTM makes plausible outputs of them
     nan = graph.constant("nan", np.array(np.nan, config.dtype))
-    return graph.add("Where", _add_is_finite(graph, x, config.dtype), y, nan, output=output)
+    is_finite = _add_is_finite(graph, x, config.dtype)
+    if config.loss not in ("pinball", "gaussian"):
+        return graph.add("Where", is_finite, y, nan, output=output)
+    return _add_distribution(graph, config, graph.add("Where", is_finite, y, nan), output)
+
+
+def _add_distribution(graph: Graph, config: NetworkConfig, y: str, output: str | None) -> str:
+    """Sorted quantiles (N, m, Q), or mean and scale (N, m, 2), from the last layer's outputs, as `nn.outputs`."""
+    each = config.outputs_per_target
+    shape = graph.constant("distribution.shape", [-1, config.output_size, each])
+    values = graph.add("Reshape", y, shape)
+    if config.loss == "pinball":
+        count = graph.constant("distribution.quantiles", [each])
+        quantiles, _ = graph.add_several(2, "TopK", values, count, largest=0)
+        return graph.add("Identity", quantiles, output=output)
+    mean, raw = graph.add_several(2, "Split", values, axis=2)
+    floor = graph.constant("distribution.floor", np.array(SCALE_FLOOR, config.dtype))
+    if config.dtype == "float32":
+        softplus = graph.add("Softplus", raw)
+    else:  # which ONNX Runtime does not have: max(0, a) - ln(sigmoid(|a|))
+        near_zero = graph.add("Log", graph.add("Sigmoid", graph.add("Abs", raw)))
+        softplus = graph.add("Sub", graph.add("Relu", raw), near_zero)
+    scale = graph.add("Add", softplus, floor)
+    return graph.add("Concat", mean, scale, axis=2, output=output)
 
 
 def _add_is_finite(graph: Graph, x: str, dtype: DType) -> str:
@@ -222,7 +246,7 @@ def needs_close(scaler: Scaler) -> bool:
 
 
 def add_forecaster(graph: Graph, forecaster: Forecaster, prices: str, close: str, output: str) -> None:
-    """Add a forecaster: `Scaler.inputs`, its networks, the mean of their outputs, and `Scaler.prices`.
+    """Add a forecaster: `Scaler.inputs`, its networks, the mean of their point forecasts, and `Scaler.prices`.
 
     Parameters
     ----------
@@ -248,7 +272,11 @@ def add_forecaster(graph: Graph, forecaster: Forecaster, prices: str, close: str
     for index, network in enumerate(forecaster.networks):
         part = graph.part(f"network.{index}.")
         own = part.add("Cast", x, to=ELEMENT_TYPES[network.config.dtype])
-        outputs.append(part.add("Cast", add_network(part, network, own), to=TensorProto.DOUBLE))
+        predicted = add_network(part, network, own)
+        point = network.config.point_index
+        if point is not None:
+            predicted = part.add("Gather", predicted, part.constant("point", point), axis=2)
+        outputs.append(part.add("Cast", predicted, to=TensorProto.DOUBLE))
     total = graph.add("Sum", *outputs)
     mean = graph.add("Div", total, graph.constant("networks", float(len(outputs))))
     if is_window:

@@ -85,7 +85,9 @@ def to_pytorch_state_dict(network: Network, module: Any = None) -> dict[str, Any
         dtype, as a module has them whose layers are called `recurrent` (`torch.nn.LSTM` or `RNN`; for `ann` `hidden`,
         linear) and `dense` (a `ModuleList` of linear layers): `recurrent.weight_ih_l0` (gates * H, F),
         `recurrent.weight_hh_l0` (gates * H, H), `recurrent.bias_ih_l0` and, all 0, `recurrent.bias_hh_l0`
-        (gates * H,), gates in the order i, f, g, o; `dense.0.weight` (out, in), `dense.0.bias` (out,), ...
+        (gates * H,), gates in the order i, f, g, o; `dense.0.weight` (out, in), `dense.0.bias` (out,), ... Of the
+        losses "pinball" and "gaussian" the module gives the last layer's outputs as they are: quantiles that are not
+        sorted, and what `Network.predict` makes a standard deviation of.
 
     Raises
     ------

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 LSTM, LSTM1997, RNN, RNN_SIGMOID, FEEDFORWARD, GRU = range(6)
+MSE, MAE, HUBER, PINBALL, GAUSSIAN = range(5)  # losses
 
 
 class Cell(NamedTuple):
@@ -74,7 +75,10 @@ class Plan(NamedTuple):
     has_reset_gate: bool
     bias: int
     squash_output: int
-    outputs: int
+    targets: int  # m
+    outputs: int  # of the last layer, several of each target side by side if the loss wants them
+    loss: int
+    huber_delta: float
     steps_seen: int  # hidden states that the dense layers see: of all steps, or 1, of each sample's last step
     dropout: float  # share of a layer's outputs that training drops, between layers and before the dense ones
     recurrent_dropout: (
@@ -84,6 +88,7 @@ class Plan(NamedTuple):
     widths: (
         np.ndarray
     )  # (dense layers + 1,) int64: the last layer's hidden_size, then every dense layer's width
+    quantiles: np.ndarray  # (Q,) float64, ascending: those of PINBALL
 
 
 class Data(NamedTuple):
@@ -168,8 +173,14 @@ def make_plan(
     every_step: bool = False,
     dropout: float = 0.0,
     recurrent_dropout: float = 0.0,
+    loss: int = MSE,
+    quantiles: tuple[float, ...] = (),
+    huber_delta: float = 1.0,
 ) -> Plan:
-    """The plan of a network given by its real sizes; a feed-forward cell sees one step of steps * features inputs."""
+    """The plan of a network given by its real sizes; a feed-forward cell sees one step of steps * features inputs.
+
+    `outputs` are the last layer's.
+    """
     if cell == FEEDFORWARD:
         steps, features = 1, steps * features
     widths = np.array([pad(width) for width in (hidden_sizes[-1], *dense, outputs)], np.int64)
@@ -181,12 +192,16 @@ def make_plan(
         **kind._asdict(),
         bias=int(bias),
         squash_output=int(squash_output),
+        targets=outputs // {PINBALL: len(quantiles), GAUSSIAN: 2}.get(loss, 1),
         outputs=outputs,
+        loss=loss,
+        huber_delta=huber_delta,
         steps_seen=steps if every_step else 1,
         dropout=float(dropout),
         recurrent_dropout=float(recurrent_dropout),
         layers=_make_layers(cell, kind, steps, features, hidden_sizes, int(bias)),
         widths=widths,
+        quantiles=np.array(quantiles, np.float64),
     )
 
 

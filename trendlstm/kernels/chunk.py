@@ -6,7 +6,7 @@ What a row or a chunk gets does not depend on the others beside it, down to the 
 
 import numpy as np
 
-from .buffers import CHUNK_ROWS, FEEDFORWARD, PADDING, Layer
+from .buffers import CHUNK_ROWS, FEEDFORWARD, GAUSSIAN, HUBER, MAE, MSE, PADDING, Layer
 from .cells import (
     gru_backward,
     gru_forward,
@@ -27,7 +27,19 @@ from .dense import (
     feedforward_forward,
 )
 from .dropout import drop
-from .equations import row_state
+from .equations import (
+    absolute_error,
+    absolute_error_backward,
+    gaussian,
+    gaussian_backward_mean,
+    gaussian_backward_raw,
+    huber,
+    huber_backward,
+    pinball,
+    pinball_backward,
+    predicted_scale,
+    row_state,
+)
 from .matrix import transpose
 from .simd import view
 
@@ -290,8 +302,10 @@ def outputs(plan, values, rows):
 
 
 @compiled
-def squared_error(plan, work, y, order, first, count, start, step):
-    """A chunk's sum of squared errors (float64); leaves y_hat - y as the last layer's delta.
+def chunk_loss(plan, work, y, order, first, count, start, step):
+    """The sum of the losses of a chunk's targets (float64); leaves half their gradient as the last layer's delta.
+
+    Of the squared error half the gradient is y_hat - y.
 
     The chunk's are the rows from `start` on, and it sees the steps from number `step` on. The delta is 0 in absent rows
     and after a sample's end.
@@ -304,18 +318,51 @@ def squared_error(plan, work, y, order, first, count, start, step):
             for k in range(delta.shape[2]):
                 delta[s, r, k] = delta.dtype.type(0)
             if r - start < count and s < work.lengths[r]:
-                for k in range(plan.outputs):
-                    error = out[s, r, k] - y[order[first + r - start], (step + s) * plan.outputs + k]
-                    delta[s, r, k] = error
-                    total += np.float64(error) * np.float64(error)
+                sample = order[first + r - start]
+                if plan.loss == MSE:
+                    for k in range(plan.targets):
+                        error = out[s, r, k] - y[sample, (step + s) * plan.targets + k]
+                        delta[s, r, k] = error
+                        total += np.float64(error) * np.float64(error)
+                else:
+                    for k in range(plan.targets):
+                        total += _target_loss(
+                            plan, out[s, r], y[sample, (step + s) * plan.targets + k], k, delta[s, r]
+                        )
     return total
+
+
+@compiled
+def _target_loss(plan, out, target, k, delta):
+    """The loss of target k of a row of outputs, other than the squared error; half its gradient goes to `delta`."""
+    real, y = delta.dtype.type, np.float64(target)
+    if plan.loss == GAUSSIAN:
+        error, raw = np.float64(out[2 * k]) - y, np.float64(out[2 * k + 1])
+        scale = predicted_scale(raw)
+        delta[2 * k] = real(0.5 * gaussian_backward_mean(error, scale))
+        delta[2 * k + 1] = real(0.5 * gaussian_backward_raw(error, scale, raw))
+        return gaussian(error, scale)
+    if plan.loss == MAE:
+        error = np.float64(out[k]) - y
+        delta[k] = real(0.5 * absolute_error_backward(error))
+        return absolute_error(error)
+    if plan.loss == HUBER:
+        error = np.float64(out[k]) - y
+        delta[k] = real(0.5 * huber_backward(error, plan.huber_delta))
+        return huber(error, plan.huber_delta)
+    total, number = 0.0, plan.quantiles.size
+    for q in range(number):
+        error = np.float64(out[k * number + q]) - y
+        delta[k * number + q] = real(0.5 / number * pinball_backward(error, plan.quantiles[q]))
+        total += pinball(error, plan.quantiles[q])
+    return total / number
 
 
 @inlined
 def all_targets(plan, data):
     """How many numbers the outputs of all samples are compared with."""
-    every_step = data.y.shape[1] > plan.outputs
-    return (data.lengths.sum() if every_step else data.lengths.size) * plan.outputs
+    every_step = data.y.shape[1] > plan.targets
+    return (data.lengths.sum() if every_step else data.lengths.size) * plan.targets
 
 
 @inlined
@@ -326,12 +373,12 @@ def minibatch_targets(plan, lengths, order, first, count, step):
         steps = 0
         for position in range(first, first + count):
             steps += steps_left(plan, lengths[order[position]], step)
-    return steps * plan.outputs
+    return steps * plan.targets
 
 
 @compiled
 def backward_chunks(plan, work, gradients, first, stride, present, scale):
-    """Add scale * (gradient of half a chunk's squared error) to that chunk's accumulator, for the chunks present.
+    """Add scale * (gradient of half a chunk's loss) to that chunk's accumulator, for the chunks present.
 
     Chunk k adds to gradients[first + k * stride], a flat buffer like theta.
     """

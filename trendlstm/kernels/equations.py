@@ -145,6 +145,78 @@ def gru_state(z, n, h_before):
     return (type(z)(1) - z) * n + z * h_before
 
 
+# ----------------------------------------------------------------------- losses of one target, all in float64
+
+# What a predicted scale is at least: else the loss of a target that is met exactly would have no lower bound. Its
+# square and cube are ordinary numbers in float32, and it is small beside any target: those of window scaling have a
+# standard deviation of about 1, and a price scaled to 0 ... 1 changes by some 1e-3 a day.
+SCALE_FLOOR = 1e-6
+_HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
+
+
+@inlined
+def absolute_error(error):
+    """|e|, of e = prediction - target."""
+    return abs(error)
+
+
+@inlined
+def absolute_error_backward(error):
+    """d|e|/de, and 0 at the kink."""
+    return 1.0 if error > 0.0 else (-1.0 if error < 0.0 else error)
+
+
+@inlined
+def huber(error, delta):
+    """e^2 / 2 up to |e| = delta, and from there on the tangent, delta (|e| - delta / 2) (Huber 1964)."""
+    distance = abs(error)
+    return 0.5 * error * error if distance <= delta else delta * (distance - 0.5 * delta)
+
+
+@inlined
+def huber_backward(error, delta):
+    """Its derivative: e within -delta ... delta."""
+    return min(max(error, -delta), delta)
+
+
+@inlined
+def pinball(error, quantile):
+    """What an error of a quantile q costs: (1 - q) e above the target, -q e below it (Koenker & Bassett 1978)."""
+    return (1.0 - quantile) * error if error > 0.0 else -quantile * error
+
+
+@inlined
+def pinball_backward(error, quantile):
+    """Its derivative, and 0 at the kink."""
+    return 1.0 - quantile if error > 0.0 else (-quantile if error < 0.0 else error)
+
+
+@inlined
+def predicted_scale(raw):
+    """A normal distribution's standard deviation s > 0 from an output of any sign: ln(1 + exp(raw)) + SCALE_FLOOR."""
+    return max(raw, 0.0) + math.log1p(math.exp(-abs(raw))) + SCALE_FLOOR
+
+
+@inlined
+def gaussian(error, scale):
+    """The negative logarithm of the normal density at a target: ln s + (e / s)^2 / 2 + ln(2 pi) / 2."""
+    z = error / scale
+    return math.log(scale) + 0.5 * z * z + _HALF_LOG_2_PI
+
+
+@inlined
+def gaussian_backward_mean(error, scale):
+    """Its derivative by the mean: e / s^2."""
+    return error / (scale * scale)
+
+
+@inlined
+def gaussian_backward_raw(error, scale, raw):
+    """Its derivative by the raw scale, whose own slope is the sigmoid: (1 - (e / s)^2) / s sigmoid(raw)."""
+    z = error / scale
+    return (1.0 - z * z) / scale * sigmoid_64(raw)
+
+
 # ------------------------------------------------------------------------------------------- gradient clipping
 
 

@@ -12,12 +12,12 @@ from .adam import adam_step, clip, decay_weights, squared_norm
 from .buffers import BLOCK, CHUNK_ROWS, Thread
 from .chunk import (
     all_targets,
+    chunk_loss,
     forward_chunks,
     load_chunk,
     load_states,
     minibatch_targets,
     save_states,
-    squared_error,
     transpose_weights,
 )
 from .compile import compiled, inlined
@@ -59,12 +59,12 @@ class FitState(NamedTuple):
     second_moment: np.ndarray  # (P,)
     decays: np.ndarray  # (P,) 1 for weights, 0 for biases
     gradients: np.ndarray  # (A, P)
-    squared_errors: np.ndarray  # (A,) float64: the minibatch's sum, in parts
+    losses: np.ndarray  # (A,) float64: the sum of the minibatch's, in parts
     squared_norms: np.ndarray  # (P / BLOCK,) float64: of the minibatch's gradient, in parts
     finite: np.ndarray  # (P / BLOCK,) bool: whether the weights are, in parts
     order: np.ndarray  # (N,) int64, 0 ... N-1; shuffled in place
     validation_order: np.ndarray  # 0, 1, ... int64
-    validation_errors: np.ndarray  # (validation chunks,) float64: sums of squared errors
+    validation_losses: np.ndarray  # (validation chunks,) float64: sums over the chunks' targets
     # (N, S) what the samples of truncated BPTT begin their next steps with, see `chunk.load_states`; else (0, S)
     states: np.ndarray
     validation_states: np.ndarray
@@ -128,13 +128,13 @@ def _epoch(plan, train, validation, options, state, thread):
         for step in range(0, train.x.shape[1], plan.steps):  # once, but in truncated BPTT
             if step > 0 and minibatch_targets(plan, train.lengths, state.order, first, count, step) == 0:
                 break
-            error = _minibatch(plan, train, first, count, step, drops, state, thread)
-            if not np.isfinite(error):
+            loss = _minibatch(plan, train, first, count, step, drops, state, thread)
+            if not np.isfinite(loss):
                 _reject_minibatch(first + step, is_validated, state, thread)
                 return
             if atomic_load(state.counters, STOP) >= AGREED:
                 return
-            total += error
+            total += loss
             used = accumulators_used(state.gradients, count)
             if options.clip_norm > 0.0:
                 _clip(options.clip_norm, used, state, thread)
@@ -147,7 +147,7 @@ def _epoch(plan, train, validation, options, state, thread):
 
 @inlined
 def _minibatch(plan, train, first, count, step, drops, state, thread):
-    """The sum of squared errors of a minibatch, the same on every thread; its gradient lies in the accumulators."""
+    """The sum of a minibatch's losses, the same on every thread; its gradient lies in the accumulators."""
     accumulate_chunks(
         plan,
         state.theta,
@@ -159,13 +159,13 @@ def _minibatch(plan, train, first, count, step, drops, state, thread):
         segment_state(drops, step) if drops > 0 else drops,
         state.states,
         state.gradients,
-        state.squared_errors,
+        state.losses,
         thread,
     )
     meet(state.counters, thread.size)
     total = 0.0
     for a in range(accumulators_used(state.gradients, count)):
-        total += state.squared_errors[a]
+        total += state.losses[a]
     return total
 
 
@@ -227,7 +227,9 @@ def _end_of_epoch(plan, validation, options, loss, state, thread):
     is_validated = validation.x.shape[0] > 0
     validation_loss = np.nan
     if is_validated:
-        validation_loss = _validation_error(plan, validation, state, thread) / all_targets(plan, validation)
+        validation_loss = _summed_validation_loss(plan, validation, state, thread) / all_targets(
+            plan, validation
+        )
     # an epoch's last step may overflow
     if (is_validated and not np.isfinite(validation_loss)) or not _all_finite(state, thread):
         progress.outcome = NOT_FINITE
@@ -248,13 +250,13 @@ def _end_of_epoch(plan, validation, options, loss, state, thread):
 
 
 @inlined
-def _validation_error(plan, validation, state, thread):
-    """The sum of squared errors of the validation samples, the same on every thread."""
-    work, samples, chunks = thread.work, validation.x.shape[0], state.validation_errors.size
+def _summed_validation_loss(plan, validation, state, thread):
+    """The sum of the validation samples' losses, the same on every thread."""
+    work, samples, chunks = thread.work, validation.x.shape[0], state.validation_losses.size
     together, order = work.lengths.size // CHUNK_ROWS, state.validation_order
     for chunk in range(thread.rank * together, chunks, thread.size * together):
         for k in range(min(together, chunks - chunk)):
-            state.validation_errors[chunk + k] = 0.0
+            state.validation_losses[chunk + k] = 0.0
         for step in range(0, validation.x.shape[1], plan.steps):
             for k in range(together):
                 first, at = (chunk + k) * CHUNK_ROWS, k * CHUNK_ROWS
@@ -277,14 +279,14 @@ def _validation_error(plan, validation, state, thread):
             for k in range(min(together, chunks - chunk)):
                 first, at = (chunk + k) * CHUNK_ROWS, k * CHUNK_ROWS
                 rows = min(CHUNK_ROWS, samples - first)
-                error = squared_error(plan, work, validation.y, order, first, rows, at, step)
-                state.validation_errors[chunk + k] += error
+                loss = chunk_loss(plan, work, validation.y, order, first, rows, at, step)
+                state.validation_losses[chunk + k] += loss
                 if step + plan.steps < validation.x.shape[1]:
                     save_states(plan, work, state.validation_states, order, first, rows, at)
     meet(state.counters, thread.size)
     total = 0.0
-    for chunk in range(state.validation_errors.size):
-        total += state.validation_errors[chunk]
+    for chunk in range(state.validation_losses.size):
+        total += state.validation_losses[chunk]
     return total
 
 

@@ -9,12 +9,12 @@ import numpy as np
 from .buffers import BLOCK, CHUNK_ROWS
 from .chunk import (
     backward_chunks,
+    chunk_loss,
     forward_chunks,
     load_chunk,
     load_states,
     minibatch_targets,
     save_states,
-    squared_error,
     transpose_weights,
 )
 from .compile import compiled, inlined
@@ -28,12 +28,10 @@ def accumulators_used(gradients, count):
 
 
 @inlined
-def accumulate_chunks(
-    plan, theta, data, order, first, count, step, drops, states, gradients, squared_errors, thread
-):
+def accumulate_chunks(plan, theta, data, order, first, count, step, drops, states, gradients, losses, thread):
     """Do one thread's share of a minibatch: accumulator a takes chunks a, a + A, a + 2A, ... in this order.
 
-    The minibatch is the samples order[first : first + count]; the gradient is that of its mean squared error. As many
+    The minibatch is the samples order[first : first + count]; the gradient is that of its mean loss. As many
     accumulators as the work space has chunks are filled together. `step` and `drops` are those of
     `chunk.load_chunk`; with `states` the samples begin with theirs, but for the first step, and leave them there.
     """
@@ -45,7 +43,7 @@ def accumulate_chunks(
             gradient = gradients[own]
             for j in range(gradient.size):
                 gradient[j] = gradient.dtype.type(0)
-            squared_errors[own] = 0.0
+            losses[own] = 0.0
         # the samples before the accumulators' next chunks: every accumulator has had one of them
         for before in range(0, count - a * CHUNK_ROWS, accumulators * CHUNK_ROWS):
             present = np.int64(0)  # Numba would compile `backward_chunks` once more for a literal
@@ -63,9 +61,9 @@ def accumulate_chunks(
                 own = a + k * thread.size
                 start = before + own * CHUNK_ROWS
                 rows = min(CHUNK_ROWS, count - start) if own < used else 0
-                error = squared_error(plan, work, data.y, order, first + start, rows, k * CHUNK_ROWS, step)
+                loss = chunk_loss(plan, work, data.y, order, first + start, rows, k * CHUNK_ROWS, step)
                 if rows > 0:
-                    squared_errors[own] += error
+                    losses[own] += loss
                 if states.shape[0] > 0:
                     save_states(plan, work, states, order, first + start, rows, k * CHUNK_ROWS)
             backward_chunks(plan, work, gradients, a, thread.size, present, scale)
@@ -83,7 +81,7 @@ def add_accumulators(gradients, used, block):
 
 
 @compiled
-def gradient_worker(plan, theta, data, order, gradients, squared_errors, thread):
+def gradient_worker(plan, theta, data, order, gradients, losses, thread):
     """The loss and the gradient of some samples, on one thread.
 
     Parameters
@@ -95,9 +93,9 @@ def gradient_worker(plan, theta, data, order, gradients, squared_errors, thread)
     order : ndarray (N,) of int64
         The samples, in the order in which they are added.
     gradients : ndarray (A, P)
-        The accumulators. The first receives the gradient of the mean squared error.
-    squared_errors : ndarray (A,) of float64
-        Receives the sum of squared errors of each accumulator's samples.
+        The accumulators. The first receives the gradient of the mean loss.
+    losses : ndarray (A,) of float64
+        Receives the sum of the losses of each accumulator's samples.
     thread : Thread
         Of size 1.
     """
@@ -113,7 +111,7 @@ def gradient_worker(plan, theta, data, order, gradients, squared_errors, thread)
         np.uint64(0),
         view(gradients, 0, (0, 0)),
         gradients,
-        squared_errors,
+        losses,
         thread,
     )
     for block in range(theta.size // BLOCK):

@@ -14,11 +14,11 @@ from .buffers import CHUNK_ROWS
 from .cells import cell_state_backward, hidden_gradient
 from .chunk import (
     backward_chunks,
+    chunk_loss,
     forward_chunks,
     layer_of,
     layer_transposed,
     load_chunk,
-    squared_error,
     transpose_weights,
 )
 from .compile import allocating, compiled, inlined
@@ -58,7 +58,7 @@ class JacobianNorms(NamedTuple):
 
 @allocating
 def bptt_by_lag(plan, theta, data, batch, work, gradients):
-    """The gradient of each sample's own mean squared error, lag by lag.
+    """The gradient of each sample's own loss, the mean over its targets, lag by lag.
 
     Parameters
     ----------
@@ -85,9 +85,9 @@ def bptt_by_lag(plan, theta, data, batch, work, gradients):
             plan, work, data.x, data.lengths, batch.order, start, rows, np.int64(0), np.int64(0), np.uint64(0)
         )
         forward_chunks(plan, theta, work)
-        squared_error(plan, work, data.y, batch.order, start, rows, np.int64(0), np.int64(0))
+        chunk_loss(plan, work, data.y, batch.order, start, rows, np.int64(0), np.int64(0))
         gates[:] = layer.gates  # backward_chunks puts dL/dz in their place
-        backward_chunks(plan, work, dweights, np.int64(0), np.int64(1), np.int64(1), 2.0 / plan.outputs)
+        backward_chunks(plan, work, dweights, np.int64(0), np.int64(1), np.int64(1), 2.0 / plan.targets)
         for j in range(dh.size):
             dh[j] = work.deltas[j]
         if plan.has_cell_state:

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .buffers import CHUNK_ROWS
+from .buffers import CHUNK_ROWS, PINBALL
 from .chunk import forward_chunks, load_chunk, load_states, outputs, save_states
-from .compile import compiled
+from .compile import compiled, inlined
 from .simd import view
 
 
@@ -73,13 +73,13 @@ def predict_worker(plan, theta, inputs, out, thread):
 def recurse_worker(plan, thetas, path, steps, relative, inputs, work):
     """Continue every row of `path` by predictions that are fed back, on one thread.
 
-    A window is the T values before the next one, less its last if `relative`; the prediction, the mean over networks,
-    then counts from there too.
+    A window is the T values before the next one, less its last if `relative`; the prediction, the mean of the networks'
+    point forecasts, then counts from there too.
 
     Parameters
     ----------
     plan : Plan
-        Of all networks, which have one feature and one output.
+        Of all networks, which have one feature and one target.
     thetas : ndarray (K, P)
         The networks' flat parameters.
     path : ndarray (n, T + steps) of float64
@@ -121,4 +121,24 @@ def recurse_worker(plan, thetas, path, steps, relative, inputs, work):
                 forward_chunks(plan, thetas[k], work)
                 predicted = outputs(plan, work.activations, chunk_rows)[0]
                 for r in range(rows):
-                    path[first + r, step + lag] += np.float64(predicted[r, 0]) / thetas.shape[0]
+                    path[first + r, step + lag] += (
+                        np.float64(_point_forecast(plan, predicted[r])) / thetas.shape[0]
+                    )
+
+
+@inlined
+def _point_forecast(plan, outputs):
+    """The single number that the outputs of one target predict; of quantiles the median once they are sorted."""
+    point = outputs[0]  # of a normal distribution the mean
+    if plan.loss == PINBALL:
+        rank = 0
+        for quantile in plan.quantiles:
+            rank += quantile < 0.5
+        for q in range(plan.outputs):
+            below = same = 0
+            for other in range(plan.outputs):
+                below += outputs[other] < outputs[q]
+                same += outputs[other] == outputs[q]
+            if below <= rank < below + same:
+                point = outputs[q]
+    return point

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .adam import adam_step, clip, squared_norm
-from .chunk import backward_chunks, forward_chunks, load_chunk, outputs, squared_error, transpose_weights
+from .chunk import backward_chunks, chunk_loss, forward_chunks, load_chunk, outputs, transpose_weights
 from .compile import compiled, inlined
 from .decisions import NOT_FINITE, UNFINISHED, USED_UP, judge_sequence
 from .gang import GO_ON, STOP
@@ -47,6 +47,7 @@ def stream_worker(plan, data, order, options, state, work, errors):
     Parameters
     ----------
     plan : Plan
+        Of the squared error.
     data : Data
         The sequences.
     order : ndarray (N,) of int64
@@ -100,7 +101,7 @@ def _minibatch(plan, data, order, first, count, options, state, work, errors):
             plan, work, data.x, data.lengths, order, start, rows, np.int64(0), np.int64(0), np.uint64(0)
         )
         forward_chunks(plan, state.theta, work)
-        total += squared_error(plan, work, data.y, order, start, rows, np.int64(0), np.int64(0))
+        total += chunk_loss(plan, work, data.y, order, start, rows, np.int64(0), np.int64(0))
         delta = outputs(plan, work.deltas, chunk_rows)[0]
         for r in range(rows):
             error, is_correct = 0.0, True

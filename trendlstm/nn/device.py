@@ -46,6 +46,10 @@ def check_limits(network: NetworkConfig, steps: int, steps_seen: int = 1) -> Non
             raise OptionError(
                 f"device 'cuda' cannot do {name} {value:g}: use device 'cpu', or leave {name} out."
             )
+    if network.loss != "mse":
+        raise OptionError(
+            f"device 'cuda' trains on the loss 'mse' only: use device 'cpu' for the loss {network.loss!r}."
+        )
     if steps_seen > 1:
         raise OptionError(
             "device 'cuda' computes the last step's outputs only: use device 'cpu' for every step."

@@ -153,4 +153,5 @@ class FitJob:
             seconds=self.seconds,
             stopped=_STOPPED[int(self.progress["outcome"][0])],
             learning_rate=self.learning_rate[:epochs_run].copy(),
+            minimised=self.network.loss,
         )

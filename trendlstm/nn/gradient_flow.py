@@ -32,7 +32,7 @@ _JACOBIAN_COST = 60  # the work of one sample's Jacobians over that of its gradi
 class GradientFlow:
     """Norms at lag k = 0 ... T-1, that is at step T-k, in the top recurrent layer; the loss is measured after step T.
 
-    Of each sample's own loss, the mean squared error of its outputs, so that no figure depends on the number of
+    Of each sample's own loss, the mean over its targets, so that no figure depends on the number of
     samples. `half_life`, `kept_per_step` and `ratio` sum up each of them.
 
     Attributes

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from trendlstm.config import Loss
 from trendlstm.errors import DataError, OptionError
 from trendlstm.notebook import Table, as_html
 
@@ -21,10 +22,10 @@ class History:
     Attributes
     ----------
     loss : ndarray (epochs_run,)
-        Mean squared error over the epoch's minibatches, each before its step (in the targets' units, squared). The
-        k-th epoch's is `loss[k - 1]`.
+        The network's mean loss over the epoch's minibatches, each before its step (of the mean squared error in the
+        targets' units, squared). The k-th epoch's is `loss[k - 1]`.
     validation_loss : ndarray (epochs_run,) or None
-        Mean squared error of the validation samples after the epoch.
+        Mean loss of the validation samples after the epoch.
     best_epoch : int
         Whose weights the network now has, 1 ... epochs_run: the one of the lowest validation loss (of equal ones the
         earlier), or the last without validation. 0 if no epoch was finished: the weights are those from before.
@@ -36,6 +37,8 @@ class History:
         Why it ended; the last two are found in the `histories` of `FitInterrupted` and `TrainingError`.
     learning_rate : ndarray (epochs_run,)
         Of each epoch's last step; but for the warm-up that of all its steps.
+    minimised : {"mse", "mae", "huber", "pinball", "gaussian"}
+        Which loss it is, that of the network.
     """
 
     loss: NDArray[np.float64]
@@ -45,6 +48,7 @@ class History:
     seconds: float
     stopped: str
     learning_rate: NDArray[np.float64]
+    minimised: Loss = "mse"
 
     def __repr__(self) -> str:
         kept, stopped = "no weights kept", "" if self.stopped == "epochs" else f"; stopped: {self.stopped}"

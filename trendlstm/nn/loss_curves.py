@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
+from trendlstm.config import LOSS_NAMES, Loss
 from trendlstm.drawing import BLACK, BLUE, GREY, VERMILLION, decorate, epoch_numbers, marker
 
 
@@ -29,6 +30,10 @@ class Losses(Protocol):
     @property
     def learning_rate(self) -> NDArray[np.float64]:
         """Of each epoch."""
+
+    @property
+    def minimised(self) -> Loss:
+        """Which loss it is."""
 
 
 def draw_losses(axes: Axes, histories: Sequence[Losses]) -> None:
@@ -85,13 +90,14 @@ def draw_losses(axes: Axes, histories: Sequence[Losses]) -> None:
     if any(np.ptp(one.learning_rate) > 0 for one in histories):
         _draw_rates(axes, [one.learning_rate for one in histories])
     values = np.concatenate([loss for _, _, losses in curves for loss in losses])
-    axes.set_ylabel("mean squared error of the scaled target", fontsize=12)
+    loss_name = f"{LOSS_NAMES[histories[0].minimised]} of the scaled target"
+    axes.set_ylabel(loss_name, fontsize=12)
     if 0 < 10 * values.min() < values.max():
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.set_ylabel("mean squared error of the scaled target, log scale", fontsize=12)
+        axes.set_ylabel(f"{loss_name}, log scale", fontsize=12)
     axes.set_xlabel("epoch", fontsize=12)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     longest = max(len(one.loss) for one in histories)

@@ -130,7 +130,7 @@ def recurse(networks: Sequence[Network], history: np.ndarray, steps: int, relati
     Parameters
     ----------
     networks : sequence of Network
-        One feature, one output, equal shapes; their outputs are averaged.
+        One feature, one target, equal shapes; their point forecasts are averaged.
     history : ndarray (n, T), float64
         The last T values before the first step. Not modified.
     steps : int

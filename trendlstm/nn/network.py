@@ -19,6 +19,7 @@ from trendlstm.config import (
     FitConfig,
     ForgetBias,
     Init,
+    Loss,
     NetworkConfig,
     Optimizer,
     Schedule,
@@ -32,6 +33,7 @@ from trendlstm.kernels.predict import Inputs, predict_worker
 from trendlstm.nn.device import choose_device
 from trendlstm.nn.fit_job import FitJob
 from trendlstm.nn.history import History
+from trendlstm.nn.outputs import predictions
 from trendlstm.nn.parameters import initial_values, make_plan, named_values, named_views, parameter_shapes
 from trendlstm.nn.progress import Report, reporter
 from trendlstm.nn.samples import Pair, check_inputs, check_samples, finite_array
@@ -78,7 +80,7 @@ class Network:
     dense : tuple of int
         Sizes of the ReLU layers after the recurrent layer.
     output_size : int
-        m, outputs.
+        m, numbers that are predicted, called targets.
     cell : {"lstm", "lstm1997", "rnn", "rnn-sigmoid", "ann"}
         LSTM with or without forget gate, Elman network h_t = tanh(W [h_{t-1}, x_t] + b) or with the logistic sigmoid
         in place of tanh, or feed-forward network (tanh) on the flattened window.
@@ -98,6 +100,15 @@ class Network:
     forget_bias : {0, 1, "chrono"}
         Added to the initial bias of the forget gate (Jozefowicz et al. 2015); "chrono" sets b_f = ln U[1, T-1] and
         b_i = -b_f (Tallec & Ollivier 2018).
+    loss : {"mse", "mae", "huber", "pinball", "gaussian"}
+        What training minimises, the mean over all targets, and so what the outputs mean: squared or absolute error,
+        Huber's (squared up to `huber_delta`, then linear), or one that predicts a distribution. The last layer then has
+        several outputs for each target, side by side: of "pinball" a quantile each (Koenker & Bassett 1978), of
+        "gaussian" a mean and what gives a standard deviation, by the negative log-likelihood (Nix & Weigend 1994).
+    quantiles : tuple of float
+        Of "pinball": Q numbers above 0 and below 1, ascending.
+    huber_delta : float
+        Of "huber", in units of the targets.
 
     Attributes
     ----------
@@ -131,10 +142,14 @@ class Network:
         layers: int = 1,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        loss: Loss = "mse",
+        quantiles: tuple[float, ...] = (),
+        huber_delta: float = 1.0,
     ) -> None:
         dense = tuple(dense) if isinstance(dense, Iterable) else dense
         if isinstance(hidden_size, Iterable) and not isinstance(hidden_size, str):
             hidden_size = tuple(hidden_size)
+        quantiles = tuple(quantiles) if isinstance(quantiles, Iterable) else quantiles
         self.config = NetworkConfig(
             input_size=input_size,
             hidden_size=hidden_size,
@@ -151,6 +166,9 @@ class Network:
             layers=layers,
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
+            loss=loss,
+            quantiles=quantiles,
+            huber_delta=huber_delta,
         )
         self.dtype = np.dtype(self.config.dtype)
         self._last_plan: tuple[tuple[int, bool], buffers.Plan] | None = None
@@ -161,7 +179,8 @@ class Network:
     def from_config(cls, config: NetworkConfig) -> "Network":
         """The network of these settings, with its initial values."""
         values = config.to_dict()
-        return cls(**{**values, "dense": config.dense, "hidden_size": config.hidden_size})
+        lists = {"dense": config.dense, "hidden_size": config.hidden_size, "quantiles": config.quantiles}
+        return cls(**{**values, **lists})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # a pickled array is no longer aligned, and joblib may map it from a file, read-only: the kernels are compiled
@@ -261,7 +280,7 @@ class Network:
         for name, shape in parameter_shapes(config).items():
             layer = name.rpartition(".")[0]
             counts[layer] = counts.get(layer, 0) + math.prod(shape)
-        sizes = (*config.hidden_sizes, *config.dense, config.output_size)
+        sizes = (*config.hidden_sizes, *config.dense, config.last_layer_size)
         rows = []
         for (layer, count), size in zip(counts.items(), sizes, strict=True):
             kind = "Dense" if layer.startswith("dense") else _LAYER_TYPES[config.cell]
@@ -310,7 +329,7 @@ class Network:
         state: State | None = None,
         return_state: bool = False,
     ) -> np.ndarray | tuple[np.ndarray, State]:
-        """The network's outputs.
+        """What the network predicts.
 
         Parameters
         ----------
@@ -333,7 +352,9 @@ class Network:
         Returns
         -------
         outputs : ndarray (N, m), or (N, T, m) with `every_step`
-            In the network's dtype. Of every step: NaN after a sample's end.
+            In the network's dtype. Of every step: NaN after a sample's end. Of the loss "pinball" with one axis more,
+            the Q quantiles, sorted: those of a network may cross, and sorting them never raises the pinball loss
+            (Chernozhukov, Fernandez-Val & Galichon 2010). Of "gaussian" with one axis more: mean, standard deviation.
         state : State
             Only with `return_state`.
 
@@ -358,8 +379,7 @@ class Network:
             return gpu.predict(self.config, plan, self.theta, x, lengths)
         states = pack_state(self.config, plan, state, x.shape[0]) if stateful else _no_states(self.dtype)
         outputs = self._outputs(plan, x, lengths, states, _NOTHING_DROPPED, n_threads)
-        if every_step:
-            outputs = _every_step(outputs, lengths, plan)
+        outputs = self._predictions(outputs, lengths, plan, every_step)
         return (outputs, unpack_state(self.config, plan, states)) if return_state else outputs
 
     def monte_carlo(
@@ -388,8 +408,8 @@ class Network:
 
         Returns
         -------
-        ndarray (S, N, m)
-            In the network's dtype; the same for any number of threads.
+        ndarray (S, N, m), with one axis more of the losses "pinball" and "gaussian"
+            As from `predict`; the same for any number of threads.
 
         Raises
         ------
@@ -407,7 +427,9 @@ class Network:
         seed = self.config.seed if seed is None else seed
         return np.stack(
             [
-                self._outputs(plan, x, lengths, none, _draws(seed, sample), n_threads)
+                predictions(
+                    self.config, self._outputs(plan, x, lengths, none, _draws(seed, sample), n_threads)
+                )
                 for sample in range(samples)
             ]
         )
@@ -421,7 +443,7 @@ class Network:
         drops: np.uint64,
         n_threads: int | None,
     ) -> np.ndarray:
-        """What `predict` returns for checked arrays; `states` and `drops` are those of `kernels.predict.Inputs`."""
+        """The last layer's outputs for checked arrays; `states` and `drops` are those of `kernels.predict.Inputs`."""
         out = np.empty((x.shape[0], plan.steps_seen * plan.outputs), self.dtype)
         inputs = Inputs(x, lengths, np.arange(x.shape[0]), states, drops)
         if x.shape[0] == 1:
@@ -444,10 +466,20 @@ class Network:
             run_together(predict_worker, arguments, size, abandon=lambda: None)
         return out
 
+    def _predictions(
+        self, out: np.ndarray, lengths: np.ndarray, plan: buffers.Plan, every_step: bool
+    ) -> np.ndarray:
+        """What `predict` returns, of the last layer's outputs as the kernels write them: (N, steps seen * outputs)."""
+        if not every_step:
+            return predictions(self.config, out)
+        values = predictions(self.config, out.reshape(len(out), plan.steps, plan.outputs))
+        values[np.arange(plan.steps) >= lengths[:, None]] = np.nan
+        return values
+
     def loss_and_gradients(
         self, x: ArrayLike, y: ArrayLike, lengths: ArrayLike | None = None
     ) -> tuple[float, dict[str, np.ndarray]]:
-        """The mean squared error and its gradient by back-propagation through time.
+        """The mean loss and its gradient by back-propagation through time.
 
         Parameters
         ----------
@@ -461,7 +493,8 @@ class Network:
         Returns
         -------
         loss : float
-            mean((predict(x) - y)**2) over all elements; those of steps after a sample's end do not count.
+            The mean over all targets, of the squared error mean((predict(x) - y)**2); those of steps after a sample's
+            end do not count. Of "pinball" it is that of the quantiles as the network gives them, not sorted.
         gradients : dict of str to ndarray
             dL/d(parameter), names and shapes of `state_dict`.
 
@@ -475,12 +508,12 @@ class Network:
         chunks = -(-n // CHUNK_ROWS)
         accumulators = min(buffers.ACCUMULATORS, chunks)
         gradients = buffers.aligned_zeros((accumulators, self.theta.size), self.dtype)
-        squared_errors = np.zeros(accumulators)
+        losses = np.zeros(accumulators)
         rows = buffers.rows_together(plan, self.dtype, chunks)
         thread = Thread(0, 1, buffers.make_workspace(plan, self.dtype, rows))
-        gradient_worker(plan, self.theta, data, np.arange(n), gradients, squared_errors, thread)
-        targets = plan.outputs * (data.lengths.sum() if plan.steps_seen > 1 else n)
-        return float(squared_errors.sum() / targets), named_values(self.config, gradients[0])
+        gradient_worker(plan, self.theta, data, np.arange(n), gradients, losses, thread)
+        targets = plan.targets * (data.lengths.sum() if plan.steps_seen > 1 else n)
+        return float(losses.sum() / targets), named_values(self.config, gradients[0])
 
     def fit(
         self,
@@ -509,7 +542,7 @@ class Network:
         device: Device = "cpu",
         progress: bool | Report | None = None,
     ) -> History:
-        """Train on the mean squared error, by Adam (Kingma & Ba 2015) unless `optimizer` says otherwise.
+        """Train on the mean of the network's loss, by Adam (Kingma & Ba 2015) unless `optimizer` says otherwise.
 
         All threads share each minibatch, and the weights are the same bits for any number of them. Each call starts the
         optimizer afresh. With `validation` the weights of its best epoch are kept, otherwise the last.
@@ -519,7 +552,7 @@ class Network:
         x : array_like (N, T, F)
             Inputs. Not modified.
         y : array_like (N, m), or (N,) if m is 1, or (N, T, m)
-            Targets of the last step, or of every step: then the loss is the mean over the outputs of all steps, without
+            Targets of the last step, or of every step: then the loss is the mean over the targets of all steps, without
             those after a sample's end. Not modified.
         epochs : int
         batch_size : int
@@ -687,13 +720,6 @@ def _draws(seed: int, sample: int) -> np.uint64:
 def _no_states(dtype: np.dtype) -> np.ndarray:
     """For `Inputs`: states of 0 that nobody asks for."""
     return np.empty((0, 0), dtype)
-
-
-def _every_step(out: np.ndarray, lengths: np.ndarray, plan: buffers.Plan) -> np.ndarray:
-    """The kernels' outputs of every step (N, T * m) as (N, T, m), NaN after each sample's end."""
-    outputs = out.reshape(len(out), plan.steps, plan.outputs)
-    outputs[np.arange(plan.steps) >= lengths[:, None]] = np.nan
-    return outputs
 
 
 def _one_row_workspace(plan: buffers.Plan, dtype: np.dtype) -> buffers.Workspace:

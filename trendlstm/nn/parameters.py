@@ -15,6 +15,13 @@ _CELL_CODES = {
     "gru": buffers.GRU,
     "ann": buffers.FEEDFORWARD,
 }
+_LOSS_CODES = {
+    "mse": buffers.MSE,
+    "mae": buffers.MAE,
+    "huber": buffers.HUBER,
+    "pinball": buffers.PINBALL,
+    "gaussian": buffers.GAUSSIAN,
+}
 
 
 def make_plan(config: NetworkConfig, steps: int, every_step: bool = False) -> buffers.Plan:
@@ -28,12 +35,15 @@ def make_plan(config: NetworkConfig, steps: int, every_step: bool = False) -> bu
         config.input_size,
         config.hidden_sizes,
         config.dense,
-        config.output_size,
+        config.last_layer_size,
         config.bias,
         config.squash_output,
         every_step,
         config.dropout,
         config.recurrent_dropout,
+        _LOSS_CODES[config.loss],
+        config.quantiles,
+        config.huber_delta,
     )
 
 
@@ -60,7 +70,7 @@ def parameter_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
         if config.bias:
             shapes |= {f"{name}.{bias}": (rows,) for bias in biases}
         n_in = hidden
-    for layer, n_out in enumerate((*config.dense, config.output_size)):
+    for layer, n_out in enumerate((*config.dense, config.last_layer_size)):
         shapes[f"dense.{layer}.weight"] = (n_out, n_in)
         shapes[f"dense.{layer}.bias"] = (n_out,)
         n_in = n_out
@@ -96,7 +106,7 @@ def named_views(config: NetworkConfig, flat: np.ndarray) -> dict[str, np.ndarray
         if config.bias:
             views |= {f"{name}.{bias}": block[:, row, :hidden] for bias, row in biases.items()}
         n_in = hidden
-    for index, n_out in enumerate((*config.dense, config.output_size)):
+    for index, n_out in enumerate((*config.dense, config.last_layer_size)):
         block = blocks[len(plan.layers) + index]
         views[f"dense.{index}.weight"] = block[:n_in, :n_out].T
         views[f"dense.{index}.bias"] = block[-1, :n_out]

@@ -19,6 +19,7 @@ from trendlstm.files import jsonable, write_csv, write_json
 from trendlstm.formats import figure, p_value, share
 from trendlstm.kernels.cache import processor
 from trendlstm.output.console import Console
+from trendlstm.output.distributions import distributions_table
 from trendlstm.output.fold_file import FoldFile, changed_settings
 from trendlstm.output.record import header
 from trendlstm.output.tables import Table
@@ -266,6 +267,9 @@ def _show_forecasts(console: Console, result: Backtest) -> None:
     console.show(errors)
     console.print()
     console.show(evidence_table(found, tickers, MOST_LINES))
+    if result.config.network.levels:
+        console.print()
+        console.show(walk_distributions_table(found, tickers, result.config.window.scaling, MOST_LINES))
 
 
 def errors_table(
@@ -285,12 +289,18 @@ def errors_table(
         Tickers that are shown, beside all together.
     """
     several = len(tickers) > 1
+    distribution = next(filter(None, (one.get("distribution") for one in found["measures"])), None)
+    level, kind = f"{100 * NOMINAL:g}", "split conformal and adaptive intervals held, which should be"
+    if distribution:
+        outer = distribution["bands"][0]
+        level = f"{100 * outer['nominal']:g}"
+        kind = f"the outer quantiles held, which should be {level}, and adaptive intervals, which should hold"
     legend = [
         "RMSE, MAE: in the price's currency"
         + (", of all tickers together in % of the price." if several else "."),
         "MASE: MAE in units of persistence's before the test. Skill: 1 - RMSE / RMSE of persistence.",
         "Lag: the shift, in forecasts, at which they fit the closes best; of step 1, +1 is an echo of the last close.",
-        f"Bands: closes in % that split conformal and adaptive intervals held, which should be {100 * NOMINAL:g}.",
+        f"Bands: closes in % that {kind} {100 * NOMINAL:g}.",
     ]
     names, chosen = _shown(found, tickers, most)
     return Table(
@@ -305,7 +315,7 @@ def errors_table(
             "Skill",
             "Hit rate % [95 %]",
             "Lag",
-            f"In {100 * NOMINAL:g} % band % [95 %]",
+            f"In {level} % band % [95 %]",
             "in adaptive one",
         ],
         [[*_names(one, names), *_errors(one)] for one in chosen],
@@ -345,6 +355,20 @@ def evidence_table(found: Mapping[str, Any], tickers: Sequence[str], most: int) 
         legend,
         text=("Forecast",) if several else (),
     )
+
+
+def walk_distributions_table(
+    found: Mapping[str, Any], tickers: Sequence[str], scaling: str, most: int
+) -> Table:
+    """How good predicted distributions were; the parameters are those of `errors_table`, and the windows' scaling."""
+    several = len(tickers) > 1
+    shown = [*tickers[:most], *([POOLED] if several else [])]
+    named = [
+        (f"{one['ticker'] or 'all'}, " * several + model_label(one["model"]), one["distribution"])
+        for one in found["measures"]
+        if one["distribution"] and one["ticker"] in shown
+    ]
+    return distributions_table(named, scaling)
 
 
 def _shown(

@@ -21,7 +21,7 @@ from trendlstm.version import __version__
 from trendlstm.workflows.folds import FoldResult, Weights
 
 NAME = "folds.sqlite"
-_KINDS = ("forecasts", "members", "scores", "epochs")  # arrays by model in a FoldResult
+_KINDS = ("forecasts", "members", "quantiles", "scores", "epochs")  # arrays by model in a FoldResult
 
 _TABLES = """
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);

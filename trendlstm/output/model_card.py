@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import PureWindowsPath
 from typing import Any
 
+from trendlstm.config import LOSS_NAMES
 from trendlstm.formats import figure
+from trendlstm.output.distributions import distributions_table
 from trendlstm.output.limits import limits
+from trendlstm.output.tables import cell_text
 from trendlstm.output.wording import count, decimals, prices_sentence
 
 _LIBRARY = "trendlstm"
@@ -119,11 +122,17 @@ def _settings(document: Mapping[str, Any]) -> str:
         ("ReLU layers", dense),
         ("Parameters", f"{document['parameters']:,} ({network['dtype']})"),
         ("Networks", f"{len(document['fits'])}, seeds from {network['seed']}"),
+        ("Loss", _loss(network)),
         ("Training", _training(fit)),
         ("Epochs kept", ", ".join(str(one["best_epoch"]) for one in document["fits"])),
         ("trendlstm", document["trendlstm"]),
     ]
     return _table(("Setting", "Value"), rows)
+
+
+def _loss(network: Mapping[str, Any]) -> str:
+    levels = f" at {', '.join(map(str, network['quantiles']))}" if network["quantiles"] else ""
+    return f"{LOSS_NAMES[network['loss']]}{levels}"
 
 
 def _training(fit: Mapping[str, Any]) -> str:
@@ -157,11 +166,20 @@ def _figures(document: Mapping[str, Any]) -> str:
                 )
             )
     columns = ("Forecast", "Sessions ahead", "RMSE", "MAE", "MAPE %", "Skill", "Hit rate %")
+    distributions = f"\n\n{_distributions(document)}" if document["distributions"] else ""
     return (
         f"{_table(columns, rows)}\n\nOn {test['model'][0]['n']:,} test days. RMSE and MAE are in the price's currency. "
         "Skill is 1 - RMSE / RMSE of persistence (tomorrow = today). The hit rate is the share of days whose "
-        "direction was right."
+        f"direction was right.{distributions}"
     )
+
+
+def _distributions(document: Mapping[str, Any]) -> str:
+    """The measures of predicted distributions."""
+    found = [("this model", one) for one in document["distributions"]]
+    table = distributions_table(found, document["settings"]["window"]["scaling"])
+    rows = [[cell_text(cell) for cell in row] for row in table.rows]
+    return f"{_plain(table.title)}:\n\n{_table(table.columns, rows)}\n\n{_plain(' '.join(table.legend))}"
 
 
 def _usage(document: Mapping[str, Any]) -> str:

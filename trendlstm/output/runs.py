@@ -20,6 +20,7 @@ from trendlstm.data.price_level import PriceLevel
 from trendlstm.data.prices import PriceSet
 from trendlstm.data.windows import Scaler, Windows
 from trendlstm.errors import OptionError, RunError
+from trendlstm.evaluation.distributions import QuantileBand
 from trendlstm.evaluation.evidence import tries_sentence
 from trendlstm.evaluation.intervals import DECAY, NOMINAL, Band
 from trendlstm.evaluation.metrics import StepMetrics
@@ -38,7 +39,9 @@ from trendlstm.notebook import as_html
 from trendlstm.output.fold_file import NAME as FOLD_FILE
 from trendlstm.output.model_card import hub_config, model_card
 from trendlstm.output.record import header
+from trendlstm.output.wording import quantiles_phrase
 from trendlstm.workflows.forecast import (
+    AnyBand,
     Forecaster,
     at_level_of,
     forecast_later,
@@ -218,6 +221,7 @@ def describe_assessment(assessment: Assessment | None) -> dict[str, Any]:
             "recursive": {},
             "verdict": "",
             "evidence": None,
+            "distributions": [],
             "forecast_bands": None,
         }
     alpha = assessment.ridge_alpha
@@ -231,6 +235,7 @@ def describe_assessment(assessment: Assessment | None) -> dict[str, Any]:
         "recursive": {name: asdict(one) for name, one in assessment.recursive_metrics.items()},
         "verdict": assessment.verdict,
         "evidence": assessment.evidence,
+        "distributions": [one.to_dict() for one in assessment.distributions],
         "forecast_bands": bands_record(assessment.bands),
     }
 
@@ -244,9 +249,12 @@ def _describe_tries(runs: Path, result: Result) -> dict[str, Any]:
     return {"earlier_tries": earlier, "tries": tries_sentence(model, drift, earlier, ticker)}
 
 
-def bands_record(bands: Sequence[Band]) -> dict[str, Any]:
+def bands_record(bands: Sequence[AnyBand]) -> dict[str, Any]:
     """Bands and how they are made, for JSON: `forecast_bands` of `run.json`."""
-    return {"nominal": NOMINAL, "decay": DECAY, "steps": [band.to_dict() for band in bands]}
+    steps = [band.to_dict() for band in bands]
+    if bands and isinstance(bands[0], QuantileBand):
+        return {"lower": bands[0].lower, "upper": bands[0].upper, "steps": steps}
+    return {"nominal": NOMINAL, "decay": DECAY, "steps": steps}
 
 
 def draw_run(result: Result, folder: Path) -> None:
@@ -269,6 +277,7 @@ def draw_run(result: Result, folder: Path) -> None:
         title=f"{ticker}: {drawn}",
         subtitle=f"{network.cell}, {network.hidden_size} hidden units, lag {window.lag}, "
         f"{window.scaling} scaling, epoch chosen by validation; prices {provenance.start} to {provenance.end}",
+        band=quantiles_phrase(network.levels[0], network.levels[-1]) if network.levels else "",
     )
 
 
@@ -316,7 +325,7 @@ class Run:
         What the run said of its test rows, and of other runs of the same ticker; empty if training ended early.
     evidence : bool or None
         Whether it found evidence of skill; None if training ended early.
-    bands : list of Band
+    bands : list of Band or QuantileBand
     no_bands : str
         Why none are known, as a clause; empty where they are, though there may be too few errors for any.
     """
@@ -328,7 +337,7 @@ class Run:
     is_final_fit: bool
     verdict: str
     evidence: bool | None
-    bands: list[Band]
+    bands: list[Band] | list[QuantileBand]
     no_bands: str
 
     def __repr__(self) -> str:
@@ -556,12 +565,14 @@ def _problem_of_predictions(table: pd.DataFrame, rows: Mapping[str, int]) -> str
     return ""
 
 
-def bands_of(document: Mapping[str, Any]) -> tuple[list[Band], str]:
+def bands_of(document: Mapping[str, Any]) -> tuple[list[Band] | list[QuantileBand], str]:
     """The bands of a run, given the content of its `run.json`, and why none are known if so."""
     if not document["metrics"]:
         ended = {"interrupted": "was interrupted", "diverged": "diverged"}[document["status"]]
         return [], f"training {ended} before the model's errors were measured"
     saved = document["forecast_bands"]
+    if "lower" in saved:
+        return [QuantileBand.from_dict(step) for step in saved["steps"]], ""
     if isinstance(saved, list) or (saved["nominal"], saved["decay"]) != (NOMINAL, DECAY):
         wrote = f"trendlstm {document['trendlstm']}, which wrote the run,"
         return [], f"{wrote} made bands in another way: train again to have one"

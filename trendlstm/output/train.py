@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from trendlstm.formats import figure, p_value, share
 from trendlstm.output.console import Console
+from trendlstm.output.distributions import distributions_table
 from trendlstm.output.tables import Table
 from trendlstm.output.wording import count, decimals, look_ahead_sentence
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from trendlstm.data.windows import Windows
-    from trendlstm.evaluation.intervals import Band
+    from trendlstm.workflows.forecast import AnyBand
     from trendlstm.workflows.train import Result
 
 
@@ -181,6 +182,15 @@ def metrics_table(assessed: "Mapping[str, Any]", cell: str) -> Table:
     return Table(title, columns, rows, legend, text=("Forecast",))
 
 
+def show_distributions(console: Console, result: "Result") -> None:
+    """How good predicted distributions were on the test rows."""
+    from trendlstm.output.runs import describe_assessment
+
+    described = describe_assessment(result.assessment)
+    found = [(result.config.network.cell, one) for one in described["distributions"]]
+    console.show(distributions_table(found, result.config.window.scaling))
+
+
 def show_recursive(console: Console, result: "Result") -> None:
     """The errors of the recursive forecast on the test rows, beside a flat line."""
     from trendlstm.output.runs import describe_assessment
@@ -262,13 +272,13 @@ def forecaster_phrase(learned_until: str, validated_until: str, is_final_fit: bo
 
 
 def show_forecast(
-    console: Console, table: "pd.DataFrame", title: str, bands: "Sequence[Band]", no_bands: str = ""
+    console: Console, table: "pd.DataFrame", title: str, bands: "Sequence[AnyBand]", no_bands: str = ""
 ) -> None:
     """The forecast of the next sessions, as `forecast_page` has it."""
     console.show(forecast_page(table, title, bands, no_bands))
 
 
-def forecast_page(table: "pd.DataFrame", title: str, bands: "Sequence[Band]", no_bands: str = "") -> Table:
+def forecast_page(table: "pd.DataFrame", title: str, bands: "Sequence[AnyBand]", no_bands: str = "") -> Table:
     """The forecast of the next sessions, with the band and the naive forecast beside it, and how the band has done.
 
     Parameters
@@ -276,15 +286,17 @@ def forecast_page(table: "pd.DataFrame", title: str, bands: "Sequence[Band]", no
     table : DataFrame
         From `forecast_table`.
     title : str
-    bands : sequence of Band
+    bands : sequence of Band or QuantileBand
         Those of the table.
     no_bands : str
         Why none are known, as `Run.no_bands`.
     """
+    from trendlstm.evaluation.distributions import QuantileBand
     from trendlstm.evaluation.intervals import LEAST_ERRORS, LEAST_RETURNS, LEAST_SPANS, NOMINAL
 
     digits = decimals(float(table["naive"].iloc[0]), 5)
     level = f"{100 * NOMINAL:g} %"
+    edges = [f"{level} from", "to"]
 
     def price(value: float) -> str | None:
         return None if math.isnan(value) else f"{value:,.{digits}f}"
@@ -300,7 +312,6 @@ def forecast_page(table: "pd.DataFrame", title: str, bands: "Sequence[Band]", no
         ]
         for row in table.itertuples()
     ]
-    columns = ["Session", "Close", "Direction", f"{level} from", "to", "Naive"]
     legend = []
     shown = bands[: len(table)]
     if shown:
@@ -313,15 +324,28 @@ def forecast_page(table: "pd.DataFrame", title: str, bands: "Sequence[Band]", no
             f"{level} band: wide enough for {level} of the evaluated model's errors, measured in recent volatility.",
             f"On test rows it held {held} (95 % intervals).",
         ]
+    predicted = next((band for band in shown if isinstance(band, QuantileBand)), None)
+    if predicted:
+        edges = [f"{100 * level:g} % quantile" for level in (predicted.lower, predicted.upper)]
+        legend = [
+            "Close: the predicted median, between two predicted quantiles; "
+            f"{100 * predicted.nominal:g} % of the closes should lie between them.",
+            f"On test rows did {held} (95 % intervals).",
+        ]
+    columns = ["Session", "Close", "Direction", *edges, "Naive"]
     legend.append("Naive: the last close.")
-    if no_bands:
+    if predicted and len(shown) < len(table):
+        legend.append(
+            "A dash: only the next session's quantiles are predicted; --horizon has later ones predicted, too."
+        )
+    elif no_bands:
         legend.append(f"A dash: no band, because {no_bands}.")
     elif len(shown) < len(table):
         legend.append(
             f"A dash: no band; it needs {LEAST_ERRORS} errors that many sessions ahead before the test rows, and "
             f"{LEAST_SPANS}\nthat do not overlap."
         )
-    if table["low"].iloc[: len(shown)].isna().any():
+    if not predicted and table["low"].iloc[: len(shown)].isna().any():
         legend.append(
             "A dash: no band, because this forecast or many a one before was not above 0, or because there are fewer\n"
             f"than {LEAST_RETURNS} daily changes of the close to tell its volatility from."
@@ -337,6 +361,6 @@ def last_close_warning(table: "pd.DataFrame") -> str | None:
     first = outside.iloc[0]
     return (
         f"The last close lies outside the band of {len(outside)} of {count(len(table), 'session')}, the first "
-        f"{first['date']:%Y-%m-%d}: by the model's own errors so large a move is rare. Look at its skill before you "
+        f"{first['date']:%Y-%m-%d}: by the model's own band so large a move is rare. Look at its skill before you "
         "believe the forecast."
     )

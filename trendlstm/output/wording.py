@@ -58,3 +58,8 @@ def count(number: int, noun: str) -> str:
 def sessions(number: int) -> str:
     """What comes after "every": "session", "5 sessions"."""
     return "session" if number == 1 else count(number, "session")
+
+
+def quantiles_phrase(lower: float, upper: float) -> str:
+    """What a band between two predicted quantiles is called, given their levels."""
+    return f"{100 * lower:g} % to {100 * upper:g} % quantile"

@@ -15,6 +15,7 @@ from trendlstm.data.prices import PriceSet
 from trendlstm.errors import DataError, OptionError
 from trendlstm.evaluation import panel
 from trendlstm.evaluation.backtest_evidence import BacktestEvidence, backtest_evidence, backtest_verdict
+from trendlstm.evaluation.distributions import DistributionMetrics, measure_distributions
 from trendlstm.evaluation.evidence import claim_p_value
 from trendlstm.evaluation.many_models import ConfidenceSet, model_confidence_set, superior_ability
 from trendlstm.evaluation.metrics import HIT_RATE_COLUMNS
@@ -71,7 +72,8 @@ class Backtest:
         ticker, model, cutoff, origin, step, date, naive, forecast, actual, low, high, adaptive_low, adaptive_high,
         position: one row per ticker, model, origin and step. `cutoff` is the last day that the fold learned from,
         `origin` the day on which the forecast was made, of `date`; `naive` is its close. `low` and `high` are the
-        split conformal interval, the others the adaptive one; baselines have none. `position` is that of long/short
+        split conformal interval, or the outer quantiles of predicted distributions, the others the adaptive one;
+        baselines have none. `position` is that of long/short
         after this forecast, in the rows of the step that is followed.
     members : DataFrame
         ticker, model, seed, origin, step, date, forecast: of every network of every ensemble.
@@ -175,9 +177,12 @@ class Measures:
     model : str
     metrics : WalkMetrics
     coverage, adaptive_coverage : Coverage or None
-        Of the two kinds of intervals; None for a baseline.
+        Of the two kinds of intervals, where distributions are predicted of their outer quantiles in place of the first;
+        None for a baseline.
     claim_p, adjusted_claim_p : float or None
         Of step 1, `claim_p_value`, and the same adjusted as `BacktestEvidence` says; None for a baseline.
+    distribution : DistributionMetrics or None
+        None unless the networks predict distributions.
     """
 
     ticker: str
@@ -187,6 +192,7 @@ class Measures:
     adaptive_coverage: Coverage | None
     claim_p: float | None
     adjusted_claim_p: float | None
+    distribution: DistributionMetrics | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The measures as nested plain dicts."""
@@ -198,10 +204,11 @@ class Measures:
             "adaptive_coverage": None if self.adaptive_coverage is None else asdict(self.adaptive_coverage),
             "claim_p": self.claim_p,
             "adjusted_claim_p": self.adjusted_claim_p,
+            "distribution": None if self.distribution is None else self.distribution.to_dict(),
         }
 
     def row(self) -> dict[str, Any]:
-        """The measures of a table."""
+        """The measures of a table; those of distributions are there where any are predicted."""
         kinds = {"coverage": self.coverage, "adaptive_coverage": self.adaptive_coverage}
         return {
             "ticker": self.ticker,
@@ -213,6 +220,7 @@ class Measures:
             "adjusted_claim_p": self.adjusted_claim_p,
             "lag": self.metrics.lag,
             **{name: None if one is None else one.share for name, one in kinds.items()},
+            **({} if self.distribution is None else self.distribution.row()),
         }
 
 
@@ -477,6 +485,8 @@ def _measures(walked: Sequence[Walked], config: BacktestConfig) -> list[Measures
         for name in names:
             for index, metrics in enumerate(by_model[name]):
                 chosen = [walked[member] for member in members]
+                distribution = _distribution(chosen, name, index, config)
+                held = distribution.bands[0].counts if distribution else None
                 claim = (
                     claim_p_value(metrics.measured, by_model["drift"][index].measured)
                     if name in config.models and index == 0
@@ -487,13 +497,29 @@ def _measures(walked: Sequence[Walked], config: BacktestConfig) -> list[Measures
                         ticker=ticker,
                         model=name,
                         metrics=metrics,
-                        coverage=_coverage(chosen, name, index, "split", stride),
+                        coverage=held or _coverage(chosen, name, index, "split", stride),
                         adaptive_coverage=_coverage(chosen, name, index, "adaptive", stride),
                         claim_p=claim,
                         adjusted_claim_p=None,
+                        distribution=distribution,
                     )
                 )
     return measures
+
+
+def _distribution(
+    walked: Sequence[Walked], model: str, index: int, config: BacktestConfig
+) -> DistributionMetrics | None:
+    if model not in walked[0].scores:
+        return None
+    return measure_distributions(
+        [one.dates[one.walk.origins] for one in walked],
+        [one.scores[model][index] for one in walked],
+        config.network.levels,
+        config.network.loss == "gaussian",
+        index + 1,
+        config.stride,
+    )
 
 
 def _coverage(walked: Sequence[Walked], model: str, index: int, kind: str, stride: int) -> Coverage | None:

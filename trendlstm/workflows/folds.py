@@ -92,6 +92,8 @@ class FoldResult:
         Prices by model, of its ensemble, and by baseline.
     members : dict of str to ndarray (members, n, m)
         Prices by model, of every network of its ensemble.
+    quantiles : dict of str to ndarray (n, m, Q)
+        Prices by model, if it predicts distributions.
     scores : dict of str to ndarray (v, m)
         By model, `scaled_errors` of the ensemble on the fold's validation samples.
     epochs : dict of str to ndarray (members,)
@@ -108,6 +110,7 @@ class FoldResult:
     number: int
     forecasts: dict[str, FloatArray]
     members: dict[str, FloatArray]
+    quantiles: dict[str, FloatArray]
     scores: dict[str, FloatArray]
     epochs: dict[str, NDArray[np.int64]]
     ridge_alpha: float
@@ -208,6 +211,7 @@ def forecast_fold(
         "ridge": windows.scaler.prices(ridge.predict(test.x), test.anchors),
     }
     members: dict[str, FloatArray] = {}
+    quantiles: dict[str, FloatArray] = {}
     scores: dict[str, FloatArray] = {}
     epochs: dict[str, NDArray[np.int64]] = {}
     last_weights: dict[str, np.ndarray] = {}
@@ -235,12 +239,15 @@ def forecast_fold(
             fitted, more = _final_fit(windows, config, model, histories, fit)
             seconds += more
         forecasts[model] = fitted.predict(test.x, test.anchors)
+        if fitted.levels:
+            quantiles[model] = fitted.quantiles(test.x, test.anchors)
         members[model] = np.array([one.predict(test.x, test.anchors) for one in fitted.single()])
     return FoldResult(
         ticker=walk.ticker,
         number=fold.number,
         forecasts=forecasts,
         members=members,
+        quantiles=quantiles,
         scores=scores,
         epochs=epochs,
         ridge_alpha=ridge.alpha,

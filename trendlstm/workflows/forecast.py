@@ -14,6 +14,13 @@ from trendlstm.data.price_level import PriceLevel, compare_levels
 from trendlstm.data.prices import PriceSet, check_prices
 from trendlstm.data.windows import Scaler, Windows
 from trendlstm.errors import DataError, OptionError
+from trendlstm.evaluation.distributions import (
+    Distribution,
+    DistributionMetrics,
+    QuantileBand,
+    measure_distributions,
+    score_distributions,
+)
 from trendlstm.evaluation.intervals import LEAST_SPANS, Band, calibrate, recent_volatility, scaled_errors
 
 if TYPE_CHECKING:
@@ -21,12 +28,14 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
+AnyBand = Band | QuantileBand
+
 FORECAST_DAYS = 10  # sessions that a recursive model forecasts unless asked otherwise
 
 
 @dataclass(frozen=True, eq=False)
 class Forecaster:
-    """One network, or an ensemble whose outputs are averaged in target units.
+    """One network, or an ensemble whose predictions are averaged in target units.
 
     Attributes
     ----------
@@ -49,6 +58,11 @@ class Forecaster:
     n_threads: int | None = None
 
     @property
+    def levels(self) -> tuple[float, ...]:
+        """Of the quantiles that the networks predict; none if they predict a number."""
+        return self.networks[0].config.levels
+
+    @property
     def is_recursive(self) -> bool:
         """Whether forecasts can be fed back: Close alone, horizon 1."""
         return self.scaler.features == ("Close",) and self.horizon == 1
@@ -66,11 +80,52 @@ class Forecaster:
         Returns
         -------
         ndarray (n, m), float64
+            Of predicted distributions the median.
         """
-        outputs = [
-            network.predict(x, n_threads=self.n_threads).astype(np.float64) for network in self.networks
-        ]
-        return self.scaler.prices(np.mean(outputs, axis=0), anchors)
+        outputs = self._distribution(x).median if self.levels else np.mean(self._outputs(x), axis=0)
+        return self.scaler.prices(outputs, anchors)
+
+    def quantiles(self, x: FloatArray, anchors: FloatArray) -> FloatArray:
+        """Predicted quantiles of the closes, of networks that predict distributions.
+
+        Parameters
+        ----------
+        x, anchors
+            As of `predict`.
+
+        Returns
+        -------
+        ndarray (n, m, Q), float64
+            Of `levels`.
+        """
+        quantiles = self._distribution(x).quantiles
+        return self.scaler.prices(quantiles.reshape(len(x), -1), anchors).reshape(quantiles.shape)
+
+    def changes(self, x: FloatArray, anchors: FloatArray) -> Distribution:
+        """As `quantiles`, of the changes of the Close as `Scaler.changes` has them."""
+        predicted = self._distribution(x)
+        changes = self.scaler.changes(predicted.quantiles, anchors)  # linear, so that what is normal stays so
+        return Distribution.of(predicted.levels, changes, predicted.scale is not None)
+
+    def _outputs(self, x: FloatArray) -> FloatArray:
+        """What each network predicts, in target units: (networks, n, m), or with one more axis."""
+        return np.array(
+            [network.predict(x, n_threads=self.n_threads) for network in self.networks], np.float64
+        )
+
+    def _distribution(self, x: FloatArray) -> Distribution:
+        """What the ensemble predicts in target units.
+
+        Quantiles are averaged level by level (Vincent 1912), which keeps their shape where the networks disagree about
+        the level alone. Of normal distributions it is the normal one with the mean and the variance of their mixture,
+        so that disagreement makes it wider.
+        """
+        outputs = self._outputs(x)
+        if self.networks[0].config.loss == "pinball":
+            return Distribution(self.levels, outputs.mean(axis=0))
+        means, scales = outputs[..., 0], outputs[..., 1]
+        variance = (scales**2).mean(axis=0) + means.var(axis=0)
+        return Distribution.normal(self.levels, means.mean(axis=0), np.sqrt(variance))
 
     def recurse(self, closes: FloatArray, steps: int) -> FloatArray:
         """Forecast `steps` sessions by feeding each forecast back as if it had been the price.
@@ -153,8 +208,33 @@ def make_bands(forecaster: Forecaster, windows: Windows) -> list[Band]:
     return bands
 
 
+def assess_distributions(forecaster: Forecaster, windows: Windows) -> list[DistributionMetrics]:
+    """How good the distributions were that the forecaster predicted of the test rows; empty if it predicts none.
+
+    Parameters
+    ----------
+    forecaster : Forecaster
+        Trained on the training rows of `windows`.
+    windows : Windows
+
+    Returns
+    -------
+    list of DistributionMetrics
+        Of step 1, 2, ..., beside persistence with the quantiles of the training rows' changes.
+    """
+    if not forecaster.levels:
+        return []
+    test, train, scaler = windows.test, windows.train, windows.scaler
+    actual, past = (scaler.changes(part.y, part.anchors) for part in (test, train))
+    predicted, dates = forecaster.changes(test.x, test.anchors), windows.dates[test.origins].to_numpy()
+    return [
+        measure_distributions([dates], [scores], predicted.levels, predicted.scale is not None, step)
+        for step, scores in enumerate(score_distributions(predicted, actual, past), start=1)
+    ]
+
+
 def forecast_table(
-    forecaster: Forecaster, prices: pd.DataFrame, dates: pd.DatetimeIndex, bands: Sequence[Band]
+    forecaster: Forecaster, prices: pd.DataFrame, dates: pd.DatetimeIndex, bands: Sequence[AnyBand]
 ) -> pd.DataFrame:
     """The forecast of the sessions after the last row.
 
@@ -165,8 +245,8 @@ def forecast_table(
         At least `forecaster.lag` rows; the forecast starts from the last one.
     dates : DatetimeIndex
         The sessions to forecast; at most the horizon of a direct model.
-    bands : sequence of Band
-        From `make_bands`.
+    bands : sequence of Band or QuantileBand
+        From `make_bands`, or the outer ones of `assess_distributions`: then the edges are the predicted quantiles.
 
     Returns
     -------
@@ -183,16 +263,20 @@ def forecast_table(
     _check_inputs(forecaster, prices)
     close = prices["Close"].to_numpy(np.float64)
     last, steps = close[-1], len(dates)
+    raw = prices[list(forecaster.scaler.features)].to_numpy(np.float64)[None, -forecaster.lag :]
+    anchor = close[-1:]
+    x = forecaster.scaler.inputs(raw, anchor)
     if forecaster.is_recursive:
         price = forecaster.recurse(close[None, -forecaster.lag :], steps)[0]
     else:
-        raw = prices[list(forecaster.scaler.features)].to_numpy(np.float64)[None, -forecaster.lag :]
-        anchor = close[-1:]
-        price = forecaster.predict(forecaster.scaler.inputs(raw, anchor), anchor)[0, :steps]
+        price = forecaster.predict(x, anchor)[0, :steps]
     volatility = recent_volatility(close)[-1]
     edges = np.full((steps, 2), np.nan)
     for k, band in enumerate(bands[:steps]):
-        edges[k] = band.edges(price[k], volatility)
+        if isinstance(band, Band):
+            edges[k] = band.edges(price[k], volatility)
+        else:
+            edges[k] = forecaster.quantiles(x, anchor)[0, k, [0, -1]]
     return pd.DataFrame(
         {
             "origin": prices.index[-1],
@@ -244,7 +328,9 @@ def days_to_forecast(forecaster: Forecaster, days: int | None = None) -> int:
     return int(days)
 
 
-def forecast_next(forecaster: Forecaster, prices: PriceSet, bands: Sequence[Band], days: int) -> pd.DataFrame:
+def forecast_next(
+    forecaster: Forecaster, prices: PriceSet, bands: Sequence[AnyBand], days: int
+) -> pd.DataFrame:
     """The forecast table of the next `days` sessions of the prices' calendar."""
     dates = next_sessions(prices.frame.index[-1], days, prices.provenance.calendar)
     return forecast_table(forecaster, prices.frame, dates, bands)
@@ -254,7 +340,7 @@ def forecast_later(
     forecaster: Forecaster,
     closes: pd.Series,
     prices: PriceSet,
-    bands: Sequence[Band],
+    bands: Sequence[AnyBand],
     days: int | None = None,
 ) -> tuple[pd.DataFrame, PriceLevel | None]:
     """Forecast from prices that were loaded after training, and may have been restated since.
@@ -266,7 +352,7 @@ def forecast_later(
         Closes that the run kept, by date.
     prices : PriceSet
         The newest prices.
-    bands : sequence of Band
+    bands : sequence of Band or QuantileBand
     days : int, optional
         Sessions to forecast, see `days_to_forecast`.
 

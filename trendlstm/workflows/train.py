@@ -19,6 +19,7 @@ from trendlstm.data.prices import PriceSet
 from trendlstm.data.windows import Windows, all_samples, make_windows
 from trendlstm.errors import DataError, OptionError, TrainingError
 from trendlstm.evaluation.baselines import BASELINES, Ridge
+from trendlstm.evaluation.distributions import DistributionMetrics, QuantileBand
 from trendlstm.evaluation.evidence import claims_evidence, verdict
 from trendlstm.evaluation.intervals import Band
 from trendlstm.evaluation.metrics import (
@@ -36,7 +37,13 @@ from trendlstm.nn.network import Network
 from trendlstm.nn.progress import FitProgress, Report, reporter
 from trendlstm.nn.training import train as train_jobs
 from trendlstm.notebook import Table, as_html
-from trendlstm.workflows.forecast import Forecaster, days_to_forecast, forecast_next, make_bands
+from trendlstm.workflows.forecast import (
+    Forecaster,
+    assess_distributions,
+    days_to_forecast,
+    forecast_next,
+    make_bands,
+)
 
 # Given the name of a stage and its number of epochs, gives what is told how far the stage has come.
 Stages = Callable[[str, int], AbstractContextManager[Callable[[FitProgress], None] | None]]
@@ -98,7 +105,8 @@ class Assessment:
     Attributes
     ----------
     predictions : DataFrame
-        origin, date, step, actual, prediction, recursive, split: one row per origin and step.
+        origin, date, step, actual, prediction, recursive, split: one row per origin and step. Of predicted
+        distributions also low and high, their outer quantiles.
     metrics : dict
         metrics[split][model] is a list of `StepMetrics`, one a step; models "model" and the baselines.
     spread : dict
@@ -112,8 +120,10 @@ class Assessment:
         What the test rows say; see `evaluation.evidence`.
     evidence : bool
         Whether they are evidence that the model knows more than persistence.
-    bands : list of Band
-        See `forecast.make_bands`.
+    distributions : list of DistributionMetrics
+        See `forecast.assess_distributions`; empty unless the loss is of distributions.
+    bands : list of Band or QuantileBand
+        See `forecast.make_bands`; of predicted distributions between their outer quantiles.
     seconds : float
         Wall time.
     """
@@ -125,7 +135,8 @@ class Assessment:
     recursive_metrics: dict[str, PathMetrics]
     verdict: str
     evidence: bool
-    bands: list[Band]
+    distributions: list[DistributionMetrics]
+    bands: list[Band] | list[QuantileBand]
     seconds: float
 
 
@@ -386,15 +397,17 @@ def assess(trained: Trained) -> Assessment:
     }
     model, drift = (metrics["test"][name][0] for name in ("model", "drift"))
     path = recursive_path(forecaster, windows)
+    distributions = assess_distributions(forecaster, windows)
     return Assessment(
-        predictions=_predictions(windows, predicted, path),
+        predictions=_predictions(windows, forecaster, predicted, path),
         metrics=metrics,
         spread=_spread(forecaster, windows),
         ridge_alpha=Ridge.fit(windows).alpha,
         recursive_metrics=_recursive_metrics(windows, path) if forecaster.is_recursive else {},
         verdict=verdict(model, drift),
         evidence=claims_evidence(model, drift),
-        bands=make_bands(forecaster, windows),
+        distributions=distributions,
+        bands=[one.bands[0] for one in distributions] or make_bands(forecaster, windows),
         seconds=time.perf_counter() - start,
     )
 
@@ -473,24 +486,26 @@ def recursive_path(forecaster: Forecaster, windows: Windows) -> np.ndarray:
     return forecaster.recurse(history[None], rows)[0]
 
 
-def _predictions(windows: Windows, predicted: dict[str, np.ndarray], recursive: np.ndarray) -> pd.DataFrame:
+def _predictions(
+    windows: Windows, forecaster: Forecaster, predicted: dict[str, np.ndarray], recursive: np.ndarray
+) -> pd.DataFrame:
     steps = np.arange(1, windows.horizon + 1)
     recursive_by_row = np.concatenate([np.full(windows.train_rows, np.nan), recursive])
     parts = []
     for split in windows.splits:
         origins = np.repeat(split.origins, windows.horizon)
         step = np.tile(steps, len(split.origins))
-        parts.append(
-            pd.DataFrame(
-                {
-                    "origin": windows.dates[origins],
-                    "date": windows.dates[origins + step],
-                    "step": step,
-                    "actual": split.actual.reshape(-1),
-                    "prediction": predicted[split.name].reshape(-1),
-                    "recursive": recursive_by_row[origins + step],
-                    "split": split.name,
-                }
-            )
-        )
+        columns = {
+            "origin": windows.dates[origins],
+            "date": windows.dates[origins + step],
+            "step": step,
+            "actual": split.actual.reshape(-1),
+            "prediction": predicted[split.name].reshape(-1),
+            "recursive": recursive_by_row[origins + step],
+            "split": split.name,
+        }
+        if forecaster.levels:
+            quantiles = forecaster.quantiles(split.x, split.anchors)
+            columns |= {"low": quantiles[..., 0].reshape(-1), "high": quantiles[..., -1].reshape(-1)}
+        parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from trendlstm.config import BacktestConfig
 from trendlstm.evaluation import panel
+from trendlstm.evaluation.distributions import Distribution, Scores, score_distributions
 from trendlstm.evaluation.intervals import scaled_errors
 from trendlstm.evaluation.trading import HoldingDays, holding_days
 from trendlstm.evaluation.walk_bands import WalkBands, band_edges, walk_bands
@@ -37,6 +38,10 @@ class Walked(NamedTuple):
         Prices by model, of every network of its ensemble.
     bands : dict of str to list of m WalkBands
         By model.
+    quantiles : dict of str to ndarray (n, m, Q)
+        Prices by model, if the networks predict distributions.
+    scores : dict of str to list of m Scores
+        Of these distributions, as changes of the Close.
     seconds : float
         Processor time of the fits.
     """
@@ -49,6 +54,8 @@ class Walked(NamedTuple):
     forecasts: dict[str, FloatArray]
     of_seeds: dict[str, FloatArray]
     bands: dict[str, list[WalkBands]]
+    quantiles: dict[str, FloatArray]
+    scores: dict[str, list[Scores]]
     seconds: float
 
     @classmethod
@@ -78,6 +85,10 @@ class Walked(NamedTuple):
                 )
                 for step in range(horizon)
             ]
+        quantiles: dict[str, FloatArray] = {
+            model: np.concatenate([result.quantiles[model] for result in results])
+            for model in (config.models if config.network.levels else ())
+        }
         return cls(
             config=config,
             walk=walk,
@@ -90,6 +101,10 @@ class Walked(NamedTuple):
                 for model in config.models
             },
             bands=bands,
+            quantiles=quantiles,
+            scores={
+                model: _scores(walk, config, naive, actual, prices) for model, prices in quantiles.items()
+            },
             seconds=sum(result.seconds for result in results),
         )
 
@@ -132,6 +147,8 @@ class Walked(NamedTuple):
                 edges[2 * index : 2 * index + 2, :, step] = band_edges(
                     forecast[:, step], half_width, self.volatility
                 )
+        if model in self.quantiles:
+            edges[:2] = np.moveaxis(self.quantiles[model][..., [0, -1]], -1, 0)
         position = np.full(forecast.shape, np.nan)
         followed = self.followed - 1
         position[:, followed] = np.sign(forecast[:, followed] - self.naive)
@@ -189,6 +206,30 @@ class Walked(NamedTuple):
     def followed(self) -> int:
         """The step whose sign is traded: the one that ends nearest to the next forecast's day."""
         return min(self.config.stride, self.config.window.horizon)
+
+
+def _scores(
+    walk: Walk, config: BacktestConfig, naive: FloatArray, actual: FloatArray, quantiles: FloatArray
+) -> list[Scores]:
+    """How good predicted quantiles (n, m, Q) were, beside those of the changes in the training rows of each fold."""
+    close = walk.prices.frame["Close"].to_numpy(np.float64)
+    steps = np.arange(1, actual.shape[1] + 1)
+
+    def changes(prices: FloatArray, anchors: FloatArray) -> FloatArray:
+        ratio = prices / anchors.reshape(-1, *[1] * (prices.ndim - 1))
+        return np.log(ratio) if config.window.scaling == "window" else ratio - 1
+
+    parts, start = [], 0
+    for fold in walk.folds:
+        own = slice(start, start + len(fold.origins))
+        start = own.stop
+        anchors = np.arange(fold.first, fold.first + fold.train_rows - len(steps))
+        past = changes(close[anchors[:, None] + steps], close[anchors])
+        predicted = Distribution.of(
+            config.network.levels, changes(quantiles[own], naive[own]), config.network.loss == "gaussian"
+        )
+        parts.append(score_distributions(predicted, changes(actual[own], naive[own]), past))
+    return [Scores(*map(np.concatenate, zip(*of_step, strict=True))) for of_step in zip(*parts, strict=True)]
 
 
 def _repeated(items: Sequence[FloatArray], counts: Sequence[int]) -> list[FloatArray]:

@@ -284,3 +284,18 @@ def test_drawing_in_several_threads_gives_the_same_pictures(tmp_path):
     for folder in folders:
         for name in ("losses.png", "predictions.png"):
             assert (folder / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+def test_a_band_is_drawn_around_the_test_forecasts_and_named():
+    table = CASES["four years"]
+    banded = table.assign(low=table["prediction"] - 1, high=table["prediction"] + 1)
+    _, enlarged = plots._predictions_figure(banded, "", "", "10 % to 90 % quantile").axes
+    (band,) = enlarged.collections
+    assert band.get_label() == "10 % to 90 % quantile"
+    edges = band.get_paths()[0].vertices[:, 1]
+    shown = banded[banded["split"] == "test"].iloc[-plots.ENLARGED_ROWS :]
+    assert edges.max() == pytest.approx(shown["high"].max()) and edges.min() == pytest.approx(
+        shown["low"].min()
+    )
+    _, enlarged = plots._predictions_figure(table, "", "").axes
+    assert not enlarged.collections

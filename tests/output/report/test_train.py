@@ -19,6 +19,10 @@ KINDS = [
     {"cell": "ann", "seeds": 2},
     {"horizon": 3, "features": ("Close", "Volume"), "scaling": "minmax"},
 ]
+DISTRIBUTIONS = [
+    {"loss": "pinball", "quantiles": (0.1, 0.5, 0.75)},
+    {"loss": "gaussian", "horizon": 3},
+]
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=str)
@@ -211,3 +215,23 @@ def test_a_recursion_that_runs_away_does_not_flatten_the_prices(tmp_path):
     chart = Parsed(write_report(folder).read_text()).data["charts"]["prices"]
     low, high = chart["limits"]
     assert low < table["actual"].min() and table["actual"].max() < high < 2 * table["actual"].max()
+
+
+@pytest.mark.parametrize("settings", DISTRIBUTIONS, ids=str)
+def test_predicted_quantiles_are_drawn_and_measured(settings, tmp_path):
+    folder = train_folder(tmp_path / "run", **settings)
+    text = write_report(folder).read_text()
+    page = Parsed(text)
+    lower, upper = settings.get("quantiles", (0.1, 0.9))[0], settings.get("quantiles", (0.1, 0.9))[-1]
+    name = f"{100 * lower:g} % to {100 * upper:g} % quantile"
+    predictions = pd.read_csv(folder / "predictions.csv")
+    test = predictions[(predictions["split"] == "test") & (predictions["step"] == 1)]
+    chart = page.data["charts"]["enlarged"]
+    (high,) = [
+        n for n, line in enumerate(chart["lines"]) if line["label"] == name and line["shape"] != "edge"
+    ]
+    np.testing.assert_allclose(chart["sets"][0]["values"][high], test["high"], rtol=1e-5)
+    assert any(line["label"] == name for line in page.data["charts"]["prices"]["lines"])
+    assert "How good the predicted distributions were" in text
+    loss = {"pinball": "mean pinball loss", "gaussian": "mean negative log-likelihood"}[settings["loss"]]
+    assert f"Loss: {loss} of the scaled target" in text

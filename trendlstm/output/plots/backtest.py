@@ -14,7 +14,7 @@ from trendlstm.evaluation.intervals import NOMINAL
 from trendlstm.evaluation.metrics import clustered_interval
 from trendlstm.evaluation.trading import BUY_AND_HOLD, LONG_FLAT, LONG_SHORT
 from trendlstm.output.plots.style import DPI, LEGEND, PALETTE, date_axis, draw_subtitle, draw_title, save
-from trendlstm.output.wording import count, sessions
+from trendlstm.output.wording import count, quantiles_phrase, sessions
 from trendlstm.workflows.backtest import POOLED, Backtest
 from trendlstm.workflows.variants import MODELS
 
@@ -112,7 +112,8 @@ def _draw_intervals(axes: Axes, result: Backtest) -> None:
     ticker = next(iter(result.walks))
     own = table[(table["ticker"] == ticker) & (table["model"] == model) & (table["step"] == 1)]
     shown = own.iloc[-_LAST_DAYS:].set_index("date")
-    share = f"{100 * NOMINAL:g} %"
+    levels = result.config.network.levels
+    interval = quantiles_phrase(levels[0], levels[-1]) if levels else f"{100 * NOMINAL:g} % interval"
     axes.fill_between(
         shown.index,
         shown["low"],
@@ -120,7 +121,7 @@ def _draw_intervals(axes: Axes, result: Backtest) -> None:
         color=SKY,
         alpha=0.45,
         linewidth=0,
-        label=f"{share} interval",
+        label=interval,
     )
     finite = np.isfinite(shown["adaptive_high"]) & (shown["adaptive_low"] > 0)
     for edge, label in (("adaptive_low", "adaptive"), ("adaptive_high", None)):

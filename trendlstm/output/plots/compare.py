@@ -8,6 +8,7 @@ from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from trendlstm.config import LOSS_NAMES
 from trendlstm.drawing import BLACK, GREY, decorate, epoch_numbers, marker
 from trendlstm.output.plots.style import DPI, PALETTE, draw_caption, draw_subtitle, draw_title, save
 from trendlstm.output.plots.train import ENLARGED_ROWS, SPLITS
@@ -96,9 +97,12 @@ def _learning_figure(comparison: Comparison) -> Figure:
                     markeredgewidth=1.5,
                     zorder=5,
                 )
-        closes = np.repeat(split.anchors[:, None], windows.horizon, axis=1)
-        naive = np.mean((windows.scaler.targets(closes, split.anchors) - split.y) ** 2)
-        axes.axhline(naive, color=BLACK, linewidth=1.2, dashes=(3, 2), label="persistence (tomorrow = today)")
+        if config.network.loss == "mse":
+            closes = np.repeat(split.anchors[:, None], windows.horizon, axis=1)
+            naive = np.mean((windows.scaler.targets(closes, split.anchors) - split.y) ** 2)
+            axes.axhline(
+                naive, color=BLACK, linewidth=1.2, dashes=(3, 2), label="persistence (tomorrow = today)"
+            )
         name, standing, _ = SPLITS[split.name]
         axes.set_title(f"{name} loss ({standing})", loc="left", fontsize=12, fontweight="bold")
         axes.set_xlabel("epoch", fontsize=12)
@@ -107,7 +111,7 @@ def _learning_figure(comparison: Comparison) -> Figure:
     low, high = panels[0].get_ylim()
     if 0 < 10 * low < high:
         panels[0].set_yscale("log")
-    panels[0].set_ylabel("mean squared error of the scaled target", fontsize=12)
+    panels[0].set_ylabel(f"{LOSS_NAMES[config.network.loss]} of the scaled target", fontsize=12)
     figure.legend(
         *panels[0].get_legend_handles_labels(),
         loc="upper left",

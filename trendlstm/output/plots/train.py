@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from trendlstm.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILLION, decorate, marker
+from trendlstm.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILLION, decorate, marker
 from trendlstm.evaluation.metrics import rmse
 from trendlstm.nn.loss_curves import draw_losses
 from trendlstm.output.plots.style import DPI, LEGEND, date_axis, draw_title, save
@@ -50,7 +50,9 @@ def plot_losses(history: "History | Sequence[History]", path: str | Path, *, tit
     save(_losses_figure(history, title), path)
 
 
-def plot_predictions(predictions: pd.DataFrame, path: str | Path, *, title: str, subtitle: str = "") -> None:
+def plot_predictions(
+    predictions: pd.DataFrame, path: str | Path, *, title: str, subtitle: str = "", band: str = ""
+) -> None:
     """Draw actual closing prices, one-step predictions per split and the recursive forecast beside a flat line.
 
     The lower panel enlarges the test forecasts (the last 250 of them) and adds persistence, the previous close,
@@ -59,19 +61,22 @@ def plot_predictions(predictions: pd.DataFrame, path: str | Path, *, title: str,
     Parameters
     ----------
     predictions : pandas.DataFrame
-        Long table with the columns origin, date, step, actual, prediction, recursive, split. Of a model with
-        a longer horizon only step 1 is drawn. `recursive` is NaN where there is no such forecast.
+        Long table with the columns origin, date, step, actual, prediction, recursive, split, and perhaps low and high,
+        a band. Of a model with a longer horizon only step 1 is drawn. `recursive` is NaN where there is no such
+        forecast.
     path : str or Path
         The PNG file to create or replace.
     title, subtitle : str
         Above the picture.
+    band : str
+        What low and high are.
 
     Raises
     ------
     OSError
         The file cannot be written; an earlier one stays as it was.
     """
-    save(_predictions_figure(predictions, title, subtitle), path)
+    save(_predictions_figure(predictions, title, subtitle, band), path)
 
 
 def _losses_figure(history: "History | Sequence[History]", title: str) -> Figure:
@@ -90,7 +95,7 @@ def _losses_figure(history: "History | Sequence[History]", title: str) -> Figure
     return figure
 
 
-def _predictions_figure(predictions: pd.DataFrame, title: str, subtitle: str) -> Figure:
+def _predictions_figure(predictions: pd.DataFrame, title: str, subtitle: str, band: str = "") -> Figure:
     frame = predictions.assign(date=pd.to_datetime(predictions["date"])).sort_values(["date", "step"])
     actual = frame.drop_duplicates("date").set_index("date")["actual"]
     first = frame[frame["step"] == 1].set_index("date")
@@ -99,12 +104,13 @@ def _predictions_figure(predictions: pd.DataFrame, title: str, subtitle: str) ->
 
     figure = Figure(figsize=(1200 / DPI, 900 / DPI), dpi=DPI)
     whole, enlarged = figure.subplots(2, 1, height_ratios=(5, 4))
-    figure.subplots_adjust(left=0.095, right=0.955, top=0.82, bottom=0.05, hspace=0.36)
+    space = 0.44 if band else 0.36  # for the legend, of two rows or one
+    figure.subplots_adjust(left=0.095, right=0.955, top=0.82, bottom=0.05, hspace=space)
     draw_title(figure, title, y=0.968)
     figure.text(0.095, 0.932, subtitle, fontsize=11, color=GREY, va="center", parse_math=False)
     _draw_whole(whole, actual, first, kind)
     test = first[first["split"] == "test"]
-    _draw_test(enlarged, actual, test, kind)
+    _draw_test(enlarged, actual, test, kind, band)
     for axes, dates in ((whole, actual.index), (enlarged, test.index[-ENLARGED_ROWS:])):
         axes.set_ylabel("closing price", fontsize=12)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}"))
@@ -169,7 +175,12 @@ def _draw_whole(axes: Axes, actual: pd.Series, first: pd.DataFrame, kind: str) -
     axes.legend(**LEGEND, ncols=2)
 
 
-def _draw_test(axes: Axes, actual: pd.Series, test: pd.DataFrame, kind: str) -> None:
+def _draw_test(axes: Axes, actual: pd.Series, test: pd.DataFrame, kind: str, band: str) -> None:
+    if band:
+        shown = test[-ENLARGED_ROWS:]
+        axes.fill_between(
+            shown.index, shown["low"], shown["high"], color=SKY, alpha=0.4, linewidth=0, label=band
+        )
     close = actual[test.index]
     previous = actual.shift(1)[test.index]
     lines: list[tuple[pd.Series, str, dict[str, Any]]] = [
@@ -186,5 +197,5 @@ def _draw_test(axes: Axes, actual: pd.Series, test: pd.DataFrame, kind: str) -> 
         axes.plot(shown.index, shown, marker=marker(shown), label=name, **style)
     which = f"{len(test)}" if len(test) <= ENLARGED_ROWS else f"last {ENLARGED_ROWS} of {len(test)}"
     question = f"The {which} test forecasts enlarged: is the prediction nearer than the previous close?"
-    axes.set_title(question, loc="left", fontsize=12, fontweight="bold", pad=27)
-    axes.legend(**LEGEND, ncols=3)
+    axes.set_title(question, loc="left", fontsize=12, fontweight="bold", pad=44 if band else 27)
+    axes.legend(**LEGEND, ncols=2 if band else 3)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trendlstm.config import NetworkConfig
 from trendlstm.evaluation.intervals import NOMINAL
 from trendlstm.evaluation.trading import BUY_AND_HOLD, STRATEGIES
 from trendlstm.output.backtest import (
@@ -16,13 +17,14 @@ from trendlstm.output.backtest import (
     evidence_table,
     model_label,
     strategy_label,
+    walk_distributions_table,
 )
 from trendlstm.output.report.charts import Chart, Dash, Line, Rows, band
 from trendlstm.output.report.facts import facts
 from trendlstm.output.report.folder import read_table
 from trendlstm.output.report.html import Html, html_table, joined, paragraphs
 from trendlstm.output.report.page import Page, Section
-from trendlstm.output.wording import count, decimals, prices_sentence, sessions
+from trendlstm.output.wording import count, decimals, prices_sentence, quantiles_phrase, sessions
 from trendlstm.workflows.backtest import POOLED
 from trendlstm.workflows.variants import MODELS, Colour
 
@@ -58,7 +60,8 @@ def backtest_page(folder: Path, document: Mapping[str, Any], found: Mapping[str,
     # an account begins at the first session that was forecast, the day before its first row
     starts = predictions[predictions["step"] == 1].groupby("ticker")["date"].min()
     accounts = _accounts(equity, starts, tickers, settings)
-    forecasts, note = _forecasts(predictions, tickers, settings["models"])
+    levels = NetworkConfig.from_dict(settings["network"]).levels
+    forecasts, note = _forecasts(predictions, tickers, settings["models"], levels)
     own = predictions.loc[predictions["ticker"] == tickers[0], "origin"]
     period = f"{own.min():%Y-%m-%d}", f"{own.max():%Y-%m-%d}"
     tries = len(
@@ -68,6 +71,8 @@ def backtest_page(folder: Path, document: Mapping[str, Any], found: Mapping[str,
         errors_table(found, tickers, period, len(tickers)),
         evidence_table(found, tickers, len(tickers)),
     ]
+    if levels:
+        tables.append(walk_distributions_table(found, tickers, settings["window"]["scaling"], len(tickers)))
     earned = accounts_table(found, tickers, settings["costs_bps"], tries + settings["trials_before"])
     sections = [
         Section(
@@ -185,7 +190,7 @@ def _accounts(
 
 
 def _forecasts(
-    predictions: pd.DataFrame, tickers: Sequence[str], models: Sequence[str]
+    predictions: pd.DataFrame, tickers: Sequence[str], models: Sequence[str], levels: Sequence[float]
 ) -> tuple[list[Chart], str]:
     """The forecasts of the next session with their intervals, of a ticker that the reader chooses; what is left out."""
     shown = tickers[:MOST_TICKERS]
@@ -200,11 +205,18 @@ def _forecasts(
         parts.append(f"The newest {newest:,} of {longest:,} forecasts of each ticker.")
     if len(parts) > 1:
         parts.append("predictions.csv has all.")
-    share = f"{100 * NOMINAL:g} %"
+    share, interval = f"{100 * NOMINAL:g} %", f"{100 * NOMINAL:g} % interval (split conformal)"
+    note = f"The intervals should hold {share} of the closes."
+    if levels:
+        interval = quantiles_phrase(levels[0], levels[-1])
+        note = (
+            f"Between the quantiles {100 * (levels[-1] - levels[0]):g} % of the closes should lie, in the adaptive "
+            f"interval {share}."
+        )
     charts = []
     for model in models:
         lines = [
-            *band(f"{share} interval (split conformal)", "sky"),
+            *band(interval, "sky"),
             Line(f"{share} adaptive interval, from", "blue", "dotted", 1.2),
             Line(f"{share} adaptive interval, to", "blue", "dotted", 1.3),
             Line("previous close (persistence)", "grey", "dashed", 1.2),
@@ -221,7 +233,7 @@ def _forecasts(
             Chart(
                 f"forecasts-{model}",
                 f"{model_label(model)}: forecasts of the next close with their intervals",
-                f"The intervals should hold {share} of the closes. Zoom in to see days.",
+                f"{note} Zoom in to see days.",
                 "date",
                 "closing price",
                 lines,

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trendlstm.config import TrainConfig
+from trendlstm.config import LOSS_NAMES, Loss, TrainConfig
 from trendlstm.errors import RunError
+from trendlstm.evaluation.distributions import QuantileBand
 from trendlstm.evaluation.intervals import NOMINAL
+from trendlstm.output.distributions import distributions_table
 from trendlstm.output.limits import limits
 from trendlstm.output.report.charts import Chart, Line, Rows, band
 from trendlstm.output.report.facts import facts
@@ -28,7 +30,7 @@ from trendlstm.output.train import (
     samples_sentence,
     standing,
 )
-from trendlstm.output.wording import count, decimals, prices_sentence
+from trendlstm.output.wording import count, decimals, prices_sentence, quantiles_phrase
 from trendlstm.workflows.forecast import Forecaster
 from trendlstm.workflows.variants import Colour
 
@@ -60,7 +62,7 @@ def train_page(folder: Path, document: Mapping[str, Any]) -> Page:
             ["step", "actual", "prediction"],
             ["origin", "date"],
             ["split"],
-            gaps=["recursive"],
+            gaps=["recursive", *(["low", "high"] if document.get("distributions") else [])],
         )
         drawn = [_prices(predictions, document), _enlarged(predictions, document)]
         charts += drawn
@@ -72,7 +74,11 @@ def train_page(folder: Path, document: Mapping[str, Any]) -> Page:
         sections.append(Section("errors", "How far off", _errors(document)))
         gates, body = _inside(folder, document, predictions)
         sections.append(Section("inside", "Inside the network", body))
-    fitted = [_losses(folder, document["fits"]), *_rates(folder, document["settings"]["fit"])]
+    minimised = document["settings"]["network"].get("loss", "mse")
+    fitted = [
+        _losses(folder, document["fits"], minimised),
+        *_rates(folder, document["settings"]["fit"]),
+    ]
     charts += fitted
     sections.append(
         Section(
@@ -158,7 +164,7 @@ def _prices(predictions: pd.DataFrame, document: Mapping[str, Any]) -> Chart:
         last = pd.Series(forecast["naive"].iloc[0], pd.DatetimeIndex([forecast["origin"].iloc[0]]))
         dates = dates.union(forecast.index)
         if forecast["low"].notna().any():
-            lines += band(f"{100 * NOMINAL:g} % band of the forecast", "sky")
+            lines += band(_band_name(document), "sky")
             rows += [forecast["low"], forecast["high"]]
         lines.append(Line("forecast", "purple", "dashdot", 2.4))
         rows.append(pd.concat([last, forecast["price"]]))
@@ -183,6 +189,14 @@ def _prices(predictions: pd.DataFrame, document: Mapping[str, Any]) -> Chart:
     )
 
 
+def _band_name(document: Mapping[str, Any]) -> str:
+    """What the band of the forecast is."""
+    bands, _ = bands_of(document)
+    if bands and isinstance(bands[0], QuantileBand):
+        return quantiles_phrase(bands[0].lower, bands[0].upper)
+    return f"{100 * NOMINAL:g} % band of the forecast"
+
+
 def _enlarged(predictions: pd.DataFrame, document: Mapping[str, Any]) -> Chart:
     """The last test forecasts beside persistence."""
     actual = predictions.drop_duplicates("date").set_index("date")["actual"]
@@ -197,6 +211,10 @@ def _enlarged(predictions: pd.DataFrame, document: Mapping[str, Any]) -> Chart:
         Line(f"previous close (persistence): RMSE {persistence}", "grey", "dashed", 1.4),
     ]
     previous = actual.reindex(shown["origin"]).to_numpy()
+    values = [shown["actual"], shown["prediction"], previous]
+    if "low" in shown:
+        lines = [*band(_band_name(document), "sky"), *lines]
+        values = [shown["low"], shown["high"], *values]
     return Chart(
         "enlarged",
         f"The {which} test forecasts enlarged",
@@ -204,7 +222,7 @@ def _enlarged(predictions: pd.DataFrame, document: Mapping[str, Any]) -> Chart:
         "date",
         "closing price",
         lines,
-        [Rows(shown["date"], [shown["actual"], shown["prediction"], previous])],
+        [Rows(shown["date"], values)],
         digits=_price_digits(predictions),
     )
 
@@ -237,10 +255,15 @@ def _forecast(document: Mapping[str, Any], predictions: pd.DataFrame) -> Html:
 def _errors(document: Mapping[str, Any]) -> Html:
     table = metrics_table(document, document["settings"]["network"]["cell"])
     rows = "Rows: train figures are in-sample, validation figures were used for selection."
-    return html_table(replace(table, legend=[rows, *table.legend]))
+    body = [html_table(replace(table, legend=[rows, *table.legend]))]
+    if document.get("distributions"):  # earlier runs do not say
+        settings = document["settings"]
+        found = [(settings["network"]["cell"], one) for one in document["distributions"]]
+        body.append(html_table(distributions_table(found, settings["window"]["scaling"])))
+    return joined(*body)
 
 
-def _losses(folder: Path, fits: Sequence[Mapping[str, Any]]) -> Chart:
+def _losses(folder: Path, fits: Sequence[Mapping[str, Any]], loss: Loss) -> Chart:
     """Loss against the epoch; of an ensemble the mean of all networks, or each."""
     history = read_table(folder / "history.csv", ["network", "epoch", "loss", "validation_loss"])
     losses = [own for _, own in history.groupby("network")]
@@ -274,7 +297,7 @@ def _losses(folder: Path, fits: Sequence[Mapping[str, Any]]) -> Chart:
     return Chart(
         "losses",
         "Loss after every epoch",
-        "Loss: mean squared error of the scaled target. The weights of the epoch with the lowest validation loss were "
+        f"Loss: {LOSS_NAMES[loss]} of the scaled target. The weights of the epoch with the lowest validation loss were "
         "kept. Where the training loss falls on and the validation loss does not, the network learns its rows by "
         "heart.",
         "epoch",
