@@ -139,7 +139,9 @@ def add_network(graph: Graph, network: Network, x: str, output: str | None = Non
         h = graph.add("Transpose", x, perm=[1, 0, 2])
         add_recurrent = _add_operator if is_operator(config) else _add_scan
         for layer in range(config.layers):
-            h = add_recurrent(graph, config, layer, _of_layer(values, recurrent_name(config, layer)), h)
+            h = add_recurrent(
+                graph, config, layer, _of_layer(values, recurrent_name(config.layers, layer)), h
+            )
     for layer in range(len(config.dense)):
         h = graph.add("Relu", _add_layer(graph, h, values, f"dense.{layer}"))
     y = _add_layer(graph, h, values, f"dense.{len(config.dense)}")
@@ -166,7 +168,9 @@ def _add_layer(graph: Graph, x: str, values: Mapping[str, np.ndarray], layer: st
 def _of_layer(values: Mapping[str, np.ndarray], layer: str) -> dict[str, np.ndarray]:
     """The parameters of a recurrent layer by the last part of their names."""
     return {
-        name.removeprefix(f"{layer}."): array for name, array in values.items() if name.startswith(f"{layer}.")
+        name.removeprefix(f"{layer}."): array
+        for name, array in values.items()
+        if name.startswith(f"{layer}.")
     }
 
 
@@ -175,7 +179,7 @@ def _add_operator(
 ) -> str:
     """The hidden states (T, N, H) of x (T, N, F), of the top layer the last (N, H), by ONNX's LSTM, GRU or RNN."""
     operator, order = _OPERATORS[config.cell]
-    own = graph.part(f"{recurrent_name(config, layer)}.")
+    own = graph.part(f"{recurrent_name(config.layers, layer)}.")
 
     def for_onnx(rows: np.ndarray) -> np.ndarray:  # with an axis of directions, of which there is one
         gates = np.split(rows, len(order))
@@ -188,7 +192,7 @@ def _add_operator(
         if len(biases) == 1:
             biases.append(np.zeros_like(biases[0]))
         weights.append(own.constant("bias", np.concatenate(biases, axis=1)))
-    attributes: dict[str, int] = {"hidden_size": config.hidden_sizes[layer]}
+    attributes: dict[str, Any] = {"hidden_size": config.hidden_sizes[layer]}
     if config.cell == "gru":
         attributes["linear_before_reset"] = 1
     is_top = layer == config.layers - 1
@@ -196,9 +200,11 @@ def _add_operator(
     return own.add("Squeeze", h, own.constant("directions", [0 if is_top else 1]))
 
 
-def _add_scan(graph: Graph, config: NetworkConfig, layer: int, values: Mapping[str, np.ndarray], x: str) -> str:
+def _add_scan(
+    graph: Graph, config: NetworkConfig, layer: int, values: Mapping[str, np.ndarray], x: str
+) -> str:
     """The hidden states (T, N, H) of x (T, N, F), of the top layer the last (N, H), by the cell's equations."""
-    own = graph.part(f"{recurrent_name(config, layer)}.")
+    own = graph.part(f"{recurrent_name(config.layers, layer)}.")
     body = Graph(f"{own.prefix}step.")
     h_before, c_before, x_t = (body.prefix + name for name in ("h_before", "c_before", "x"))
     if config.cell == "gru":
@@ -220,7 +226,9 @@ def _add_scan(graph: Graph, config: NetworkConfig, layer: int, values: Mapping[s
         return [helper.make_tensor_value_info(name, element, [None, size]) for name in names]
 
     step = body.to_proto(
-        f"{own.prefix}step", [*declared(before, hidden_size), *declared([x_t], n_in)], declared(after, hidden_size)
+        f"{own.prefix}step",
+        [*declared(before, hidden_size), *declared([x_t], n_in)],
+        declared(after, hidden_size),
     )
     n = own.add("Shape", x, start=1, end=2)
     shape = own.add("Concat", n, own.constant("hidden_size", [hidden_size]), axis=0)
