@@ -1,11 +1,24 @@
 """A network once more in Keras."""
 
+from contextlib import contextmanager
+
 import keras
 import numpy as np
 
 
+@contextmanager
+def keras_precision(dtype):
+    """What Keras' layers are made of and compute in."""
+    before = keras.config.floatx()
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    yield dtype
+    keras.config.set_floatx(before)
+    keras.config.set_dtype_policy(before)
+
+
 def keras_twin(net, T):
-    """The same network in Keras, whose kernels are our weights transposed (the gates' order is the same but in a GRU)."""
+    """The same network in Keras."""
     config = net.config
     inputs = keras.Input((T, config.input_size))
     if config.cell == "ann":
@@ -33,7 +46,7 @@ def keras_twin(net, T):
 
 
 def keras_arrays(config, state):
-    """Parameters, or their gradients, in Keras' order and shapes."""
+    """Parameters, or their gradients, in Keras' order and shapes: transposed, a GRU's gates in the order z, r, n."""
     arrays = []
     for name, tensor in state.items():
         if config.cell == "gru" and name.startswith("recurrent."):

@@ -5,7 +5,7 @@ import naive
 import numpy as np
 import pytest
 import tensorflow
-from keras_twins import keras_arrays, keras_twin
+from keras_twins import keras_arrays, keras_precision, keras_twin
 from random_networks import random_network
 
 import trendlstm as tl
@@ -30,29 +30,23 @@ def test_predictions(cell, N, T, F, H, dense, m, bias):
     assert net.num_params == model.count_params()
 
 
-@pytest.fixture
-def float64():
-    """Keras computes in it."""
-    before = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx(before)
-    keras.config.set_dtype_policy(before)
+def numbered(arrays):
+    return {str(number): array for number, array in enumerate(arrays)}
 
 
 @pytest.mark.parametrize(
     ("cell", "sizes"), [("lstm", (5, 4)), ("gru", (5,)), ("gru", (5, 4)), ("rnn", (3, 4, 2))]
 )
-def test_gradients_and_adam_steps(cell, sizes, float64):
+def test_gradients_and_adam_steps(cell, sizes):
     """Five steps of Adam (Kingma & Ba 2015), written out: Keras' own keeps its constants in float32."""
     rng = np.random.default_rng(1)
     net = random_network(
         rng, cell=cell, input_size=2, hidden_size=sizes, dense=(3,), dtype="float64", output_size=2
     )
     x, y = rng.normal(size=(9, 6, 2)), 1 + rng.normal(size=(9, 2))
-    model = keras_twin(net, 6)
-    adam = naive.Adam(dict(enumerate(model.get_weights())), learning_rate=0.01)
+    with keras_precision("float64"):
+        model = keras_twin(net, 6)
+    adam = naive.Adam(numbered(model.get_weights()), learning_rate=0.01)
     for step in range(5):
         with tensorflow.GradientTape() as tape:
             outputs = model(x)
@@ -63,8 +57,8 @@ def test_gradients_and_adam_steps(cell, sizes, float64):
             ours = keras_arrays(net.config, net.loss_and_gradients(x, y)[1])
             for index, (one, other) in enumerate(zip(ours, gradients, strict=True)):
                 naive.assert_close(one, other, 1e-9, f"gradient {index}")
-        weights = dict(enumerate(model.get_weights()))
-        model.set_weights(list(adam.step(weights, dict(enumerate(gradients))).values()))
+        after = adam.step(numbered(model.get_weights()), numbered(gradients))
+        model.set_weights(list(after.values()))
     net.fit(x, y, epochs=5, batch_size=9, learning_rate=0.01, shuffle=False)
     for one, other in zip(keras_arrays(net.config, net.state_dict()), model.get_weights(), strict=True):
         naive.assert_close(one, other, 1e-9)
