@@ -40,25 +40,18 @@ class Twin(torch.nn.Module):
         super().__init__()
         state = {name: torch.from_numpy(tensor) for name, tensor in net.state_dict().items()}
         config, dtype = net.config, next(iter(state.values())).dtype
-        F, H, bias = config.input_size, config.hidden_size, config.bias
+        F, H, bias = config.input_size, config.hidden_sizes[-1], config.bias
         self.cell, self.named = config.cell, {}
         if config.cell == "ann":
             self.first = torch.nn.Linear(config.lag * F, H, bias=bias, dtype=dtype)
             self.take("hidden.weight", self.first.weight, state)
             self.take("hidden.bias", self.first.bias, state)
         else:
-            if config.cell == "rnn" or (config.cell == "lstm" and config.squash_output):
-                layer = torch.nn.LSTM if config.cell == "lstm" else torch.nn.RNN
-                self.first = layer(F, H, bias=bias, batch_first=True, dtype=dtype)
-                tensors = [self.first.weight_ih_l0, self.first.weight_hh_l0]
-                tensors.append(self.first.bias_ih_l0 if bias else None)
-                if bias:  # PyTorch has two biases that are only ever added: keep the second at 0
-                    self.first.bias_hh_l0.requires_grad_(False).zero_()
-            else:
-                self.first = OwnCell(config.cell, F, H, config.squash_output, bias, dtype)
-                tensors = [self.first.weight_ih, self.first.weight_hh, self.first.bias]
-            for name, tensor in zip(("weight_ih", "weight_hh", "bias"), tensors, strict=True):
-                self.take(f"recurrent.{name}", tensor, state)
+            self.recurrent = torch.nn.ModuleList()
+            for number, size in enumerate(config.hidden_sizes):
+                name = "recurrent" if config.layers == 1 else f"recurrent.{number}"
+                self.recurrent.append(self.recurrent_layer(config, F, size, dtype, name, state))
+                F = size
         sizes = [H, *config.dense, config.last_layer_size]
         self.dense = torch.nn.ModuleList()
         for k in range(len(sizes) - 1):
@@ -66,6 +59,25 @@ class Twin(torch.nn.Module):
             self.take(f"dense.{k}.weight", self.dense[k].weight, state)
             self.take(f"dense.{k}.bias", self.dense[k].bias, state)
         assert list(self.named) == list(state)
+
+    def recurrent_layer(self, config, n_in, hidden, dtype, name, state):
+        """One layer, whose parameters are taken."""
+        unusual = config.cell == "lstm" and not config.squash_output
+        if config.cell not in ("lstm", "gru", "rnn") or unusual:
+            layer = OwnCell(config.cell, n_in, hidden, config.squash_output, config.bias, dtype)
+            tensors = {"weight_ih": layer.weight_ih, "weight_hh": layer.weight_hh, "bias": layer.bias}
+        else:
+            kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[config.cell]
+            layer = kind(n_in, hidden, bias=config.bias, batch_first=True, dtype=dtype)
+            tensors = {"weight_ih": layer.weight_ih_l0, "weight_hh": layer.weight_hh_l0}
+            if config.bias and config.cell == "gru":
+                tensors |= {"bias_ih": layer.bias_ih_l0, "bias_hh": layer.bias_hh_l0}
+            elif config.bias:  # two that are only ever added: keep the second at 0
+                layer.bias_hh_l0.requires_grad_(False).zero_()
+                tensors["bias"] = layer.bias_ih_l0
+        for kind, tensor in tensors.items():
+            self.take(f"{name}.{kind}", tensor, state)
+        return layer
 
     def take(self, name, parameter, state):
         if parameter is not None:
@@ -79,11 +91,13 @@ class Twin(torch.nn.Module):
             h = torch.tanh(self.first(x.flatten(1)))
         else:
             lengths = torch.full((len(x),), x.shape[1]) if lengths is None else lengths
-            if isinstance(self.first, OwnCell):
-                h = self.first(x)
-            else:
-                packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-                h, _ = pad_packed_sequence(self.first(packed)[0], batch_first=True, total_length=x.shape[1])
+            h = x
+            for layer in self.recurrent:
+                if isinstance(layer, OwnCell):
+                    h = layer(h)
+                else:
+                    packed = pack_padded_sequence(h, lengths, batch_first=True, enforce_sorted=False)
+                    h, _ = pad_packed_sequence(layer(packed)[0], batch_first=True, total_length=x.shape[1])
             if not every_step:
                 h = h[torch.arange(len(x)), lengths - 1]
         for k, layer in enumerate(self.dense):

@@ -30,10 +30,11 @@ def test_our_pieces_run_as_one_script(tmp_path):
     for shown in (
         r"\(\d+, 60, 1\) \(\d+, 1\)",
         r"recurrent \(LSTM\) +\(None, 50\) +10,400",
+        "^30651$",
         r"RMSE 0\.\d{3}, of persistence 0\.\d{3}, skill [+-]0\.\d{3}",
         "evidence|not beaten",
     ):
-        assert re.search(shown, done.stdout)
+        assert re.search(shown, done.stdout, re.MULTILINE)
     assert {path.name for path in tmp_path.iterdir()} == {"ours.py", "model.safetensors", "runs"}
 
 

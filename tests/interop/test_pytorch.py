@@ -20,6 +20,12 @@ def state(**changes):
     return {name: rng.normal(size=shape) for name, shape in shapes.items() if shape is not None}
 
 
+def second(**changes):
+    """Of a second LSTM layer of 3 hidden units."""
+    shapes = {"weight_ih": (12, 3), "weight_hh": (12, 3), "bias_ih": (12,), "bias_hh": (12,)} | changes
+    return {f"lstm__{kind}_l1": shape for kind, shape in shapes.items()}
+
+
 def test_two_biases_are_added():
     values = state()
     net = tl.from_pytorch(values)
@@ -37,16 +43,67 @@ def test_two_biases_are_added():
     assert not back["recurrent.bias_hh_l0"].any()
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize(
+    ("sizes", "last"), [((3,), "weight_ih_l0"), ((3, 3), "weight_ih_l1"), ((3, 4), "1.weight_ih_l0")]
+)
+def test_layers_there_and_back_by_pytorchs_names(sizes, last, cell, bias):
+    """Layers of one size are those of one torch.nn.LSTM, of several a list of them."""
+    net = tl.Network(2, sizes, (4,), 1, cell=cell, bias=bias, init="uniform")
+    state = tl.to_pytorch_state_dict(net)
+    assert [name for name in state if "weight_ih" in name][-1] == f"recurrent.{last}"
+    again = tl.from_pytorch(state, cell)
+    assert (again.config.hidden_sizes, again.config.cell, again.config.bias) == (sizes, cell, bias)
+    for name, array in net.state_dict().items():
+        np.testing.assert_array_equal(again.state_dict()[name], array)
+
+
+def test_the_two_biases_of_a_gru_stay_two():
+    shapes = dict(
+        lstm__weight_ih_l0=(9, 2), lstm__weight_hh_l0=(9, 3), lstm__bias_ih_l0=(9,), lstm__bias_hh_l0=(9,)
+    )
+    values = state(**shapes)
+    net = tl.from_pytorch(values)
+    assert net.config.cell == "gru"
+    for kind in ("bias_ih", "bias_hh"):
+        np.testing.assert_array_equal(net.state_dict()[f"recurrent.{kind}"], values[f"lstm.{kind}_l0"])
+        np.testing.assert_array_equal(
+            tl.to_pytorch_state_dict(net)[f"recurrent.{kind}_l0"], values[f"lstm.{kind}_l0"]
+        )
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"lstm__weight_hh_l1": (12, 3)}, r"lstm\.weight_hh_l1 is of a stacked layer"),
+        ({"lstm__weight_hh_l1": (12, 3)}, r"weight_ih or weight_hh is missing beside lstm\.weight_hh_l1"),
+        (second(weight_ih=(12, 4)), r"lstm\.weight_ih_l1 takes 4 inputs, but the layer before gives 3"),
+        (
+            second(weight_ih=(3, 3), weight_hh=(3, 3)),
+            r"l1 is of the cell 'rnn', but lstm\.weight_hh_l0 of 'lstm'",
+        ),
+        (
+            second(bias_ih=None, bias_hh=None),
+            r"lstm\.weight_ih_l1 has not the biases that lstm\.weight_ih_l0 has",
+        ),
         ({"lstm__weight_ih_l0_reverse": (12, 2)}, r"lstm\.weight_ih_l0_reverse runs backwards"),
         ({"lstm__weight_hr_l0": (2, 3)}, r"lstm\.weight_hr_l0 is a projection"),
-        ({"other__weight_ih_l0": (12, 3)}, r"other\.weight_ih_l0 is of a second recurrent layer"),
-        ({"lstm__weight_hh_l0": (9, 3)}, "has the three gates of a GRU"),
+        ({"other__weight_ih_l0": (12, 3)}, r"weight_hh is missing beside other\.weight_ih_l0"),
+        (
+            {"lstm__weight_hh_l0": (9, 3)},
+            r"lstm\.weight_ih_l0 is of shape \(12, 2\), but beside .* it has 9 rows",
+        ),
+        (
+            {
+                "lstm__weight_ih_l0": (9, 2),
+                "lstm__weight_hh_l0": (9, 3),
+                "lstm__bias_ih_l0": (9,),
+                "lstm__bias_hh_l0": None,
+            },
+            r"lstm\.bias_ih_l0 is the only bias of a GRU",
+        ),
         ({"lstm__weight_hh_l0": (13, 3)}, r"of shape \(13, 3\), neither"),
-        ({"lstm__weight_hh_l0": None}, r"weight_hh_l0 is missing beside lstm\.weight_ih_l0"),
+        ({"lstm__weight_hh_l0": None}, r"weight_hh is missing beside lstm\.weight_ih_l0"),
         ({"norm__weight": (3,), "norm__bias": (3,)}, r"norm\.weight, norm\.bias: neither of a"),
         ({"epoch": ()}, "epoch: neither of a"),
         ({"fc1__bias": None}, r"fc1\.weight has no bias"),

@@ -4,7 +4,8 @@ import keras
 import naive
 import numpy as np
 import pytest
-from keras_twins import keras_twin
+import tensorflow
+from keras_twins import keras_arrays, keras_precision, keras_twin
 from random_networks import random_network
 
 import trendlstm as tl
@@ -15,7 +16,7 @@ import trendlstm as tl
     ("N", "T", "F", "H", "dense", "m"),
     [(1, 1, 1, 1, (), 1), (40, 20, 1, 64, (32, 32), 1), (9, 5, 50, 7, (3,), 5), (17, 3, 4, 130, (16, 8), 2)],
 )
-@pytest.mark.parametrize("cell", ["lstm", "rnn", "ann"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "ann"])
 def test_predictions(cell, N, T, F, H, dense, m, bias):
     rng = np.random.default_rng(H)
     net = random_network(
@@ -27,6 +28,40 @@ def test_predictions(cell, N, T, F, H, dense, m, bias):
     outputs = net.predict(x)
     naive.assert_close(outputs, expected, 1e-4, "outputs")
     assert net.num_params == model.count_params()
+
+
+def numbered(arrays):
+    return {str(number): array for number, array in enumerate(arrays)}
+
+
+@pytest.mark.parametrize(
+    ("cell", "sizes"), [("lstm", (5, 4)), ("gru", (5,)), ("gru", (5, 4)), ("rnn", (3, 4, 2))]
+)
+def test_gradients_and_adam_steps(cell, sizes):
+    """Five steps of Adam (Kingma & Ba 2015), written out: Keras' own keeps its constants in float32."""
+    rng = np.random.default_rng(1)
+    net = random_network(
+        rng, cell=cell, input_size=2, hidden_size=sizes, dense=(3,), dtype="float64", output_size=2
+    )
+    x, y = rng.normal(size=(9, 6, 2)), 1 + rng.normal(size=(9, 2))
+    with keras_precision("float64"):
+        model = keras_twin(net, 6)
+    adam = naive.Adam(numbered(model.get_weights()), learning_rate=0.01)
+    for step in range(5):
+        with tensorflow.GradientTape() as tape:
+            outputs = model(x)
+            loss = tensorflow.reduce_mean((outputs - y) ** 2)
+        gradients = [np.asarray(gradient) for gradient in tape.gradient(loss, model.trainable_weights)]
+        if step == 0:
+            naive.assert_close(net.predict(x), outputs.numpy(), 1e-9, "outputs")
+            ours = keras_arrays(net.config, net.loss_and_gradients(x, y)[1])
+            for index, (one, other) in enumerate(zip(ours, gradients, strict=True)):
+                naive.assert_close(one, other, 1e-9, f"gradient {index}")
+        after = adam.step(numbered(model.get_weights()), numbered(gradients))
+        model.set_weights(list(after.values()))
+    net.fit(x, y, epochs=5, batch_size=9, learning_rate=0.01, shuffle=False)
+    for one, other in zip(keras_arrays(net.config, net.state_dict()), model.get_weights(), strict=True):
+        naive.assert_close(one, other, 1e-9)
 
 
 def test_reference_model_counts_the_same_parameters():

@@ -4,7 +4,7 @@ import keras
 import naive
 import numpy as np
 import pytest
-from keras_twins import keras_twin
+from keras_twins import keras_precision, keras_twin
 from random_networks import random_network
 
 import trendlstm as tl
@@ -12,19 +12,19 @@ from trendlstm.errors import OptionError
 
 layers = keras.layers
 SHAPES = [(1, 1, 1, (), 1), (5, 2, 4, (6, 3), 2), (20, 1, 16, (8,), 1)]  # T, F, H, dense, m
-
+STACK = (4, 2, (4, 3, 3), (6,), 2)
+CASES = [
+    *((cell, *shape) for cell in ("lstm", "gru", "rnn", "rnn-sigmoid", "ann") for shape in SHAPES),
+    *((cell, *STACK) for cell in ("lstm", "gru", "rnn", "rnn-sigmoid")),
+]
 STEPS = 5  # of Adam; the first one is little more than the gradient's sign
 
 
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
     """Of Keras' layers and of ours."""
-    before = keras.config.floatx()
-    keras.config.set_floatx(request.param)
-    keras.config.set_dtype_policy(request.param)
-    yield request.param
-    keras.config.set_floatx(before)
-    keras.config.set_dtype_policy(before)
+    with keras_precision(request.param):
+        yield request.param
 
 
 def same_weights(one, other):
@@ -32,11 +32,11 @@ def same_weights(one, other):
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize(("T", "F", "H", "dense", "m"), SHAPES)
-@pytest.mark.parametrize("cell", ["lstm", "rnn", "rnn-sigmoid", "ann"])
+@pytest.mark.parametrize(("cell", "T", "F", "H", "dense", "m"), CASES)
 def test_there_and_back_is_the_same_network(cell, T, F, H, dense, m, bias, dtype):
-    rng = np.random.default_rng(H)
+    rng = np.random.default_rng(T)
     options = dict(cell=cell, input_size=F, hidden_size=H, dense=dense, output_size=m, bias=bias, lag=T)
+    options["dropout"] = 0.25 if m > 1 else 0
     net = random_network(rng, dtype=dtype, **options)
     model = keras_twin(net, T)
     model.set_weights([np.zeros_like(array) for array in model.get_weights()])
@@ -78,8 +78,39 @@ def test_layers_that_mean_the_same_are_the_same():
     assert tl.from_keras(flat).config == tl.NetworkConfig(2, 4, (), 1, cell="ann", lag=3)
 
 
+def test_the_stack_of_the_tutorials_with_its_dropout():
+    model = sequential(
+        layers.LSTM(5, return_sequences=True),
+        layers.Dropout(0.2),
+        layers.LSTM(5),
+        layers.Dropout(0.2),
+        layers.Dense(1),
+    )
+    net = tl.from_keras(model)
+    assert net.config == tl.NetworkConfig(2, 5, (), 1, lag=5, layers=2, dropout=0.2)
+    x, y = np.ones((9, 5, 2), "float32"), np.ones((9, 1), "float32")
+    net.fit(x, y, epochs=2)
+    model.set_weights(tl.to_keras_weights(net))
+    naive.assert_close(net.predict(x), model.predict_on_batch(x), 1e-5)
+
+
+def test_the_recurrent_dropout_of_a_simple_rnn_comes_along():
+    model = sequential(*stack(layers.SimpleRNN, [{"recurrent_dropout": 0.1}] * 2), layers.Dense(1))
+    assert tl.from_keras(model).config == tl.NetworkConfig(
+        2, 3, (), 1, cell="rnn", lag=5, layers=2, recurrent_dropout=0.1
+    )
+    flat = sequential(layers.Flatten(), layers.Dense(4, "tanh"), layers.Dropout(0.2), layers.Dense(1))
+    assert tl.from_keras(flat).config.dropout == 0.2
+
+
 def sequential(*stack, shape=(5, 2)):
     return keras.Sequential([keras.Input(shape), *stack])
+
+
+def stack(kind, options):
+    """Recurrent layers that read each other's sequences."""
+    top = len(options) - 1
+    return [kind(3, return_sequences=number < top, **one) for number, one in enumerate(options)]
 
 
 def branches():
@@ -129,11 +160,79 @@ class OwnModel(keras.Model):
                 layers.Reshape((3,), name="d"),
                 layers.Dense(1, "sigmoid", name="e"),
             ),
-            r"a \(LSTM\) returns the outputs of every step \(return_sequences=True\); b \(Dropout\) drops units in "
-            r"training \(rate=0\.2\); c \(LSTM\) is stacked .*; d \(Reshape\) is a layer that .*; e \(Dense\) has "
-            "activation='sigmoid', but as the last it needs 'linear'",
+            r"d \(Reshape\) is a layer that .*; c \(LSTM\) has no Dropout layer after it, but another has, .*; "
+            r"e \(Dense\) has activation='sigmoid', but as the last it needs 'linear'",
         ),
-        (lambda: sequential(layers.LSTM(3, recurrent_dropout=0.1), layers.Dense(1)), r"recurrent_dropout=0\.1"),
+        (
+            lambda: sequential(layers.LSTM(3, recurrent_dropout=0.1, name="a"), layers.Dense(1)),
+            r"a \(LSTM\) drops other units of the state for each gate \(recurrent_dropout=0\.1\), where",
+        ),
+        (
+            lambda: sequential(layers.GRU(3, dropout=0.1, name="a"), layers.Dense(1)),
+            r"a \(GRU\) drops inputs, the same in every step \(dropout=0\.1\), which a Network does not",
+        ),
+        (
+            lambda: sequential(*stack(layers.SimpleRNN, [{"recurrent_dropout": 0.1}, {"name": "b"}]), layers.Dense(1)),
+            r"b \(SimpleRNN\) has recurrent_dropout=0\.0, but .* has 0\.1, where a Network has one for all",
+        ),
+        (
+            lambda: sequential(*stack(layers.GRU, [{}, {"use_bias": False, "name": "b"}]), layers.Dense(1)),
+            r"b \(GRU\) has use_bias=False, but .* has True",
+        ),
+        (
+            lambda: sequential(
+                layers.LSTM(3, return_sequences=True, name="a"), layers.GRU(3, name="b"), layers.Dense(1)
+            ),
+            r"b \(GRU\) is of another kind than a \(LSTM\), where a Network has one cell",
+        ),
+        (
+            lambda: sequential(layers.GRU(3, reset_after=False, name="a"), layers.Dense(1)),
+            r"a \(GRU\) resets the state before its product with the weights \(reset_after=False\), not after",
+        ),
+        (
+            lambda: sequential(layers.LSTM(3, return_sequences=True, name="a"), layers.Flatten(), layers.Dense(1)),
+            r"a \(LSTM\) returns the outputs of every step \(return_sequences=True\)",
+        ),
+        (
+            lambda: sequential(
+                layers.LSTM(3), layers.Dropout(0.2, name="a"), layers.Dropout(0.2, name="b"), layers.Dense(1)
+            ),
+            r"b \(Dropout\) drops units where a Network does not: it does once after each recurrent layer",
+        ),
+        (
+            lambda: sequential(layers.Dropout(0.2, name="a"), layers.LSTM(3), layers.Dense(1)),
+            r"be: a \(Dropout\) drops units where a Network does not",
+        ),
+        (
+            lambda: sequential(
+                layers.LSTM(3), layers.Dense(2, "relu"), layers.Dropout(0.2, name="a"), layers.Dense(1)
+            ),
+            r"be: a \(Dropout\) drops units where a Network does not",
+        ),
+        (
+            lambda: sequential(
+                layers.Flatten(),
+                layers.Dense(2),
+                layers.Dropout(0.2, name="a"),
+                layers.Activation("tanh"),
+                layers.Dense(1),
+            ),
+            r"be: a \(Dropout\) drops units where a Network does not",
+        ),
+        (
+            lambda: sequential(
+                layers.LSTM(3, return_sequences=True),
+                layers.Dropout(0.2, name="a"),
+                layers.LSTM(3),
+                layers.Dropout(0.3, name="b"),
+                layers.Dense(1),
+            ),
+            r"b \(Dropout\) has rate=0\.3, but a has 0\.2, where a Network has one for all",
+        ),
+        (
+            lambda: sequential(layers.LSTM(3), layers.Dropout(0.2, noise_shape=(1, 3), name="a"), layers.Dense(1)),
+            r"a \(Dropout\) drops units together \(noise_shape=\(1, 3\)\), where",
+        ),
         (lambda: sequential(layers.LSTM(3, go_backwards=True), layers.Dense(1)), "runs backwards"),
         (lambda: sequential(layers.Bidirectional(layers.LSTM(3)), layers.Dense(1)), r"\(Bidirectional\) is a layer"),
         (lambda: sequential(layers.LSTM(3), layers.Dense(2), layers.Dense(1)), "as one between it needs 'relu'"),
@@ -149,7 +248,6 @@ class OwnModel(keras.Model):
         (shared, "something else than its layers one after the other"),
         (named_output, "returns dict for windows of shape"),
         (two_outputs, "several inputs or outputs"),
-        (lambda: sequential(layers.GRU(3), layers.Dense(1)), r"\(GRU\) is a layer that a Network does not have"),
         (
             lambda: sequential(keras.Sequential([keras.Input((5, 2)), layers.LSTM(3)], name="inner"), layers.Dense(1)),
             r"one that a Network can be: inner \(Sequential\) is a layer that a Network does not have\. Leave",

@@ -11,7 +11,8 @@ from random_networks import random_network
 
 torch.set_num_threads(1)  # shapes this small only wait for each other's threads
 
-CELLS = ["lstm", "lstm1997", "rnn", "rnn-sigmoid", "ann"]
+CELLS = ["lstm", "lstm1997", "gru", "rnn", "rnn-sigmoid", "ann"]
+SIZES = [1, 2, 4, 7, 8, 13, 16, 33, 64, 130]
 RTOL = {"float64": 1e-9, "float32": 1e-4}
 
 
@@ -44,7 +45,7 @@ def networks(draw):
     options = {
         "cell": cell,
         "input_size": draw(st.sampled_from([1, 2, 3, 8, 17, 50])),
-        "hidden_size": draw(st.sampled_from([1, 2, 4, 7, 8, 13, 16, 33, 64, 130])),
+        "hidden_size": draw(st.lists(st.sampled_from(SIZES), min_size=1, max_size=1 if cell == "ann" else 3)),
         "dense": tuple(draw(st.lists(st.sampled_from([1, 3, 8, 17, 32]), max_size=3))),
         "output_size": draw(st.sampled_from([1, 2, 5, 16])),
         "bias": draw(st.booleans()),
@@ -132,17 +133,20 @@ def test_reference_model(T, dtype):
 
 @pytest.mark.parametrize("options", [{}, {"clip_norm": 0.1}, {"weight_decay": 0.1}], ids=str)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("cell", CELLS)
-def test_ten_adam_steps(cell, dtype, options):
+@pytest.mark.parametrize(
+    ("cell", "layers"), [*((cell, 1) for cell in CELLS), ("lstm", 2), ("gru", 2), ("rnn", 3)]
+)
+def test_ten_adam_steps(cell, layers, dtype, options):
     """Five epochs of two minibatches by torch.optim.Adam, by AdamW for the decoupled decay."""
     rng = np.random.default_rng(5)
-    net = random_network(rng, cell=cell, input_size=3, hidden_size=16, dense=(8, 8), dtype=dtype, lag=6)
+    sizes = dict(input_size=3, hidden_size=16, layers=layers, dense=(8, 8))
+    net = random_network(rng, cell=cell, **sizes, dtype=dtype, lag=6)
     x, y = rng.normal(size=(40, 6, 3)).astype(dtype), 2 + rng.normal(size=(40, 1)).astype(dtype)
     twin = Twin(net)
     net.fit(x, y, epochs=5, batch_size=20, learning_rate=0.01, shuffle=False, **options)
 
-    weights = [p for name, p in twin.named.items() if not name.endswith("bias")]
-    biases = [p for name, p in twin.named.items() if name.endswith("bias")]
+    weights = [p for name, p in twin.named.items() if "bias" not in name]
+    biases = [p for name, p in twin.named.items() if "bias" in name]
     groups = [
         {"params": weights, "weight_decay": options.get("weight_decay", 0.0)},
         {"params": biases, "weight_decay": 0.0},

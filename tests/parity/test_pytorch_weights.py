@@ -12,6 +12,11 @@ import trendlstm as tl
 from trendlstm.errors import DataError, OptionError
 
 SHAPES = [(1, 1, 1, (), 1), (5, 2, 4, (6, 3), 2), (20, 1, 16, (8,), 1)]  # T, F, H, dense, m
+STACKS = [(5, 2, (4, 4), (6,), 2), (4, 2, (4, 3, 3), (), 1)]
+CASES = [
+    *((cell, *shape) for cell in ("lstm", "gru", "rnn", "ann") for shape in SHAPES),
+    *((cell, *shape) for cell in ("lstm", "gru", "rnn") for shape in STACKS),
+]
 STEPS = 5  # of Adam; the first one is little more than the gradient's sign
 
 
@@ -62,19 +67,18 @@ class Changed(Tutorial):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize(("T", "F", "H", "dense", "m"), SHAPES)
-@pytest.mark.parametrize("cell", ["lstm", "rnn", "ann"])
+@pytest.mark.parametrize(("cell", "T", "F", "H", "dense", "m"), CASES)
 def test_there_and_back_is_the_same_network(cell, T, F, H, dense, m, bias, dtype):
-    rng = np.random.default_rng(H)
+    rng = np.random.default_rng(T)
     lag = T if cell == "ann" else None
     options = dict(cell=cell, input_size=F, hidden_size=H, dense=dense, output_size=m, bias=bias, lag=lag)
     net = random_network(rng, dtype=dtype, **options)
     values = net.state_dict()
-    values["dense.0.bias"][0] = -0.0
-    if bias:
-        values["hidden.bias" if cell == "ann" else "recurrent.bias"][0] = -0.0  # a bit that + 0 would change
+    for name in values:
+        if "bias" in name:
+            values[name][0] = -0.0  # a bit that + 0 would change
     net.load_state_dict(values)
-    given = None if cell == "lstm" else cell
+    given = None if cell in ("lstm", "gru") else cell
     assert same_weights(tl.from_pytorch(tl.to_pytorch_state_dict(net), given, lag).state_dict(), values)
 
     twin = Twin(net).requires_grad_(False)
@@ -91,14 +95,15 @@ def test_there_and_back_is_the_same_network(cell, T, F, H, dense, m, bias, dtype
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
-@pytest.mark.parametrize("kind", [nn.LSTM, nn.RNN])
-def test_a_module_is_the_network_that_it_computes(kind, batch_first):
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_a_module_is_the_network_that_it_computes(kind, layers, batch_first):
     torch.manual_seed(0)
-    module = Tutorial(kind, batch_first=batch_first).double()
+    module = Tutorial(kind, batch_first=batch_first, num_layers=layers).double()
     module.dropout.eval()
     net = tl.from_pytorch(module)
-    cell = "lstm" if kind is nn.LSTM else "rnn"
-    assert net.config == tl.NetworkConfig(2, 4, (3,), 1, cell=cell, dtype="float64")
+    cell = kind.__name__.lower()
+    assert net.config == tl.NetworkConfig(2, 4, (3,), 1, cell=cell, dtype="float64", layers=layers)
     assert [child.training for child in module.modules()] == [
         child is not module.dropout for child in module.modules()
     ]
@@ -119,6 +124,43 @@ def test_other_ways_to_write_the_same_module():
     assert tl.from_pytorch(flat, lag=3).config == tl.NetworkConfig(2, 4, (3,), 2, cell="ann", lag=3)
     for change in (lambda _, y, x: y[:, 0], lambda _, y, x: (y, x)):
         assert tl.from_pytorch(Changed(change)).config == tl.NetworkConfig(2, 4, (3,), 1)
+
+
+class Stack(nn.Module):
+    """Several recurrent layers with one Dropout layer after all of them, or after those that `drops` says."""
+
+    def __init__(self, kind=nn.GRU, sizes=(4, 3), p=0.5, drops=(True, True), layers=1, **options):
+        super().__init__()
+        self.first = kind(2, sizes[0], num_layers=layers, batch_first=True, **options)
+        self.second = kind(sizes[0], sizes[1], batch_first=True)
+        self.drop, self.last, self.drops = nn.Dropout(p), nn.Linear(sizes[1], 1), drops
+
+    def forward(self, x):
+        for layer, drops in zip((self.first, self.second), self.drops, strict=True):
+            x, _ = layer(x)
+            x = self.drop(x) if drops else x
+        return self.last(x[:, -1])
+
+
+def test_dropout_is_found_where_it_is():
+    """By the class between its layers, by where the code calls Dropout elsewhere; and the module is as it was."""
+    for module, expected in (
+        (Stack(), tl.NetworkConfig(2, (4, 3), (), 1, cell="gru", dropout=0.5)),
+        (Stack(dropout=0.5, layers=2), tl.NetworkConfig(2, (4, 4, 3), (), 1, cell="gru", dropout=0.5)),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.Tanh(), nn.Dropout(0.2), nn.Linear(4, 1)),
+            tl.NetworkConfig(2, 4, (), 1, cell="ann", lag=3, dropout=0.2),
+        ),
+        (
+            nn.Sequential(nn.LSTM(2, 4, 2, dropout=0.3), Last(False), nn.Dropout(0.3), nn.Linear(4, 1)),
+            tl.NetworkConfig(2, 4, (), 1, layers=2, dropout=0.3),
+        ),
+    ):
+        net = tl.from_pytorch(module, lag=3 if expected.cell == "ann" else None)
+        assert net.config == expected
+        assert not any(child._forward_hooks for child in module.modules())
+        assert all(child.training for child in module.modules())
+        assert tl.from_pytorch(module.state_dict(), net.config.cell, lag=3).config.dropout == 0
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -162,16 +204,38 @@ class WithOwnCell(nn.Module):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Tutorial(nn.GRU, batch_first=True), r"recurrent \(GRU\) is a GRU"),
-        (lambda: Tutorial(num_layers=2), r"recurrent \(LSTM\) has 2 stacked layers"),
+        (
+            lambda: Tutorial(num_layers=2, dropout=0.2, batch_first=True),
+            r"Tutorial drops units elsewhere than a Network, .*: it has recurrent \(LSTM\) between its layers\. Give",
+        ),
+        (lambda: Stack(drops=(True, False)), r"Stack drops units elsewhere .*: it has drop \(Dropout\)\. Give its"),
+        (lambda: Stack(drops=(False, True)), "Stack drops units elsewhere"),
+        (
+            lambda: Stack(layers=2),
+            r"one rate below 1 for all layers: first \(GRU\) between its layers has 0, drop \(Dropout\) has 0\.5",
+        ),
+        (lambda: Stack(p=1.0), r"one rate below 1 for all layers: drop \(Dropout\) has 1\."),
+        (
+            lambda: nn.Sequential(
+                nn.LSTM(2, 3, batch_first=True), Last(), nn.Linear(3, 2), nn.ReLU(), nn.Dropout(0.2), nn.Linear(2, 1)
+            ),
+            r"drops units elsewhere .*: it has 4 \(Dropout\)",
+        ),
+        (
+            lambda: nn.Sequential(nn.LSTM(2, 3), Last(), nn.GRU(3, 3), nn.Linear(3, 1)),
+            r"2 \(GRU\) comes after another kind, LSTM, where a Network has one cell",
+        ),
         (lambda: Tutorial(bidirectional=True), "is bidirectional"),
         (lambda: Tutorial(proj_size=2), "projects its hidden state"),
         (lambda: Tutorial(nn.RNN, nonlinearity="relu"), "has nonlinearity='relu', not 'tanh'"),
         (
-            lambda: nn.Sequential(nn.LSTM(2, 3), Last(), nn.Dropout(0.2), nn.Linear(3, 2), nn.GELU(), nn.Linear(2, 1)),
-            r"2 \(Dropout\) drops units in training \(p=0\.2\); 4 \(GELU\) is a layer that a Network does not have",
+            lambda: nn.Sequential(
+                nn.LSTM(2, 3), Last(), nn.Dropout1d(0.2), nn.Linear(3, 2), nn.GELU(), nn.Linear(2, 1)
+            ),
+            r"2 \(Dropout1d\) drops units together \(p=0\.2\), where a Network drops each alone; "
+            r"4 \(GELU\) is a layer that a Network does not have",
         ),
-        (lambda: nn.Sequential(nn.LSTM(2, 3), Last(), nn.LSTM(3, 3), nn.Linear(3, 1)), "2 .LSTM. is a second"),
+        (lambda: nn.Sequential(nn.LSTM(2, 3), Last(), nn.LSTM(3, 3), nn.Linear(3, 1)), "cannot be called with"),
         (lambda: nn.Sequential(nn.LSTM(2, 3), Last(), nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1)), r"3 \(Tanh\)"),
         (lambda: nn.Sequential(nn.LSTM(2, 3), Last(), nn.LayerNorm(3), nn.Linear(3, 1)), r"2 \(LayerNorm\) has"),
         (lambda: nn.Sequential(nn.LSTM(2, 3), Last(), nn.Linear(3, 1, bias=False)), r"2\.weight has no bias"),
@@ -214,12 +278,17 @@ def test_weights_that_are_not_finite_are_named():
 
 def test_a_module_of_another_shape_does_not_get_the_weights():
     net = tl.Network(2, 4, (3,), 1)
-    for module in (Tutorial(nn.RNN), Tutorial(hidden=5), Tutorial(bias=False), Tutorial(sizes=(1,))):
+    for module in (
+        Tutorial(nn.RNN),
+        Tutorial(nn.GRU),
+        Tutorial(num_layers=2),
+        Tutorial(hidden=5),
+        Tutorial(bias=False),
+        Tutorial(sizes=(1,)),
+    ):
         with pytest.raises(
             OptionError, match=r"module is not of the network's shape: it is .*, but the network lstm"
         ):
             tl.to_pytorch_state_dict(net, module)
-    with pytest.raises(OptionError, match="is a GRU"):
-        tl.to_pytorch_state_dict(net, Tutorial(nn.GRU))
     with pytest.raises(OptionError, match=r"module must be a torch\.nn\.Module, but is a dict"):
         tl.to_pytorch_state_dict(net, {})

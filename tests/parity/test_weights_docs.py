@@ -10,7 +10,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "weights.md").read_text(encoding="u
 
 def test_the_examples_do_what_they_say():
     names = {}
-    for snippet in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[:3]:
+    for snippet in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[:4]:
         exec(snippet, names)
     x = np.random.default_rng(0).normal(size=(4, 20, 1)).astype(np.float32)
     tl, model, module, torch = (names[name] for name in ("tl", "model", "module", "torch"))
@@ -19,6 +19,7 @@ def test_the_examples_do_what_they_say():
     ]
     assert set(names["arrays"]) == {"recurrent.weight_ih_l0", "recurrent.weight_hh_l0", "recurrent.bias_ih_l0",
                                     "recurrent.bias_hh_l0", "dense.0.weight", "dense.0.bias"}  # fmt: skip
+    assert names["stacked"].config == tl.NetworkConfig(1, 50, (), 1, lag=60, layers=2, dropout=0.2)
     expected = module(torch.from_numpy(x)).detach().numpy()
     for network in (names["network"], names["same"]):
         np.testing.assert_allclose(network.predict(x), expected, rtol=1e-4, atol=1e-6)

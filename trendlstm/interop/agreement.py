@@ -15,16 +15,24 @@ _TOLERANCE = {"float32": 5e-3, "float64": 1e-9}
 _SAMPLES, _STEPS = 16, 7
 
 
-def network_of(cell: Cell, weights: Mapping[str, np.ndarray], lag: int | None = None) -> Network:
+def network_of(
+    cell: Cell,
+    weights: Mapping[str, np.ndarray],
+    lag: int | None = None,
+    dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+) -> Network:
     """The network that has these parameters, its sizes and dtype read off them.
 
     Parameters
     ----------
-    cell : {"lstm", "rnn", "rnn-sigmoid", "ann"}
+    cell : {"lstm", "gru", "rnn", "rnn-sigmoid", "ann"}
     weights : mapping of str to ndarray
-        As `Network.state_dict` has them; all float32 or all float64.
+        As `Network.state_dict` has them, in its order; all float32 or all float64.
     lag : int, optional
         T, if it is known; needed by `ann`.
+    dropout, recurrent_dropout : float
+        The network's.
 
     Raises
     ------
@@ -37,9 +45,9 @@ def network_of(cell: Cell, weights: Mapping[str, np.ndarray], lag: int | None = 
             f"the weights are {' and '.join(dtypes)}, but a Network's are all {' or all '.join(DTYPES)}: convert the "
             "model to one of them first."
         )
-    first = weights["hidden.weight" if cell == "ann" else "recurrent.weight_ih"]
+    first = next(iter(weights.values()))
     inputs = first.shape[1]
-    hidden = first.shape[0] if cell == "ann" else weights["recurrent.weight_hh"].shape[1]
+    hidden = [array.shape[1] for name, array in weights.items() if name.endswith(".weight_hh")]
     sizes = [
         len(array)
         for name, array in weights.items()
@@ -52,13 +60,15 @@ def network_of(cell: Cell, weights: Mapping[str, np.ndarray], lag: int | None = 
         inputs //= lag
     network = Network(
         input_size=inputs,
-        hidden_size=hidden,
+        hidden_size=hidden or len(first),
         dense=tuple(sizes[:-1]),
         output_size=sizes[-1],
         cell=cell,
         dtype=first.dtype,
         lag=lag,
-        bias="hidden.bias" in weights or "recurrent.bias" in weights,
+        bias=any("bias" in name and not name.startswith("dense.") for name in weights),
+        dropout=dropout,
+        recurrent_dropout=recurrent_dropout,
     )
     network.load_state_dict(weights)
     return network

@@ -1,9 +1,9 @@
 """The nodes of a network, and of a forecaster from prices to prices, in a graph of ONNX.
 
-The cells `lstm` and `rnn` in float32 become ONNX's LSTM and RNN. The other recurrent networks are spelt out, equation
-by equation, in the body of a `Scan`: ONNX Runtime computes those operators in float32 only, no variant of them lacks
-the forget gate, and not every runtime takes notice of other activations (ONNX's own reference evaluator computes tanh
-where the output squashing is left out, and does not know the sigmoid in an RNN).
+Layers of the cells `lstm`, `gru` and `rnn` in float32 become ONNX's LSTM, GRU and RNN. The others are spelt out,
+equation by equation, in the body of a `Scan`: ONNX Runtime computes those operators in float32 only, no variant of them
+lacks the forget gate, and not every runtime takes notice of other activations (ONNX's own reference evaluator computes
+tanh where the output squashing is left out, and does not know the sigmoid in an RNN). Dropout is for training alone.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 from trendlstm.config import FEATURES, DType, NetworkConfig
 from trendlstm.data.windows import Scaler
 from trendlstm.kernels.equations import SCALE_FLOOR
+from trendlstm.nn.parameters import recurrent_name
 
 if TYPE_CHECKING:
     from trendlstm.nn.network import Network
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
 _ELMAN = {"rnn": "Tanh", "rnn-sigmoid": "Sigmoid"}  # activations, by cell
+# By cell, with the gates of its own order in ONNX's.
+_OPERATORS = {"lstm": ("LSTM", (0, 3, 1, 2)), "gru": ("GRU", (1, 0, 2)), "rnn": ("RNN", (0,))}
+_GATES = {"lstm": "ifgo", "lstm1997": "igo", "gru": "rzn"}
 
 
 class Graph:
@@ -95,18 +99,19 @@ class Graph:
 
 
 def is_operator(config: NetworkConfig) -> bool:
-    """Whether ONNX's LSTM or RNN, as every runtime computes it, is this recurrent layer."""
-    usual = config.cell == "rnn" or (config.cell == "lstm" and config.squash_output)
-    return usual and config.dtype == "float32"
+    """Whether ONNX's LSTM, GRU or RNN, as every runtime computes it, is this network's recurrent layer."""
+    unusual = config.cell == "lstm" and not config.squash_output
+    return config.cell in _OPERATORS and not unusual and config.dtype == "float32"
 
 
 def gate_order(config: NetworkConfig) -> str | None:
-    """The order in which the gates' rows lie in the graph's weights; None for a cell without gates."""
-    if config.cell == "lstm1997":
-        return "igo"
-    if config.cell == "lstm":
-        return "iofc" if is_operator(config) else "ifgo"
-    return None
+    """The order in which the gates' rows lie in the graph's weights; None for a cell without gates.
+
+    An operator's is in ONNX's letters: c is g, the cell's candidate, and h is n, the GRU's.
+    """
+    if is_operator(config):
+        return {"lstm": "iofc", "gru": "zrh"}.get(config.cell)
+    return _GATES.get(config.cell)
 
 
 def add_network(graph: Graph, network: Network, x: str, output: str | None = None) -> str:
@@ -132,9 +137,12 @@ def add_network(graph: Graph, network: Network, x: str, output: str | None = Non
         h = graph.add("Tanh", _add_layer(graph, graph.add("Flatten", x, axis=1), values, "hidden"))
     else:
         # ONNX has an attribute for batch-first inputs, but ONNX Runtime refuses it and OpenVINO gets it wrong
-        time_first = graph.add("Transpose", x, perm=[1, 0, 2])
+        h = graph.add("Transpose", x, perm=[1, 0, 2])
         add_recurrent = _add_operator if is_operator(config) else _add_scan
-        h = add_recurrent(graph, config, values, time_first)
+        for layer in range(config.layers):
+            h = add_recurrent(
+                graph, config, layer, _of_layer(values, recurrent_name(config.layers, layer)), h
+            )
     for layer in range(len(config.dense)):
         h = graph.add("Relu", _add_layer(graph, h, values, f"dense.{layer}"))
     y = _add_layer(graph, h, values, f"dense.{len(config.dense)}")
@@ -181,63 +189,114 @@ def _add_layer(graph: Graph, x: str, values: Mapping[str, np.ndarray], layer: st
     return graph.add("Gemm", x, *(graph.constant(name, values[name]) for name in names), transB=1)
 
 
-def _add_operator(graph: Graph, config: NetworkConfig, values: Mapping[str, np.ndarray], x: str) -> str:
-    """The last hidden state (N, H) of x (T, N, F), by ONNX's LSTM or RNN."""
-    is_lstm = config.cell == "lstm"
-
-    def for_onnx(name: str) -> np.ndarray:  # with an axis of directions, of which there is one
-        rows = values[f"recurrent.{name}"]
-        if is_lstm:
-            i, f, g, o = np.split(rows, 4)
-            rows = np.concatenate([i, o, f, g])
-        return rows[None]
-
-    weights = [graph.constant(f"recurrent.{name}", for_onnx(name)) for name in ("weight_ih", "weight_hh")]
-    if config.bias:  # ONNX adds two
-        bias = for_onnx("bias")
-        weights.append(graph.constant("recurrent.bias", np.concatenate([bias, np.zeros_like(bias)], axis=1)))
-    last = graph.add("LSTM" if is_lstm else "RNN", x, *weights, skip=1, hidden_size=config.hidden_size)
-    return graph.add("Squeeze", last, graph.constant("recurrent.directions", [0]))
+def _of_layer(values: Mapping[str, np.ndarray], layer: str) -> dict[str, np.ndarray]:
+    """The parameters of a recurrent layer by the last part of their names."""
+    return {
+        name.removeprefix(f"{layer}."): array
+        for name, array in values.items()
+        if name.startswith(f"{layer}.")
+    }
 
 
-def _add_scan(graph: Graph, config: NetworkConfig, values: Mapping[str, np.ndarray], x: str) -> str:
-    """The last hidden state (N, H) of x (T, N, F), by the cell's equations in the network's dtype."""
-    body = Graph(f"{graph.prefix}step.")
+def _add_operator(
+    graph: Graph, config: NetworkConfig, layer: int, values: Mapping[str, np.ndarray], x: str
+) -> str:
+    """The hidden states (T, N, H) of x (T, N, F), of the top layer the last (N, H), by ONNX's LSTM, GRU or RNN."""
+    operator, order = _OPERATORS[config.cell]
+    own = graph.part(f"{recurrent_name(config.layers, layer)}.")
+
+    def for_onnx(rows: np.ndarray) -> np.ndarray:  # with an axis of directions, of which there is one
+        gates = np.split(rows, len(order))
+        return np.concatenate([gates[index] for index in order])[None]
+
+    weights = [own.constant(name, for_onnx(values[name])) for name in ("weight_ih", "weight_hh")]
+    if config.bias:  # ONNX adds two everywhere
+        names = ("bias_ih", "bias_hh") if config.cell == "gru" else ("bias",)
+        biases = [for_onnx(values[name]) for name in names]
+        if len(biases) == 1:
+            biases.append(np.zeros_like(biases[0]))
+        weights.append(own.constant("bias", np.concatenate(biases, axis=1)))
+    attributes: dict[str, Any] = {"hidden_size": config.hidden_sizes[layer]}
+    if config.cell == "gru":
+        attributes["linear_before_reset"] = 1
+    is_top = layer == config.layers - 1
+    h = own.add(operator, x, *weights, skip=int(is_top), **attributes)  # of every step, or of the last
+    return own.add("Squeeze", h, own.constant("directions", [0 if is_top else 1]))
+
+
+def _add_scan(
+    graph: Graph, config: NetworkConfig, layer: int, values: Mapping[str, np.ndarray], x: str
+) -> str:
+    """The hidden states (T, N, H) of x (T, N, F), of the top layer the last (N, H), by the cell's equations."""
+    own = graph.part(f"{recurrent_name(config.layers, layer)}.")
+    body = Graph(f"{own.prefix}step.")
     h_before, c_before, x_t = (body.prefix + name for name in ("h_before", "c_before", "x"))
-    weight = np.concatenate([values["recurrent.weight_hh"], values["recurrent.weight_ih"]], axis=1)
-    parameters = [body.constant("weight", weight)]
-    if config.bias:
-        parameters.append(body.constant("bias", values["recurrent.bias"]))
-    z = body.add("Gemm", body.add("Concat", h_before, x_t, axis=1), *parameters, transB=1)
-    if config.cell in _ELMAN:
+    if config.cell == "gru":
+        before, after = [h_before], [_add_gru_step(body, values, h_before, x_t)]
+    elif config.cell in _ELMAN:
+        z = _add_gate_inputs(body, values, h_before, x_t)
         before, after = [h_before], [body.add(_ELMAN[config.cell], z)]
     else:
-        gates = "ifgo" if config.cell == "lstm" else "igo"
-        z_of = dict(zip(gates, body.add_several(len(gates), "Split", z, axis=1), strict=True))
-        kept = c_before
-        if "f" in gates:
-            kept = body.add("Mul", body.add("Sigmoid", z_of["f"]), c_before)
-        entered = body.add("Mul", body.add("Sigmoid", z_of["i"]), body.add("Tanh", z_of["g"]))
-        c = body.add("Add", kept, entered)
-        s = body.add("Tanh", c) if config.squash_output else c
-        h = body.add("Mul", body.add("Sigmoid", z_of["o"]), s)
-        before, after = [h_before, c_before], [h, c]
+        z = _add_gate_inputs(body, values, h_before, x_t)
+        before, after = [h_before, c_before], _add_lstm_step(body, config, z, c_before)
+    states, is_top = len(before), layer == config.layers - 1
+    if not is_top:  # h once more, to be kept of every step: an output's name is unique
+        after.append(body.add("Identity", after[0]))
+    hidden_size = config.hidden_sizes[layer]
+    n_in = config.hidden_sizes[layer - 1] if layer else config.input_size
 
     def declared(names: list[str], size: int) -> list[Any]:
         element = ELEMENT_TYPES[config.dtype]
         return [helper.make_tensor_value_info(name, element, [None, size]) for name in names]
 
     step = body.to_proto(
-        f"{graph.prefix}step",
-        [*declared(before, config.hidden_size), *declared([x_t], config.input_size)],
-        declared(after, config.hidden_size),
+        f"{own.prefix}step",
+        [*declared(before, hidden_size), *declared([x_t], n_in)],
+        declared(after, hidden_size),
     )
-    n = graph.add("Shape", x, start=1, end=2)
-    shape = graph.add("Concat", n, graph.constant("recurrent.hidden_size", [config.hidden_size]), axis=0)
+    n = own.add("Shape", x, start=1, end=2)
+    shape = own.add("Concat", n, own.constant("hidden_size", [hidden_size]), axis=0)
     zero = numpy_helper.from_array(np.zeros(1, config.dtype))
-    zeros = graph.add("ConstantOfShape", shape, value=zero)
-    states = [zeros] * len(before)
-    return graph.add_several(len(before), "Scan", *states, x, body=step, num_scan_inputs=1)[0]
+    zeros = own.add("ConstantOfShape", shape, value=zero)
+    outputs = own.add_several(len(after), "Scan", *[zeros] * states, x, body=step, num_scan_inputs=1)
+    return outputs[0 if is_top else -1]
+
+
+def _add_gate_inputs(body: Graph, values: Mapping[str, np.ndarray], h_before: str, x_t: str) -> str:
+    """z = W [h_{t-1}, x_t] + b of all gates of an LSTM or an Elman network."""
+    weight = np.concatenate([values["weight_hh"], values["weight_ih"]], axis=1)
+    parameters = [body.constant("weight", weight)]
+    if "bias" in values:
+        parameters.append(body.constant("bias", values["bias"]))
+    return body.add("Gemm", body.add("Concat", h_before, x_t, axis=1), *parameters, transB=1)
+
+
+def _add_lstm_step(body: Graph, config: NetworkConfig, z: str, c_before: str) -> list[str]:
+    """h_t and c_t of an LSTM, with or without a forget gate, from its gates' z."""
+    gates = _GATES[config.cell]
+    z_of = dict(zip(gates, body.add_several(len(gates), "Split", z, axis=1), strict=True))
+    kept = c_before
+    if "f" in gates:
+        kept = body.add("Mul", body.add("Sigmoid", z_of["f"]), c_before)
+    entered = body.add("Mul", body.add("Sigmoid", z_of["i"]), body.add("Tanh", z_of["g"]))
+    c = body.add("Add", kept, entered)
+    s = body.add("Tanh", c) if config.squash_output else c
+    return [body.add("Mul", body.add("Sigmoid", z_of["o"]), s), c]
+
+
+def _add_gru_step(body: Graph, values: Mapping[str, np.ndarray], h_before: str, x_t: str) -> str:
+    """h_t of a GRU."""
+
+    def products(seen: str, side: str) -> list[str]:
+        names = [name for name in (f"weight_{side}", f"bias_{side}") if name in values]
+        product = body.add("Gemm", seen, *(body.constant(name, values[name]) for name in names), transB=1)
+        return body.add_several(3, "Split", product, axis=1)
+
+    p, q = products(x_t, "ih"), products(h_before, "hh")
+    r, z = (body.add("Sigmoid", body.add("Add", p[gate], q[gate])) for gate in (0, 1))
+    n = body.add("Tanh", body.add("Add", p[2], body.add("Mul", r, q[2])))
+    # (1 - z) n + z h_{t-1}
+    return body.add("Add", n, body.add("Mul", z, body.add("Sub", h_before, n)))
 
 
 def needs_close(scaler: Scaler) -> bool:

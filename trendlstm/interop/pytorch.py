@@ -7,15 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from trendlstm.config import Cell
+from trendlstm.config import Cell, NetworkConfig
 from trendlstm.errors import OptionError
 from trendlstm.interop.agreement import disagreement, first_line, network_of, random_windows, redrawn
 from trendlstm.nn.network import Network
+from trendlstm.nn.parameters import recurrent_name
 
 # weight_ih_l0 and its like, of a layer of any name
-_RECURRENT_TENSOR = re.compile(r"(?:.*\.)?((?:weight|bias)_(?:ih|hh|hr))_l(\d+)(_reverse)?")
-_GATES_TO_CELL: dict[int, Cell] = {4: "lstm", 1: "rnn"}
+_RECURRENT_TENSOR = re.compile(r"(?:(.*)\.)?((?:weight|bias)_(?:ih|hh|hr))_l(\d+)(_reverse)?")
+_GATES_TO_CELL: dict[int, Cell] = {4: "lstm", 3: "gru", 1: "rnn"}
+_MODE_TO_CELL: dict[str, Cell] = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn"}
 _DRAWS = 8  # of weights to call a module with
+_WITHOUT_DROPOUT = "Give its state_dict() instead for a network with the same weights and no dropout."
 _ACTIVATIONS = {"recurrent": ("ReLU",), "feed-forward": ("ReLU", "Tanh")}
 
 
@@ -25,16 +28,18 @@ def from_pytorch(source: Any, cell: Cell | None = None, lag: int | None = None) 
     A module's classes say what it is, and it is called with a few random windows, with its own and with random weights,
     to prove that both predict the same.
     Tensors alone say less: that there is a ReLU between the linear layers is taken for granted, and `cell` must say
-    what else they do not. PyTorch's two biases of a recurrent layer are added.
+    what else they do not. PyTorch's two biases of a recurrent layer are added, but a GRU's are the network's own.
 
     Parameters
     ----------
     source : torch.nn.Module, or mapping of str to tensor or ndarray
-        Of float32 or float64. One layer of `torch.nn.LSTM` or `RNN` (or one linear layer and tanh), then linear layers
-        with ReLU between them. A module takes windows (N, T, F), or (T, N, F) where its recurrent layer is not
-        `batch_first`, or (N, T * F) without such a layer, and returns the outputs (N, m), or a tuple that begins with
-        them. It is called in evaluation mode; its weights are not modified.
-    cell : {"lstm", "rnn", "ann"}, optional
+        Of float32 or float64. Layers of `torch.nn.LSTM`, `GRU` or `RNN`, in one module or in several of one kind (or
+        one linear layer and tanh), then linear layers with ReLU between them. A module drops units at one rate after
+        each recurrent layer (between those of one class by its `dropout`, elsewhere by a `torch.nn.Dropout`), or not at
+        all. It takes windows (N, T, F), or (T, N, F) where its recurrent layer is not `batch_first`, or (N, T * F)
+        without such a layer, and returns the outputs (N, m), or a tuple that begins with them. It is called in
+        evaluation mode; its weights are not modified.
+    cell : {"lstm", "gru", "rnn", "ann"}, optional
         For a mapping: "rnn" says that the nonlinearity of an RNN is tanh, "ann" that tanh follows the first of linear
         layers alone.
     lag : int, optional
@@ -43,7 +48,8 @@ def from_pytorch(source: Any, cell: Cell | None = None, lag: int | None = None) 
     Returns
     -------
     Network
-        `predict(x)` of windows (N, T, F) gives the module's outputs to rounding.
+        `predict(x)` of windows (N, T, F) gives the module's outputs to rounding. Its `dropout` is the module's, 0 for a
+        mapping, which does not say.
 
     Raises
     ------
@@ -58,7 +64,8 @@ def from_pytorch(source: Any, cell: Cell | None = None, lag: int | None = None) 
         found = _cell_of_module(torch.nn, source)
         if cell not in (None, found):
             raise OptionError(f"cell is {cell!r}, but the module is of the cell {found!r}: leave it out.")
-        network = _network_of(found, source.state_dict(), lag)
+        dropout = _dropout_of_module(torch.nn, source)
+        network = _network_of(found, source.state_dict(), lag, dropout)
         _prove(torch, source, network)
         return network
     if not isinstance(source, Mapping):
@@ -74,7 +81,7 @@ def to_pytorch_state_dict(network: Network, module: Any = None) -> dict[str, Any
     Parameters
     ----------
     network : Network
-        Of the cell `lstm`, `rnn` or `ann`.
+        Of the cell `lstm`, `gru`, `rnn` or `ann`.
     module : torch.nn.Module, optional
         The module that shall have them. Not modified.
 
@@ -82,10 +89,12 @@ def to_pytorch_state_dict(network: Network, module: Any = None) -> dict[str, Any
     -------
     dict of str to ndarray or tensor
         With a module tensors by its own names, in its dtype and on its device. Without one arrays in the network's
-        dtype, as a module has them whose layers are called `recurrent` (`torch.nn.LSTM` or `RNN`; for `ann` `hidden`,
-        linear) and `dense` (a `ModuleList` of linear layers): `recurrent.weight_ih_l0` (gates * H, F),
-        `recurrent.weight_hh_l0` (gates * H, H), `recurrent.bias_ih_l0` and, all 0, `recurrent.bias_hh_l0`
-        (gates * H,), gates in the order i, f, g, o; `dense.0.weight` (out, in), `dense.0.bias` (out,), ... Of the
+        dtype, as a module has them whose layers are called `recurrent` (`torch.nn.LSTM`, `GRU` or `RNN`; for `ann`
+        `hidden`, linear) and `dense` (a `ModuleList` of linear layers): `recurrent.weight_ih_l0` (gates * H, F),
+        `recurrent.weight_hh_l0` (gates * H, H), `recurrent.bias_ih_l0` and, but for a GRU all 0,
+        `recurrent.bias_hh_l0` (gates * H,), gates in the order i, f, g, o (GRU: r, z, n), then those of `l1`, ...;
+        `dense.0.weight` (out, in), `dense.0.bias` (out,), ... Where layers have different hidden sizes, `recurrent` is
+        a `ModuleList` of one layer each, because PyTorch has one size a module: `recurrent.0.weight_ih_l0`, ... Of the
         losses "pinball" and "gaussian" the module gives the last layer's outputs as they are: quantiles that are not
         sorted, and what `Network.predict` makes a standard deviation of.
 
@@ -108,7 +117,7 @@ def to_pytorch_state_dict(network: Network, module: Any = None) -> dict[str, Any
         return {
             theirs: array if number == 0 else np.zeros_like(array)
             for ours, array in values.items()
-            for number, theirs in enumerate(_canonical_names(ours))
+            for number, theirs in enumerate(_canonical_names(config, ours))
         }
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(module, torch.nn.Module):
@@ -129,14 +138,23 @@ def to_pytorch_state_dict(network: Network, module: Any = None) -> dict[str, Any
     }
 
 
-def _canonical_names(name: str) -> list[str]:
+def _canonical_names(config: NetworkConfig, name: str) -> list[str]:
     """Our name of a parameter as PyTorch's, of which there are two for the bias of a recurrent layer."""
-    if name == "recurrent.bias":
-        return ["recurrent.bias_ih_l0", "recurrent.bias_hh_l0"]
-    return [f"{name}_l0" if name.startswith("recurrent.") else name]
+    if not name.startswith("recurrent."):
+        return [name]
+    layer, _, kind = name.rpartition(".")
+    number = layer.rpartition(".")[2] if config.layers > 1 else "0"
+    if isinstance(config.hidden_size, int):
+        layer = "recurrent"
+    else:
+        number = "0"
+    kinds = ("bias_ih", "bias_hh") if kind == "bias" else (kind,)
+    return [f"{layer}.{kind}_l{number}" for kind in kinds]
 
 
-def _network_of(cell: Cell | None, tensors: Mapping[str, Any], lag: int | None) -> Network:
+def _network_of(
+    cell: Cell | None, tensors: Mapping[str, Any], lag: int | None, dropout: float = 0.0
+) -> Network:
     """The network that a state_dict's tensors make."""
     cell, names = _parameter_names(cell, _shapes(tensors))
     if cell == "ann" and lag is None:
@@ -151,7 +169,7 @@ def _network_of(cell: Cell | None, tensors: Mapping[str, Any], lag: int | None) 
             if other.any():  # else the first one's bits, which -0.0 + 0.0 would change
                 first = first + other
         weights[ours] = first
-    return network_of(cell, weights, lag if cell == "ann" else None)
+    return network_of(cell, weights, lag if cell == "ann" else None, dropout)
 
 
 def _shapes(tensors: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -193,7 +211,7 @@ def _parameter_names(
     Raises an OptionError that names every tensor for which a network has no place.
     """
     problems: list[str] = []
-    recurrent: dict[str, str] = {}
+    recurrent: dict[tuple[str, int], dict[str, str]] = {}  # by module and layer: their names by kind
     groups: dict[
         str, dict[str, str]
     ] = {}  # of what may be linear layers: weight and bias by the layer's name
@@ -203,25 +221,16 @@ def _parameter_names(
             layer, _, kind = name.rpartition(".")
             groups.setdefault(layer, {})[kind] = name
             continue
-        kind, number, reverse = match.groups()
+        module, kind, number, reverse = match.groups()
         if kind == "weight_hr":
             problems.append(f"{name} is a projection of the hidden state")
         elif reverse:
             problems.append(f"{name} runs backwards")
-        elif number != "0":
-            problems.append(f"{name} is of a stacked layer")
-        elif kind in recurrent:
-            problems.append(f"{name} is of a second recurrent layer")
         else:
-            recurrent[kind] = name
+            recurrent.setdefault((module, int(number)), {})[kind] = name
     names: dict[str, tuple[str, ...]] = {}
     if recurrent:
-        found = _recurrent_cell(recurrent, shapes, cell, problems)
-        for kind in ("weight_ih", "weight_hh"):
-            names[f"recurrent.{kind}"] = (recurrent.get(kind, ""),)
-        biases = tuple(recurrent[kind] for kind in ("bias_ih", "bias_hh") if kind in recurrent)
-        if biases:
-            names["recurrent.bias"] = biases
+        found = _name_recurrent_layers(list(recurrent.values()), shapes, cell, names, problems)
     else:
         if cell != "ann":
             raise OptionError(
@@ -235,26 +244,60 @@ def _parameter_names(
     return found, names
 
 
+def _name_recurrent_layers(
+    layers: list[dict[str, str]],
+    shapes: Mapping[str, tuple[int, ...]],
+    cell: Cell | None,
+    names: dict[str, tuple[str, ...]],
+    problems: list[str],
+) -> Cell:
+    """Add the recurrent layers, in their order, to the names; the cell. What does not fit joins the problems."""
+    first, n_in = layers[0], None
+    for number, layer in enumerate(layers):
+        found = _recurrent_cell(layer, shapes, cell, problems)
+        if found is None:
+            return "lstm"  # which nobody sees
+        ih, hh = layer["weight_ih"], layer["weight_hh"]
+        biases = tuple(layer[kind] for kind in ("bias_ih", "bias_hh") if kind in layer)
+        if number == 0:
+            kept = found
+        elif found != kept:
+            problems.append(f"{hh} is of the cell {found!r}, but {first['weight_hh']} of {kept!r}")
+        elif set(layer) != set(first):
+            problems.append(f"{ih} has not the biases that {first['weight_ih']} has")
+        elif shapes[ih][1:] != (n_in,):
+            problems.append(f"{ih} takes {shapes[ih][-1]} inputs, but the layer before gives {n_in}")
+        n_in = shapes[hh][1]
+        name = recurrent_name(len(layers), number)
+        names |= {f"{name}.weight_ih": (ih,), f"{name}.weight_hh": (hh,)}
+        if found == "gru":
+            if len(biases) == 1:
+                problems.append(f"{biases[0]} is the only bias of a GRU, which has bias_ih and bias_hh")
+            names.update({f"{name}.bias_{side}": (bias,) for side, bias in zip(("ih", "hh"), biases)})
+        elif biases:
+            names[f"{name}.bias"] = biases
+    return kept
+
+
 def _recurrent_cell(
-    recurrent: Mapping[str, str],
+    layer: Mapping[str, str],
     shapes: Mapping[str, tuple[int, ...]],
     cell: Cell | None,
     problems: list[str],
-) -> Cell:
-    """The cell that has so many rows of weights; what is wrong with them joins the problems."""
-    hh = recurrent.get("weight_hh")
-    if hh is None or "weight_ih" not in recurrent:
-        problems.append(f"a weight_ih_l0 or weight_hh_l0 is missing beside {', '.join(recurrent.values())}")
-        return "lstm"
+) -> Cell | None:
+    """The cell that has so many rows of weights; None if none has. What is wrong with them joins the problems."""
+    hh = layer.get("weight_hh")
+    if hh is None or "weight_ih" not in layer:
+        problems.append(f"a weight_ih or weight_hh is missing beside {', '.join(layer.values())}")
+        return None
     rows, hidden = shapes[hh] if len(shapes[hh]) == 2 else (0, 1)
     found = _GATES_TO_CELL.get(rows // hidden) if rows % hidden == 0 else None
     if found is None:
-        problems.append(
-            f"{hh} has the three gates of a GRU"
-            if rows == 3 * hidden
-            else f"{hh} is of shape {shapes[hh]}, neither an LSTM's nor an RNN's"
-        )
-        return "lstm"
+        problems.append(f"{hh} is of shape {shapes[hh]}, neither an LSTM's, a GRU's nor an RNN's")
+        return None
+    for name in layer.values():
+        if shapes[name][:1] != (rows,):
+            problems.append(f"{name} is of shape {shapes[name]}, but beside {hh} it has {rows} rows")
     if cell not in (None, found):
         problems.append(f"{hh} of shape {shapes[hh]} is of the cell {found!r}, but cell is {cell!r}")
     elif found == "rnn" and cell is None:
@@ -274,7 +317,9 @@ def _name_linear_layers(
     """Add the linear layers, in their order, to the names; whatever is none joins the problems."""
     n_in = None
     if cell != "ann" and not problems:
-        n_in = shapes[names["recurrent.weight_hh"][0]][1]
+        n_in = next(
+            shapes[group[0]][1] for name, group in reversed(names.items()) if name.endswith("weight_hh")
+        )
     number = 0
     for group in groups.values():
         weight = shapes.get(group.get("weight", ""), ())
@@ -301,27 +346,49 @@ def _cell_of_module(nn: Any, module: Any) -> Cell:
     activations = _ACTIVATIONS["recurrent" if recurrent else "feed-forward"]
     problems = []
     for name, child in children:
-        if problem := _layer_problem(nn, child, activations):
+        problem = _layer_problem(nn, child, activations)
+        if not problem and child in recurrent and child.mode != recurrent[0].mode:
+            problem = f"comes after another kind, {type(recurrent[0]).__name__}, where a Network has one cell"
+        if problem:
             problems.append(f"{name or 'it'} ({type(child).__name__}) {problem}")
-        elif child in recurrent[1:]:
-            problems.append(f"{name} ({type(child).__name__}) is a second recurrent layer")
     if problems:
         raise OptionError(
             f"the module {type(module).__name__} is not one that a Network can be: {'; '.join(problems)}. Leave that "
             "out and train it again, here or there."
         )
-    if not recurrent:
-        return "ann"
-    return "lstm" if recurrent[0].mode == "LSTM" else "rnn"
+    return _MODE_TO_CELL[recurrent[0].mode] if recurrent else "ann"
+
+
+def _dropout_of_module(nn: Any, module: Any) -> float:
+    """The one rate at which a module drops units; refuses several. Where it drops, `_prove` finds out."""
+    rates = _dropout_rates(nn, module)
+    if not any(rates.values()):
+        return 0.0
+    if len(set(rates.values())) > 1 or max(rates.values()) == 1:
+        raise OptionError(
+            f"the module {type(module).__name__} drops units otherwise than a Network, which has one rate below 1 for "
+            f"all layers: {', '.join(f'{told} has {rate:g}' for told, rate in rates.items())}. {_WITHOUT_DROPOUT}"
+        )
+    return float(max(rates.values()))
+
+
+def _dropout_rates(nn: Any, module: Any) -> dict[str, float]:
+    """The rate of every child that drops units, and of those that could between their layers."""
+    rates = {}
+    for name, child in module.named_modules():
+        told = f"{name or 'it'} ({type(child).__name__})"
+        if isinstance(child, nn.RNNBase) and child.num_layers > 1:  # of one layer PyTorch ignores the rate
+            rates[f"{told} between its layers"] = child.dropout
+        elif isinstance(child, nn.Dropout) and child.p > 0:
+            rates[told] = child.p
+    return rates
 
 
 def _layer_problem(nn: Any, layer: Any, activations: tuple[str, ...]) -> str:
     """What is wrong with a module's child by its class; empty if nothing is."""
     if isinstance(layer, nn.RNNBase):
         for wrong, reason in (
-            (layer.mode == "GRU", "is a GRU"),
             (layer.mode == "RNN_RELU", "has nonlinearity='relu', not 'tanh'"),
-            (layer.num_layers > 1, f"has {layer.num_layers} stacked layers"),
             (layer.bidirectional, "is bidirectional"),
             (layer.proj_size > 0, "projects its hidden state (proj_size)"),
         ):
@@ -330,8 +397,8 @@ def _layer_problem(nn: Any, layer: Any, activations: tuple[str, ...]) -> str:
     elif isinstance(layer, nn.Linear):
         return ""  # of a bias the tensors tell
     elif isinstance(layer, nn.modules.dropout._DropoutNd):
-        if layer.p > 0:
-            return f"drops units in training (p={layer.p:g})"
+        if layer.p > 0 and not isinstance(layer, nn.Dropout):
+            return f"drops units together (p={layer.p:g}), where a Network drops each alone"
     elif type(layer).__name__ in (*activations, "Flatten", "Identity"):
         return ""
     elif any(True for _ in layer.parameters(recurse=False)) or any(
@@ -370,15 +437,47 @@ def _prove(torch: Any, module: Any, network: Network) -> None:
             )
         if error:
             layers = "linear layers with ReLU between them" if config.dense else "a linear layer"
-            before = (
-                "a linear layer and tanh"
-                if config.cell == "ann"
-                else f"the last hidden state of one {config.cell}"
-            )
+            before = "a linear layer and tanh"
+            if config.cell != "ann":
+                several = f"{config.layers} layers of {config.cell}"
+                before = f"the last hidden state of {f'one {config.cell}' if config.layers == 1 else several}"
             raise OptionError(
                 f"the module {name} computes something else than {before}, then {layers}: its outputs differ by "
                 f"{error:.2g} of the largest; {instead}."
             )
+    if config.dropout:
+        # where a module drops, only its code says: if its Dropout layers halve what they get, what sees that is halved
+        halving = [
+            child.register_forward_hook(lambda _, inputs, output: output / 2)
+            for child in module.modules()
+            if isinstance(child, torch.nn.Dropout) and child.p > 0
+        ]
+        try:
+            outputs = _outputs(torch, module, state, tensor, config.output_size, steps_first, instead)
+        finally:
+            for hook in halving:
+                hook.remove()
+        if disagreement(_with_halved_outputs(drawn, recurrent), windows, outputs):
+            raise OptionError(
+                f"the module {name} drops units elsewhere than a Network, which does it once after each recurrent "
+                f"layer (or after tanh) and nowhere else: it has {', '.join(_dropout_rates(torch.nn, module))}. "
+                f"{_WITHOUT_DROPOUT}"
+            )
+
+
+def _with_halved_outputs(network: Network, recurrent: list[Any]) -> Network:
+    """The network in which each of a module's recurrent layers gives on half of its outputs, or the layer with tanh."""
+    config, values = network.config, network.state_dict()
+    tops, layer = [], -1
+    for child in recurrent:  # between layers of one, no Dropout layer sees them
+        layer += child.num_layers
+        tops.append(layer)
+    for layer in tops or [0]:
+        above = "dense.0.weight"
+        if layer < config.layers - 1:
+            above = f"{recurrent_name(config.layers, layer + 1)}.weight_ih"
+        values[above] /= 2
+    return network_of(config.cell, values, config.lag)
 
 
 def _outputs(

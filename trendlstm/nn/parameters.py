@@ -47,9 +47,9 @@ def make_plan(config: NetworkConfig, steps: int, every_step: bool = False) -> bu
     )
 
 
-def recurrent_name(config: NetworkConfig, layer: int) -> str:
+def recurrent_name(layers: int, layer: int) -> str:
     """What the names of a recurrent layer's parameters begin with: "recurrent", or with several "recurrent.0", ..."""
-    return "recurrent" if config.layers == 1 else f"recurrent.{layer}"
+    return "recurrent" if layers == 1 else f"recurrent.{layer}"
 
 
 def parameter_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
@@ -64,7 +64,7 @@ def parameter_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
             name, biases = "hidden", ["bias"]
             shapes["hidden.weight"] = (hidden, config.lag * n_in)
         else:
-            name = recurrent_name(config, layer)
+            name = recurrent_name(config.layers, layer)
             biases = ["bias_ih", "bias_hh"] if kind.has_reset_gate else ["bias"]
             shapes |= {f"{name}.weight_ih": (rows, n_in), f"{name}.weight_hh": (rows, hidden)}
         if config.bias:
@@ -99,7 +99,7 @@ def named_views(config: NetworkConfig, flat: np.ndarray) -> dict[str, np.ndarray
             name, biases = "hidden", {"bias": -1}
             views["hidden.weight"] = of_x
         else:
-            name, biases = recurrent_name(config, index), {"bias": -1}
+            name, biases = recurrent_name(config.layers, index), {"bias": -1}
             if plan.has_reset_gate:
                 biases = {"bias_ih": -1, "bias_hh": x_row - 1}
             views |= {f"{name}.weight_ih": of_x, f"{name}.weight_hh": gates[:, :, :hidden]}
@@ -140,7 +140,7 @@ def initial_values(config: NetworkConfig) -> dict[str, np.ndarray]:
     if config.cell == "lstm" and config.bias:
         for index, hidden in enumerate(config.hidden_sizes):
             input_gate, forget_gate = slice(0, hidden), slice(hidden, 2 * hidden)
-            bias = values[f"{recurrent_name(config, index)}.bias"]
+            bias = values[f"{recurrent_name(config.layers, index)}.bias"]
             if config.forget_bias == "chrono":
                 assert config.lag is not None
                 bias[forget_gate] = np.log(generator.uniform(1, config.lag - 1, hidden))
