@@ -75,7 +75,16 @@ def write_case(path: str, walk: Any, config: Any, epochs: np.ndarray) -> None:
             samples[f"{number}/{prefix}x"] = part.x.astype(np.float32)
             samples[f"{number}/{prefix}y"] = part.y.astype(np.float32)
     initial = Network.from_config(config.network_of("lstm", 0)).state_dict()
-    np.savez(path, folds=chosen, epochs=epochs, batch_size=config.fit.batch_size, **samples, **initial)
+    np.savez(
+        path,
+        folds=chosen,
+        epochs=epochs,
+        cell="lstm",
+        layers=1,
+        batch_size=config.fit.batch_size,
+        **samples,
+        **initial,
+    )
 
 
 def make_torch(case: Case) -> Fit:

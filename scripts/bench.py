@@ -110,6 +110,28 @@ def bench_large(folder: Path, peers: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
+def bench_cells(folder: Path, peers: list[str], peak: dict[int, float]) -> list[dict[str, Any]]:
+    """One fit of the GRU and of two layers against PyTorch, with the LSTM of one layer for comparison."""
+    rows = []
+    for cell, layers in (("lstm", 1), ("gru", 1), ("lstm", 2), ("gru", 2)):
+        for steps in STEPS:
+            case = write_case(folder, steps, max(2, 30 // steps), cell=cell, layers=layers)
+            flops = flops_per_epoch(steps, cell=cell, layers=layers)
+            reference: list[float] = []
+            for name in ["trendlstm", *peers]:
+                for threads in sorted({1, CORES}):
+                    measured = run_script("peers.py", "fit", name, str(case), cores=threads)
+                    reference = reference or measured["losses"]
+                    require_equal(name, measured["losses"], reference)
+                    row = {"cell": cell, "layers": layers, "T": steps, "name": name, "threads": threads}
+                    row["ms"] = measured["ms"]
+                    if name == "trendlstm":
+                        row["percent_of_peak"] = 1e5 * flops / measured["ms"] / peak[threads]
+                    rows.append(row)
+                    say("cells and layers", row)
+    return rows
+
+
 def bench_many(folder: Path, peers: list[str], peak: dict[int, float]) -> list[dict[str, Any]]:
     """Many fits at once: fits a second, each of one epoch."""
     rows = []
@@ -332,6 +354,7 @@ def main(alone: bool) -> None:
             "one_fit": bench_fit(folder, peers["fit"], peak),
             "breakdown": bench_breakdown(peak[1]),
             "large_fits": bench_large(folder, [name for name in peers["fit"] if name == "PyTorch"]),
+            "cells": bench_cells(folder, [name for name in peers["fit"] if name == "PyTorch"], peak),
             "many_fits": bench_many(folder, peers["many"], peak),
             "inference": bench_predict(folder, peers["predict"]),
             "backtest": bench_backtest(folder, not alone),

@@ -33,7 +33,7 @@ from trendlstm.kernels.buffers import (
     rows_together,
 )
 from trendlstm.kernels.cells import gate_inputs, hidden_gradient, recurrent_weight_gradient
-from trendlstm.kernels.chunk import load_chunk, recurrent_transposed, transpose_weights
+from trendlstm.kernels.chunk import layer_of, layer_transposed, load_chunk, transpose_weights
 from trendlstm.kernels.dense import dense_backward, dense_forward, dense_weight_gradient
 from trendlstm.kernels.gang import WAITED
 from trendlstm.kernels.gradient import accumulate_chunks, add_accumulators
@@ -47,16 +47,18 @@ kernel_loop = numba.njit(nogil=True)
 
 @kernel_loop
 def recurrent_products(plan, weight, gradients, work, times):
-    rows, hidden_size = work.lengths.size, plan.hidden_size
-    transposed, _ = recurrent_transposed(plan, work.transposed)
+    rows, hidden_size = work.lengths.size, weight.shape[2]
+    layer, x_row = layer_of(plan, work, 0), plan.layers[0].x_row
+    transposed, _ = layer_transposed(plan, work.transposed, 0)
     for _ in range(times):
         for t in range(plan.steps):
-            gate_inputs(work.gates, t, work.inputs[t], weight)
+            gate_inputs(layer.gates, t, layer.inputs[t], weight)
         for t in range(plan.steps - 1, 0, -1):
-            hidden_gradient(view(work.dh, 0, (rows, hidden_size)), work.gates, t, transposed)
+            last = layer.gates[plan.n_gates - 1, t]
+            hidden_gradient(view(work.dh, 0, (rows, hidden_size)), layer.gates, last, t, transposed)
         for chunk in range(rows // CHUNK_ROWS):
             gradient = view(gradients[chunk], 0, (plan.n_gates, weight.shape[1], hidden_size))
-            recurrent_weight_gradient(gradient, work.inputs, work.gates, chunk)
+            recurrent_weight_gradient(gradient, layer, x_row, False, chunk)
 
 
 @kernel_loop
@@ -70,20 +72,32 @@ def dense_products(x, weight, transposed, gradient, out, delta, before, relu, ti
 
 @kernel_loop
 def activations(plan, work, times):
+    layer = layer_of(plan, work, 0)
     for _ in range(times):
         for t in range(plan.steps):
-            sigmoid(work.gates[0, t])
-            sigmoid(work.gates[1, t])
-            tanh(work.gates[2, t])
-            sigmoid(work.gates[3, t])
-            tanh(work.squashed[t])
+            sigmoid(layer.gates[0, t])
+            sigmoid(layer.gates[1, t])
+            tanh(layer.gates[2, t])
+            sigmoid(layer.gates[3, t])
+            tanh(layer.squashed[t])
 
 
 @kernel_loop
 def loading(plan, data, order, work, times):
     for _ in range(times):
         for start in range(0, work.lengths.size, CHUNK_ROWS):
-            load_chunk(plan, work, data.x, data.lengths, order, np.int64(0), CHUNK_ROWS, start)
+            load_chunk(
+                plan,
+                work,
+                data.x,
+                data.lengths,
+                order,
+                np.int64(0),
+                CHUNK_ROWS,
+                start,
+                np.int64(0),
+                np.uint64(0),
+            )
 
 
 @kernel_loop
@@ -123,10 +137,24 @@ def transposing(plan, theta, work, times):
 
 
 @kernel_loop
-def passes(plan, theta, data, order, gradients, squared_errors, thread, batch_size):
+def passes(plan, theta, data, order, gradients, losses, thread, batch_size):
     """All gradients of an epoch."""
+    no_states = view(gradients, 0, (0, 0))
     for first in range(0, order.size, batch_size):
-        accumulate_chunks(plan, theta, data, order, first, batch_size, gradients, squared_errors, thread)
+        accumulate_chunks(
+            plan,
+            theta,
+            data,
+            order,
+            first,
+            batch_size,
+            np.int64(0),
+            np.uint64(0),
+            no_states,
+            gradients,
+            losses,
+            thread,
+        )
 
 
 def milliseconds(call: Callable[..., Any], *arguments: Any) -> float:
@@ -192,13 +220,13 @@ def break_down(steps: int, peak: float) -> dict[str, Any]:
     rows = rows_together(plan, theta.dtype, job.chunks)
     work = make_workspace(plan, theta.dtype, rows)
     gradients = aligned_zeros((min(ACCUMULATORS, job.chunks), theta.size), theta.dtype)
-    order, errors = np.arange(SAMPLES), np.zeros(len(gradients))
+    order, losses = np.arange(SAMPLES), np.zeros(len(gradients))
     minibatches, times = SAMPLES // BATCH_SIZE, SAMPLES // rows
     first, second = (aligned_zeros(theta.size, theta.dtype) for _ in range(2))
 
     transposed = milliseconds(transposing, plan, theta, work, minibatches)
     gradient = milliseconds(
-        passes, plan, theta, data, order, gradients, errors, Thread(0, 1, work), BATCH_SIZE
+        passes, plan, theta, data, order, gradients, losses, Thread(0, 1, work), BATCH_SIZE
     )
     zeroed = milliseconds(zeroing, gradients, minibatches)
     parts = {

@@ -13,6 +13,7 @@ import click
 import numpy as np
 
 import trendlstm as tl
+from trendlstm.config import Cell
 
 ROOT = Path(__file__).parents[1]
 SAMPLES, BATCH_SIZE, HIDDEN, REPEATS = 800, 32, 64, 7
@@ -51,12 +52,14 @@ def write_case(
     hidden: int = HIDDEN,
     batch: int = BATCH_SIZE,
     dtype: str = "float32",
+    cell: Cell = "lstm",
+    layers: int = 1,
 ) -> Path:
     """Random windows and targets and the initial weights, for scripts/peers.py."""
     generator = np.random.default_rng(0)
-    path = folder / f"case-{steps}-{epochs}-{samples}-{hidden}-{batch}-{dtype}.npz"
+    path = folder / f"case-{cell}-{layers}-{steps}-{epochs}-{samples}-{hidden}-{batch}-{dtype}.npz"
     # uniform: orthogonal weights of 1,024 units take seconds
-    network = tl.Network(hidden_size=hidden, dtype=dtype, init="uniform")
+    network = tl.Network(hidden_size=hidden, layers=layers, cell=cell, dtype=dtype, init="uniform")
     np.savez(
         path,
         x=generator.standard_normal((samples, steps, 1)).astype(dtype),
@@ -65,6 +68,8 @@ def write_case(
         batch_size=batch,
         repeats=REPEATS,
         fits=MANY_FITS,
+        cell=cell,
+        layers=layers,
         **network.state_dict(),
     )
     return path
@@ -76,12 +81,19 @@ def require_equal(name: str, values: list[float], reference: list[float]) -> Non
         raise click.ClickException(f"{name} computes {values}, trendlstm {reference}: nothing was timed")
 
 
-def flops_per_epoch(steps: int, samples: int = SAMPLES, hidden: int = HIDDEN) -> float:
+def flops_per_epoch(
+    steps: int, samples: int = SAMPLES, hidden: int = HIDDEN, cell: Cell = "lstm", layers: int = 1
+) -> float:
     """Multiplications and additions of an epoch's matrix products; activations and Adam are not counted."""
-    gates, head = 4 * hidden, 32 * hidden + 32 * 32 + 32
-    forward = steps * gates * (hidden + 2)
-    backward = forward + (steps - 1) * gates * hidden  # the gradients of the weights and of h; h_0 needs none
-    return 2.0 * samples * (forward + backward + 3 * head)
+    gates, head = {"lstm": 4, "gru": 3}[cell] * hidden, 32 * hidden + 32 * 32 + 32
+    total = 3 * head
+    for layer in range(layers):
+        features = hidden if layer else 1
+        forward = steps * gates * (hidden + features + 1)
+        # the gradients of the weights, of h, of which h_0 needs none, and of x, of which the input needs none
+        backward = forward + (steps - 1) * gates * hidden + (steps * gates * features if layer else 0)
+        total += forward + backward
+    return 2.0 * samples * total
 
 
 def machine() -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 `python scripts/peers.py JOB NAME CASE` does one job in one framework and prints one JSON object; `bench.py` calls it
 so, one process each, for their thread pools and memory must not meet. CASE is an .npz file with the reference model's
-initial parameters in the names of `Network.state_dict` (its hidden size and its dtype may differ), the samples x and
-y, the size of a minibatch, and how often to repeat.
+initial parameters in the names of `Network.state_dict` (its cell, layers, hidden size and dtype may differ, for which
+PyTorch alone is ready), the samples x and y, the size of a minibatch, and how often to repeat.
 """
 
 import json
@@ -33,7 +33,7 @@ def load_case(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def hidden_size(case: Case) -> int:
-    return case["recurrent.weight_hh"].shape[1]
+    return case["dense.0.weight"].shape[1]
 
 
 def batch_size(case: Case) -> int:
@@ -49,7 +49,14 @@ def trendlstm_network(case: Case, seed: int = 0):
 
     dtype = case["x"].dtype.name
     # uniform: orthogonal weights of 1,024 units, here replaced at once, take seconds
-    network = tl.Network(hidden_size=hidden_size(case), seed=seed, dtype=dtype, init="uniform")
+    network = tl.Network(
+        hidden_size=hidden_size(case),
+        layers=int(case["layers"]),
+        cell=str(case["cell"]),
+        seed=seed,
+        dtype=dtype,
+        init="uniform",
+    )
     network.load_state_dict({name: case[name] for name in network.state_dict()})
     return network
 
@@ -64,12 +71,13 @@ def fit_trendlstm(case: Case) -> Trained:
 def torch_model(case: Case):
     import torch
 
-    hidden = hidden_size(case)
+    hidden, layers = hidden_size(case), int(case["layers"])
 
     class Model(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.lstm = torch.nn.LSTM(1, hidden, batch_first=True)
+            kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[str(case["cell"])]
+            self.recurrent = kind(1, hidden, layers, batch_first=True)
             self.head = torch.nn.Sequential(
                 torch.nn.Linear(hidden, 32),
                 torch.nn.ReLU(),
@@ -79,16 +87,23 @@ def torch_model(case: Case):
             )
 
         def forward(self, x):
-            return self.head(self.lstm(x)[0][:, -1])
+            return self.head(self.recurrent(x)[0][:, -1])
 
     model = Model().to(torch.from_numpy(case["x"]).dtype)
-    values = [case["recurrent.weight_ih"], case["recurrent.weight_hh"], case["recurrent.bias"]]
-    values.append(np.zeros_like(values[2]))  # PyTorch has a second bias: kept at 0, for Keras and we have one
+    values = []
+    for layer in range(layers):
+        name = "recurrent" if layers == 1 else f"recurrent.{layer}"
+        biases = [
+            case[f"{name}.{kind}"] for kind in ("bias", "bias_ih", "bias_hh") if f"{name}.{kind}" in case
+        ]
+        if len(biases) == 1:  # PyTorch has a second bias: kept at 0, because Keras and we have one
+            biases.append(np.zeros_like(biases[0]))
+            getattr(model.recurrent, f"bias_hh_l{layer}").requires_grad_(False)
+        values += [case[f"{name}.weight_ih"], case[f"{name}.weight_hh"], *biases]
     values += [case[f"dense.{layer}.{kind}"] for layer in range(3) for kind in ("weight", "bias")]
     with torch.no_grad():
         for parameter, value in zip(model.parameters(), values, strict=True):
             parameter.copy_(torch.tensor(value))
-    model.lstm.bias_hh_l0.requires_grad_(False)
     return model
 
 

@@ -54,6 +54,31 @@ def large_fits(rows: list[dict[str, Any]]) -> str:
     return table(["ms per epoch of 1,024 windows, T = 20", *columns], body)
 
 
+def cells(rows: list[dict[str, Any]]) -> str:
+    """Milliseconds per epoch of other cells and of two layers, with the share of one core's peak."""
+    steps = sorted({row["T"] for row in rows})
+    body = []
+    for cell, layers in dict.fromkeys((row["cell"], row["layers"]) for row in rows):
+        for name in names(rows):
+            parts = []
+            for count in steps:
+                where = {"cell": cell, "layers": layers, "T": count}
+                own, ms = (best(rows, who, "ms", **where) for who in ("trendlstm", name))
+                if name == "trendlstm":
+                    share = best(rows, name, "percent_of_peak", threads=1, **where)
+                    parts.append(f"{ms:.2f} ({share:.0f} %)")
+                else:
+                    parts.append(f"{ms:.1f} ({ms / own:.1f}x)")
+            body.append([f"{cell.upper()}, {layers} layer{'s' * (layers > 1)}: {name}", *parts])
+    return table(
+        [
+            "ms per epoch (trendlstm: share of one core's peak on one thread)",
+            *(f"T = {count}" for count in steps),
+        ],
+        body,
+    )
+
+
 def many_fits(rows: list[dict[str, Any]]) -> str:
     """Fits a second."""
     steps = sorted({row["T"] for row in rows})
@@ -212,6 +237,7 @@ def main() -> None:
             f"At T = 60 the whole process peaks at {memory:.0f} MiB.",
             grid(),
             large_fits(results["large_fits"]),
+            cells(results["cells"]),
             many_fits(results["many_fits"]),
             busy(results["busy"]),
             backtest(results["backtest"]),
