@@ -27,6 +27,7 @@ from numba.core.serialize import dumps
 from trendlstm.caches import cache_folder
 from trendlstm.files import replace_file
 
+from .linking import kernel_files
 from .numba_imports import load_numba
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -98,21 +99,19 @@ class KernelCache(NullCache):
         load_numba()
         target_context.refresh()
         try:
-            path = kernel_folder() / self._file_name(sig)
-            content = path.read_bytes()
-        except OSError:  # not compiled yet, or a folder that cannot be read
+            return _load(kernel_folder() / self._file_name(sig), target_context)
+        except OSError:  # a folder that cannot be read
             return None
-        digest, data = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-        if hashlib.sha256(data).digest() != digest:
-            _LOG.warning("The compiled kernel %s is damaged, so it is compiled again.", path)
-            return None
-        return CompileResult._rebuild(target_context, *pickle.loads(data))
 
     def save_overload(self, sig: Any, data: CompileResult) -> None:
         """Keep a compiled kernel; where nothing can be written this is said once, and the kernel used all the same."""
-        packed = dumps(data._reduce())
+        name = self._file_name(sig)
+        kernel_files[data.library] = name
+        callees = sorted({kernel_files[callee] for callee in data.library.callees})
+        packed = pickle.dumps((callees, dumps(data._reduce())))
         try:
-            path = kernel_folder(make=True) / self._file_name(sig)
+            path = kernel_folder(make=True) / name
+            _kernels[path] = data
             replace_file(path, lambda file: file.write(hashlib.sha256(packed).digest() + packed))
         except OSError as error:
             _say_once(
@@ -123,6 +122,31 @@ class KernelCache(NullCache):
     def _file_name(self, signature: Any) -> str:
         types = hashlib.sha256(str(signature).encode()).hexdigest()[:16]
         return f"{self._name}-{types}.kernel"
+
+
+_kernels: dict[Path, CompileResult] = {}  # what this process has loaded, or compiled and kept
+
+
+def _load(path: Path, target_context: Any) -> CompileResult | None:
+    """The kernel of a file and those that it calls; None if one of them is missing or damaged."""
+    if path in _kernels:
+        return _kernels[path]
+    try:
+        content = path.read_bytes()
+    except OSError:  # not compiled yet
+        return None
+    digest, packed = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    if hashlib.sha256(packed).digest() != digest:
+        _LOG.warning("The compiled kernel %s is damaged, so it is compiled again.", path)
+        return None
+    names, data = pickle.loads(packed)
+    callees = [_load(path.parent / name, target_context) for name in names]
+    if None in callees:
+        return None
+    kernel = CompileResult._rebuild(target_context, *pickle.loads(data))
+    kernel_files[kernel.library] = path.name
+    _kernels[path] = kernel
+    return kernel
 
 
 @functools.cache

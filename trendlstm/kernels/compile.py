@@ -8,6 +8,7 @@ from numba.core import config
 from numba.core.compiler import Compiler
 
 from .cache import KernelCache
+from .linking import KernelLibrary
 
 # No "nnan" and no "ninf": a loss that becomes NaN must stay NaN until fit() sees it. No "reassoc": the sums that
 # define a result are written in the order they are added, so that every thread count gives the same bits.
@@ -23,12 +24,19 @@ class _QuickCompiler(Compiler):
     """
 
     def compile_extra(self, func: Callable) -> Any:
+        self.state.library = KernelLibrary(self.state.targetctx.codegen(), func.__qualname__)
+        self.state.library.enable_object_caching()
         before = config.OPT  # type: ignore[attr-defined]
         config.OPT = min(before, 1)  # type: ignore[attr-defined]
         try:
             return super().compile_extra(func)
         finally:
             config.OPT = before  # type: ignore[attr-defined]
+
+    def _compile_bytecode(self) -> Any:
+        # Numba counts what it compiles: the symbol of a kernel would have another number in another process
+        self.state.func_id.unique_id = self.state.func_id.firstlineno
+        return super()._compile_bytecode()
 
 
 _OPTIONS: dict[str, Any] = {
