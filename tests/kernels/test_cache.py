@@ -38,7 +38,9 @@ def twice(x):
 
 
 def in_a_new_process():
-    """The kernel as a new process has it: not compiled."""
+    """The kernel as a new process has it: neither compiled nor loaded."""
+    for path in [path for path in cache._kernels if path.parent == kernel_folder()]:
+        del cache._kernels[path]
     return compiled(twice)
 
 

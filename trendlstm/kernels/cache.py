@@ -27,7 +27,7 @@ from numba.core.serialize import dumps
 from trendlstm.caches import cache_folder
 from trendlstm.files import replace_file
 
-from .linking import kernel_files
+from .linking import kernels
 from .numba_imports import load_numba
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -80,8 +80,8 @@ def _sources_digest() -> str:
 class KernelCache(NullCache):
     """What Numba's dispatcher of one kernel asks for compiled code before it compiles, and gives it to after.
 
-    A file holds the machine code for one tuple of argument types behind its SHA-256, which is compared before Numba
-    unpickles the rest: a damaged file is compiled anew.
+    A file holds the machine code for one tuple of argument types and names the kernels that this calls, behind a
+    SHA-256 that is compared before the rest is unpickled: a damaged kernel is compiled anew, and so are its callers.
     """
 
     def __init__(self, function: Callable) -> None:
@@ -96,18 +96,18 @@ class KernelCache(NullCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> CompileResult | None:
         """The compiled kernel, or None if it must be compiled."""
-        load_numba()
-        target_context.refresh()
-        try:
-            return _load(kernel_folder() / self._file_name(sig), target_context)
-        except OSError:  # a folder that cannot be read
-            return None
+        kernel = None
+        with suppress(OSError):  # a folder that cannot be read
+            kernel = _load(kernel_folder() / self._file_name(sig), target_context)
+        if kernel is None:
+            load_numba()  # half a second, which compiled kernels do without
+        return kernel
 
-    def save_overload(self, sig: Any, data: CompileResult) -> None:
+    def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled kernel; where nothing can be written this is said once, and the kernel used all the same."""
         name = self._file_name(sig)
-        kernel_files[data.library] = name
-        callees = sorted({kernel_files[callee] for callee in data.library.callees})
+        kernels[data.library] = name, data.fndesc.mangled_name
+        callees = sorted({kernels[callee] for callee in data.library.callees})
         packed = pickle.dumps((callees, dumps(data._reduce())))
         try:
             path = kernel_folder(make=True) / name
@@ -124,11 +124,15 @@ class KernelCache(NullCache):
         return f"{self._name}-{types}.kernel"
 
 
-_kernels: dict[Path, CompileResult] = {}  # what this process has loaded, or compiled and kept
+_kernels: dict[Path, Any] = {}  # what this process has loaded, or compiled and kept
 
 
-def _load(path: Path, target_context: Any) -> CompileResult | None:
-    """The kernel of a file and those that it calls; None if one of them is missing or damaged."""
+def _load(path: Path, target_context: Any) -> Any:
+    """The kernel of a file and those that it calls; None if one is missing, damaged or of another symbol.
+
+    A symbol has a number in it that depends on what else the process has compiled, so that it may differ where a file
+    was written once more.
+    """
     if path in _kernels:
         return _kernels[path]
     try:
@@ -139,12 +143,13 @@ def _load(path: Path, target_context: Any) -> CompileResult | None:
     if hashlib.sha256(packed).digest() != digest:
         _LOG.warning("The compiled kernel %s is damaged, so it is compiled again.", path)
         return None
-    names, data = pickle.loads(packed)
-    callees = [_load(path.parent / name, target_context) for name in names]
-    if None in callees:
-        return None
+    callees, data = pickle.loads(packed)
+    for name, symbol in callees:
+        callee = _load(path.parent / name, target_context)
+        if callee is None or callee.fndesc.mangled_name != symbol:
+            return None
     kernel = CompileResult._rebuild(target_context, *pickle.loads(data))
-    kernel_files[kernel.library] = path.name
+    kernels[kernel.library] = path.name, kernel.fndesc.mangled_name
     _kernels[path] = kernel
     return kernel
 
