@@ -227,21 +227,24 @@ def shared_kernels(monkeypatch):
         return kernel_folder()
 
 
-def test_another_installation_of_the_same_package_compiles_nothing(clone, monkeypatch):
+def test_another_installation_of_the_same_package_compiles_nothing_and_imports_no_more_of_numba(
+    clone, monkeypatch
+):
     shutil.copytree(shared_kernels(monkeypatch), kernel_folder())
     process = start(
         """
-        import json
+        import json, sys
         import numba.core.event as events
         from trendlstm.kernels import cache
         from trendlstm.nn.many import compile_kernels
         with events.install_recorder("numba:compile") as recorder:
             compile_kernels("float32")
-        print(json.dumps([cache.__file__, cache.has_compiled("float32"), len(recorder.buffer)]))
+        imported = [name for name in sys.modules if name in ("scipy.linalg", "numba.np.linalg")]
+        print(json.dumps([cache.__file__, cache.has_compiled("float32"), len(recorder.buffer), imported]))
         """,
         clone,
     )
-    assert json.loads(answer(process)) == [str(clone / "kernels" / "cache.py"), True, 0]
+    assert json.loads(answer(process)) == [str(clone / "kernels" / "cache.py"), True, 0, []]
 
 
 def test_warmup_fails_where_it_cannot_keep_what_it_compiles(tmp_path, monkeypatch):

@@ -36,8 +36,9 @@ def test_the_blocks_of_an_inlined_function_share_one_copy_of_its_scope(monkeypat
 
     class Copier(compile_module._BlockCopier):
         def deepcopy(self, block):
-            copied.append((block.scope, super().deepcopy(block)))
-            return copied[-1][1]
+            copied_block = super().deepcopy(block)
+            copied.append((block.scope, copied_block.scope))
+            return copied_block
 
     monkeypatch.setattr(compile_module, "_BlockCopier", Copier)
 
@@ -47,9 +48,9 @@ def test_the_blocks_of_an_inlined_function_share_one_copy_of_its_scope(monkeypat
     # step(2, 1) is 6, step(1, 2) is -6
     assert compiled(both)(2.0, 1.0) == 12.0 - 120.0
     copies = {}
-    for scope, block in copied:
-        assert block.scope is not scope
-        copies.setdefault(id(scope), set()).add(id(block.scope))
+    for scope, copied_scope in copied:
+        assert copied_scope is not scope
+        copies.setdefault(id(scope), set()).add(id(copied_scope))
     assert len(copied) > len(copies) > 4
     assert all(len(scopes) == 1 for scopes in copies.values())
 

@@ -161,7 +161,12 @@ def squared_error(plan, work, y, order, first, count, start):
 @inlined
 def all_targets(plan, data):
     """How many numbers the outputs of all samples are compared with."""
-    return (data.lengths.sum() if plan.steps_seen > 1 else data.lengths.size) * plan.outputs
+    steps = data.lengths.size
+    if plan.steps_seen > 1:
+        steps = 0
+        for length in data.lengths:  # lengths.sum() would import SciPy with the compiled kernel
+            steps += length
+    return steps * plan.outputs
 
 
 @inlined

@@ -86,6 +86,6 @@ def allocating(function: Callable) -> Callable:
 def inlined(function: Callable) -> Callable:
     """As `compiled`, for a function that becomes part of each caller.
 
-    Every separate kernel is optimised again in all that call it, so long chains of small ones compile slowly.
+    A large one that is called in several places is quicker to compile on its own.
     """
     return _compile(function, inline="always", _nrt=False)
