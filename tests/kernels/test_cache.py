@@ -19,9 +19,11 @@ from numba.core.compiler import CompileResult
 
 import trendlstm
 from trendlstm.cli import main
+from trendlstm.experiments import trials
 from trendlstm.kernels import cache
 from trendlstm.kernels.cache import has_compiled, kernel_folder, note_compiled
 from trendlstm.kernels.compile import compiled
+from trendlstm.nn import gradient_flow
 from trendlstm.nn.many import compile_kernels
 
 PACKAGE = Path(trendlstm.__file__).parent
@@ -223,7 +225,8 @@ def shared_kernels(monkeypatch):
     """Where other tests have the kernels, too; compiled and loaded into this process."""
     with monkeypatch.context() as outside:
         outside.delenv("TRENDLSTM_CACHE_DIR")
-        compile_kernels("float32")
+        for compile_some in compile_kernels, gradient_flow.compile_kernels, trials.compile_kernels:
+            compile_some()
         return kernel_folder()
 
 
@@ -236,10 +239,13 @@ def test_another_installation_of_the_same_package_compiles_nothing_and_imports_n
         import json, sys
         import numba.core.event as events
         from trendlstm.kernels import cache
-        from trendlstm.nn.many import compile_kernels
+        from trendlstm.experiments import trials
+        from trendlstm.nn import gradient_flow, many
         with events.install_recorder("numba:compile") as recorder:
-            compile_kernels("float32")
-        imported = [name for name in sys.modules if name in ("scipy.linalg", "numba.np.linalg")]
+            many.compile_kernels()
+            imported = [name for name in sys.modules if name in ("scipy.linalg", "numba.np.linalg")]
+            gradient_flow.compile_kernels()
+            trials.compile_kernels()
         print(json.dumps([cache.__file__, cache.has_compiled("float32"), len(recorder.buffer), imported]))
         """,
         clone,

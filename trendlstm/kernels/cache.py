@@ -22,6 +22,7 @@ from numba.core import config
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from trendlstm.caches import cache_folder
@@ -148,6 +149,7 @@ def _load(path: Path, target_context: Any) -> Any:
         callee = _load(path.parent / name, target_context)
         if callee is None or callee.fndesc.mangled_name != symbol:
             return None
+    rtsys.initialize(target_context)  # for kernels that make arrays; Numba does it where it compiles
     kernel = CompileResult._rebuild(target_context, *pickle.loads(data))
     kernels[kernel.library] = path.name, kernel.fndesc.mangled_name
     _kernels[path] = kernel
