@@ -19,9 +19,11 @@ from numba.core.compiler import CompileResult
 
 import trendlstm
 from trendlstm.cli import main
+from trendlstm.experiments import trials
 from trendlstm.kernels import cache
 from trendlstm.kernels.cache import has_compiled, kernel_folder, note_compiled
 from trendlstm.kernels.compile import compiled
+from trendlstm.nn import gradient_flow
 from trendlstm.nn.many import compile_kernels
 
 PACKAGE = Path(trendlstm.__file__).parent
@@ -38,7 +40,9 @@ def twice(x):
 
 
 def in_a_new_process():
-    """The kernel as a new process has it: not compiled."""
+    """The kernel as a new process has it: neither compiled nor loaded."""
+    for path in [path for path in cache._kernels if path.parent == kernel_folder()]:
+        del cache._kernels[path]
     return compiled(twice)
 
 
@@ -221,25 +225,32 @@ def shared_kernels(monkeypatch):
     """Where other tests have the kernels, too; compiled and loaded into this process."""
     with monkeypatch.context() as outside:
         outside.delenv("TRENDLSTM_CACHE_DIR")
-        compile_kernels("float32")
+        for compile_some in compile_kernels, gradient_flow.compile_kernels, trials.compile_kernels:
+            compile_some()
         return kernel_folder()
 
 
-def test_another_installation_of_the_same_package_compiles_nothing(clone, monkeypatch):
+def test_another_installation_of_the_same_package_compiles_nothing_and_imports_no_more_of_numba(
+    clone, monkeypatch
+):
     shutil.copytree(shared_kernels(monkeypatch), kernel_folder())
     process = start(
         """
-        import json
+        import json, sys
         import numba.core.event as events
         from trendlstm.kernels import cache
-        from trendlstm.nn.many import compile_kernels
+        from trendlstm.experiments import trials
+        from trendlstm.nn import gradient_flow, many
         with events.install_recorder("numba:compile") as recorder:
-            compile_kernels("float32")
-        print(json.dumps([cache.__file__, cache.has_compiled("float32"), len(recorder.buffer)]))
+            many.compile_kernels()
+            imported = [name for name in sys.modules if name in ("scipy.linalg", "numba.np.linalg")]
+            gradient_flow.compile_kernels()
+            trials.compile_kernels()
+        print(json.dumps([cache.__file__, cache.has_compiled("float32"), len(recorder.buffer), imported]))
         """,
         clone,
     )
-    assert json.loads(answer(process)) == [str(clone / "kernels" / "cache.py"), True, 0]
+    assert json.loads(answer(process)) == [str(clone / "kernels" / "cache.py"), True, 0, []]
 
 
 def test_warmup_fails_where_it_cannot_keep_what_it_compiles(tmp_path, monkeypatch):

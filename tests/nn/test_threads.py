@@ -97,9 +97,9 @@ except MemoryError as error:
 @pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="only Linux tells a process its address space"
 )
-def test_too_small_an_address_space_is_an_error_not_an_endless_wait():
-    """SciPy's OpenBLAS would ask again and again."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def test_too_small_an_address_space_is_an_error_not_an_endless_wait(tmp_path):
+    """SciPy's OpenBLAS would ask again and again, when Numba imports it to compile."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TRENDLSTM_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", LIMITED]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.stdout == "the address space is limited, see `ulimit -v`\n", done.stderr

@@ -22,11 +22,13 @@ from numba.core import config
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from trendlstm.caches import cache_folder
 from trendlstm.files import replace_file
 
+from .linking import kernels
 from .numba_imports import load_numba
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -79,8 +81,8 @@ def _sources_digest() -> str:
 class KernelCache(NullCache):
     """What Numba's dispatcher of one kernel asks for compiled code before it compiles, and gives it to after.
 
-    A file holds the machine code for one tuple of argument types behind its SHA-256, which is compared before Numba
-    unpickles the rest: a damaged file is compiled anew.
+    A file holds the machine code for one tuple of argument types and names the kernels that this calls, behind a
+    SHA-256 that is compared before the rest is unpickled: a damaged kernel is compiled anew, and so are its callers.
     """
 
     def __init__(self, function: Callable) -> None:
@@ -95,24 +97,22 @@ class KernelCache(NullCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> CompileResult | None:
         """The compiled kernel, or None if it must be compiled."""
-        load_numba()
-        target_context.refresh()
-        try:
-            path = kernel_folder() / self._file_name(sig)
-            content = path.read_bytes()
-        except OSError:  # not compiled yet, or a folder that cannot be read
-            return None
-        digest, data = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-        if hashlib.sha256(data).digest() != digest:
-            _LOG.warning("The compiled kernel %s is damaged, so it is compiled again.", path)
-            return None
-        return CompileResult._rebuild(target_context, *pickle.loads(data))
+        kernel = None
+        with suppress(OSError):  # a folder that cannot be read
+            kernel = _load(kernel_folder() / self._file_name(sig), target_context)
+        if kernel is None:
+            load_numba()  # half a second, which compiled kernels do without
+        return kernel
 
-    def save_overload(self, sig: Any, data: CompileResult) -> None:
+    def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled kernel; where nothing can be written this is said once, and the kernel used all the same."""
-        packed = dumps(data._reduce())
+        name = self._file_name(sig)
+        kernels[data.library] = name, data.fndesc.mangled_name
+        callees = sorted({kernels[callee] for callee in data.library.callees})
+        packed = pickle.dumps((callees, dumps(data._reduce())))
         try:
-            path = kernel_folder(make=True) / self._file_name(sig)
+            path = kernel_folder(make=True) / name
+            _kernels[path] = data
             replace_file(path, lambda file: file.write(hashlib.sha256(packed).digest() + packed))
         except OSError as error:
             _say_once(
@@ -123,6 +123,37 @@ class KernelCache(NullCache):
     def _file_name(self, signature: Any) -> str:
         types = hashlib.sha256(str(signature).encode()).hexdigest()[:16]
         return f"{self._name}-{types}.kernel"
+
+
+_kernels: dict[Path, Any] = {}  # what this process has loaded, or compiled and kept
+
+
+def _load(path: Path, target_context: Any) -> Any:
+    """The kernel of a file and those that it calls; None if one is missing, damaged or of another symbol.
+
+    A symbol has a number in it that depends on what else the process has compiled, so that it may differ where a file
+    was written once more.
+    """
+    if path in _kernels:
+        return _kernels[path]
+    try:
+        content = path.read_bytes()
+    except OSError:  # not compiled yet
+        return None
+    digest, packed = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    if hashlib.sha256(packed).digest() != digest:
+        _LOG.warning("The compiled kernel %s is damaged, so it is compiled again.", path)
+        return None
+    callees, data = pickle.loads(packed)
+    for name, symbol in callees:
+        callee = _load(path.parent / name, target_context)
+        if callee is None or callee.fndesc.mangled_name != symbol:
+            return None
+    rtsys.initialize(target_context)  # for kernels that make arrays; Numba does it where it compiles
+    kernel = CompileResult._rebuild(target_context, *pickle.loads(data))
+    kernels[kernel.library] = path.name, kernel.fndesc.mangled_name
+    _kernels[path] = kernel
+    return kernel
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""What Numba imports when a kernel is first called: before threads are started, and not where it would never end."""
+"""What Numba imports when it first compiles: not at all where every kernel is cached, nor where it would never end."""
 
 import functools
 import importlib.util
@@ -15,7 +15,7 @@ _SCIPY_THREAD_BYTES = 48 << 20
 
 @functools.cache
 def load_numba() -> None:
-    """Import what Numba otherwise imports with the first call of a kernel, on whatever thread that is.
+    """Import what Numba needs to compile.
 
     Raises
     ------

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from trendlstm.errors import OptionError
-from trendlstm.kernels.numba_imports import load_numba
 
 _POLL_SECONDS = 0.05  # how often a waiting main thread looks at the progress
 
@@ -78,7 +77,6 @@ def run_together(
         Must make the running calls return although others are missing. Called when a thread cannot be started; all
         then begins anew, with those `arguments` that fewer threads have. None if a call does not need the others.
     """
-    load_numba()
     while threads > 0:
         started = _run_once(function, arguments(threads), while_waiting, stop, abandon)
         if started == threads or (started and abandon is None):
