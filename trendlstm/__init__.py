@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from trendlstm.nn.gradient_flow import gradient_flow
     from trendlstm.nn.many import fit_many
     from trendlstm.nn.network import Network, load
+    from trendlstm.nn.state import State
     from trendlstm.output.runs import load_run, save_run
+    from trendlstm.presets import PRESETS
     from trendlstm.version import __version__
     from trendlstm.workflows.backtest import Backtest, backtest
     from trendlstm.workflows.train import train
@@ -33,6 +35,8 @@ _MODULES = {
     "FitConfig": "config",
     "Network": "nn.network",
     "NetworkConfig": "config",
+    "PRESETS": "presets",
+    "State": "nn.state",
     "TrainConfig": "config",
     "WindowConfig": "config",
     "__version__": "version",
@@ -54,12 +58,14 @@ _MODULES = {
 }
 
 __all__ = [
+    "PRESETS",
     "Backtest",
     "BacktestConfig",
     "DataConfig",
     "FitConfig",
     "Network",
     "NetworkConfig",
+    "State",
     "TrainConfig",
     "WindowConfig",
     "__version__",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trendlstm.config import PLAIN_LSTM
 from trendlstm.evaluation.metrics import StepMetrics
 from trendlstm.evaluation.significance import LEVEL, Difference, separation
 from trendlstm.files import jsonable, write_csv, write_json
@@ -16,7 +17,7 @@ from trendlstm.nn.gradient_flow import QUANTITIES
 from trendlstm.output.console import Console
 from trendlstm.output.record import header
 from trendlstm.output.tables import Table
-from trendlstm.output.wording import count, decimals
+from trendlstm.output.wording import count, decimals, dropout_phrases, hidden_units
 from trendlstm.workflows.compare import (
     JACOBIAN_SAMPLES,
     STATES,
@@ -74,7 +75,7 @@ def errors_table(models: Mapping[str, Any], seeds: int) -> Table:
                 [
                     model_label(name, model),
                     *([step] if horizon > 1 else []),
-                    model["network"] and model["network"]["hidden_size"],
+                    model["network"] and hidden_units(model["network"]),
                     model["parameters"] if is_fitted else None,
                     _spread(found["rmse"], f",.{digits}f"),
                     _spread(found["mae"], f",.{digits}f"),
@@ -201,6 +202,29 @@ def _on_errors(comparison: Comparison) -> str:
     return (
         f"On {count(n, 'test day')} the one-step RMSE{over} is {errors}. There is {evidence} more than persistence "
         f"(tomorrow = today), and the LSTM's errors {_errors_phrase(told)}{doubt if is_noise else ''}."
+        + (f" {_on_layers(comparison)}" if PLAIN_LSTM in models else "")
+    )
+
+
+def _on_layers(comparison: Comparison) -> str:
+    """What more layers or dropout have changed on the test days, and what they cost."""
+    network = comparison.prepared.config.train.network
+    layers = [] if network.layers == 1 else [count(network.layers, "layer")]
+    changed = _listed([*layers, *dropout_phrases(network.to_dict())])
+    difference = comparison.lstm_differences[0][PLAIN_LSTM]
+    verdict = {
+        -1: "lower the errors",
+        1: "raise the errors",
+        0: "change the errors by nothing that these test days can tell from chance",
+    }[difference.sign]
+    lstm, plain = (
+        f"{one.rmse:,.4g} with {one.parameters:,} parameters and {one.seconds:.2f} s of training a network"
+        for one in (comparison.models["lstm"], comparison.models[PLAIN_LSTM])
+    )
+    tested = "" if difference.adjusted is None else f" (p = {p_value(difference.adjusted)}, after Holm)"
+    return (
+        f"Beside the plain LSTM of one layer without dropout, {changed} {verdict}{tested}: the RMSE is {lstm}, and "
+        f"{plain} of the plain one."
     )
 
 

@@ -38,6 +38,7 @@ from trendlstm.notebook import as_html
 from trendlstm.output.fold_file import NAME as FOLD_FILE
 from trendlstm.output.model_card import hub_config, model_card
 from trendlstm.output.record import header
+from trendlstm.output.wording import cell_phrase
 from trendlstm.workflows.forecast import (
     Forecaster,
     at_level_of,
@@ -267,8 +268,8 @@ def draw_run(result: Result, folder: Path) -> None:
         result.assessment.predictions,
         folder / "predictions.png",
         title=f"{ticker}: {drawn}",
-        subtitle=f"{network.cell}, {network.hidden_size} hidden units, lag {window.lag}, "
-        f"{window.scaling} scaling, epoch chosen by validation; prices {provenance.start} to {provenance.end}",
+        subtitle=f"{cell_phrase(network.to_dict())}, lag {window.lag}, {window.scaling} scaling, epoch chosen by "
+        f"validation; prices {provenance.start} to {provenance.end}",
     )
 
 

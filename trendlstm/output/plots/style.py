@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
 
-from trendlstm.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
+from trendlstm.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, WINE
 from trendlstm.files import replace_file
 from trendlstm.workflows.variants import Colour
 
@@ -23,6 +23,7 @@ PALETTE: dict[Colour, str] = {
     "purple": PURPLE,
     "sky": SKY,
     "vermillion": VERMILLION,
+    "wine": WINE,
 }
 DPI = 110
 LEGEND: dict[str, Any] = {

@@ -21,12 +21,14 @@ _STATES = {"initial": "before training", "trained": "after training"}
 # in black and white, too, no two lines look alike
 _DASHES: dict[str, Dash] = {
     "lstm1997": "dashdot",
+    "gru": "long",
     "rnn-uniform": "dashdot",
     "rnn-glorot": "sparse",
     "rnn-orthogonal": "dashed",
 }
 _MODEL_DASHES: dict[str, Dash] = {
     "rnn": "dashdot",
+    "gru": "dotted",
     "ann": "sparse",
     "lstm1997": "dashdotdot",
     "ridge": "long",
