@@ -148,6 +148,8 @@ def gradients_table(gradients: Mapping[str, Any], seeds: int, lag: int) -> Table
         f"dh/dh, dc/dc: spectral norm of the product of state Jacobians, {JACOBIAN_SAMPLES} windows, first seed.",
         "Test RMSE: one step ahead, mean over seeds.",
     ]
+    if any(one["network"].get("layers", 1) > 1 for one in gradients.values()):
+        legend.append("States and gradients of several layers are those of the top one.")
     return Table(
         f"What is left {count(lag, 'step')} back of the last step's, before and after training",
         ["Network", *(heading for pair in pairs for heading in (pair, "after")), "Test RMSE"],
@@ -208,24 +210,16 @@ def _on_errors(comparison: Comparison) -> str:
 
 def _on_layers(comparison: Comparison) -> str:
     """What more layers or dropout have changed on the test days, and what they cost."""
-    network = comparison.prepared.config.train.network
+    network, difference = comparison.prepared.config.train.network, comparison.lstm_differences[0][PLAIN_LSTM]
     layers = [] if network.layers == 1 else [count(network.layers, "layer")]
-    changed = _listed([*layers, *dropout_phrases(network.to_dict())])
-    difference = comparison.lstm_differences[0][PLAIN_LSTM]
-    verdict = {
-        -1: "lower the errors",
-        1: "raise the errors",
-        0: "change the errors by nothing that these test days can tell from chance",
-    }[difference.sign]
+    more = _listed([*layers, *dropout_phrases(network.to_dict())])
+    told = _errors_phrase(_told_apart({PLAIN_LSTM: difference}, {PLAIN_LSTM: "the plain 1-layer LSTM"}))
+    tested = "" if difference.adjusted is None else f" (p = {p_value(difference.adjusted)} after Holm)"
     lstm, plain = (
-        f"{one.rmse:,.4g} with {one.parameters:,} parameters and {one.seconds:.2f} s of training a network"
+        f"{one.rmse:,.4g} ({one.parameters:,} parameters, {one.seconds:.2f} s to train)"
         for one in (comparison.models["lstm"], comparison.models[PLAIN_LSTM])
     )
-    tested = "" if difference.adjusted is None else f" (p = {p_value(difference.adjusted)}, after Holm)"
-    return (
-        f"Beside the plain LSTM of one layer without dropout, {changed} {verdict}{tested}: the RMSE is {lstm}, and "
-        f"{plain} of the plain one."
-    )
+    return f"With {more} the errors on these days {told}{tested}: RMSE {lstm} against {plain}."
 
 
 def _told_apart(found: dict[str, Difference], names: dict[str, str]) -> dict[int, list[str]]:

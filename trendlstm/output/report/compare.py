@@ -155,6 +155,8 @@ def _gradients(document: Mapping[str, Any], state: str) -> Chart:
             rows.append(np.where(relative > _FAINTEST, relative, np.nan))
     seeds = document["settings"]["seeds"]
     over = f"Medians over {seeds} seeds." if seeds > 1 else "One seed."
+    if document["settings"]["network"].get("layers", 1) > 1:
+        over += " Of several layers: the top one."
     return Chart(
         f"gradients-{state}",
         f"Gradient flow by lag, {_STATES[state]}",

@@ -109,12 +109,16 @@ def quantities(cell: str, bias: bool, squash_output: bool) -> list[Quantity]:
 
 
 def _gru_quantities(bias: bool) -> list[Quantity]:
-    def product(weight: str, of: str, shift: str) -> str:
-        """W_weight of + b_shift."""
-        return f"{_sub('W', weight)}{of}{_PLUS + _sub('b', shift) if bias else ''}"
+    def product(weight: str, of: str) -> str:
+        """W_weight of + b_weight."""
+        return f"{_sub('W', weight)}{of}{_PLUS + _sub('b', weight) if bias else ''}"
 
-    from_input = product("xn", _sub("x"), "xn")
-    from_state = f"{_sub('r')}{_TIMES}<mo>(</mo>{product('hn', _sub('h', _BEFORE), 'hn')}<mo>)</mo>"
+    candidate = (
+        f"{_sub('n')}{_EQUALS}<mi>tanh</mi><mo>(</mo>{product('xn', _sub('x'))}{_PLUS}{_sub('r')}{_TIMES}{_sub('q')}"
+        "<mo>)</mo>"
+    )
+    from_state = f"{_sub('q')}{_EQUALS}{product('hn', _sub('h', _BEFORE))}"
+    lines = "".join(f"<mtr><mtd>{line}</mtd></mtr>" for line in (candidate, from_state))
     mixed = (
         f"<mo>(</mo><mn>1</mn><mo>−</mo>{_sub('z')}<mo>)</mo>{_TIMES}{_sub('n')}{_PLUS}"
         f"{_sub('z')}{_TIMES}{_sub('h', _BEFORE)}"
@@ -135,15 +139,15 @@ def _gru_quantities(bias: bool) -> list[Quantity]:
         Quantity(
             "n",
             "Candidate",
-            _math(f"{_sub('n')}{_EQUALS}<mi>tanh</mi><mo>(</mo>{from_input}{_PLUS}{from_state}<mo>)</mo>"),
+            _math(f"<mtable>{lines}</mtable>"),
             "What the state would become, between -1 and 1.",
         ),
         Quantity(
             "h",
             "Hidden state",
             _math(f"{_sub('h')}{_EQUALS}{mixed}"),
-            "The only state, and the memory too: where the update gate stays open, it lasts for many steps. After the "
-            "last step the dense layers see it.",
+            "The only state, and the memory too: where z stays near 1 it lasts for many steps. After the last step the "
+            "dense layers see it.",
         ),
     ]
 
@@ -179,7 +183,7 @@ def inside(window: pd.DataFrame, network: Network, scaler: Scaler, intro: str) -
     units = min(config.hidden_sizes[-1], MOST_UNITS)
     chart = _means(shown, found, lag)
     if config.layers > 1:
-        intro += f" Shown is the top layer of its {config.layers} recurrent ones; its x is the output h of the one below."
+        intro += f" Of its {config.layers} recurrent layers the top one is shown, whose x is the h of the one below."
     return Inside(
         _body(shown, chart, intro, config.hidden_sizes[-1], units, lag),
         chart,
