@@ -37,14 +37,28 @@ def small_config(
     seed=0,
     split=(0.6, 0.2, 0.2),
     dtype="float32",
+    hidden_size=3,
+    layers=1,
+    dropout=0.0,
+    recurrent_dropout=0.0,
     **fit,
 ):
-    """A network of 3 hidden units and 4 epochs."""
+    """A network of 3 hidden units unless told otherwise, and 4 epochs."""
     return TrainConfig(
         data=DataConfig("WALK"),
         window=WindowConfig(lag, horizon, features, scaling, split),
         network=NetworkConfig(
-            len(features), 3, (), output_size=horizon, cell=cell, lag=lag, seed=seed, dtype=dtype
+            len(features),
+            hidden_size,
+            (),
+            output_size=horizon,
+            cell=cell,
+            lag=lag,
+            seed=seed,
+            dtype=dtype,
+            layers=layers,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
         ),
         fit=FitConfig(**{"epochs": 4, "learning_rate": 0.01} | fit),
         seeds=seeds,

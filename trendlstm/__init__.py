@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trendlstm.nn.network import Network, load
     from trendlstm.nn.state import State
     from trendlstm.output.runs import load_run, save_run
-    from trendlstm.presets import PRESETS
+    from trendlstm.presets import preset
     from trendlstm.version import __version__
     from trendlstm.workflows.backtest import Backtest, backtest
     from trendlstm.workflows.train import train
@@ -35,7 +35,6 @@ _MODULES = {
     "FitConfig": "config",
     "Network": "nn.network",
     "NetworkConfig": "config",
-    "PRESETS": "presets",
     "State": "nn.state",
     "TrainConfig": "config",
     "WindowConfig": "config",
@@ -51,6 +50,7 @@ _MODULES = {
     "load_prices": "data.sources",
     "load_run": "output.runs",
     "make_windows": "data.windows",
+    "preset": "presets",
     "save_run": "output.runs",
     "to_keras_weights": "interop.keras",
     "to_pytorch_state_dict": "interop.pytorch",
@@ -58,7 +58,6 @@ _MODULES = {
 }
 
 __all__ = [
-    "PRESETS",
     "Backtest",
     "BacktestConfig",
     "DataConfig",
@@ -81,6 +80,7 @@ __all__ = [
     "load_prices",
     "load_run",
     "make_windows",
+    "preset",
     "save_run",
     "to_keras_weights",
     "to_pytorch_state_dict",

@@ -70,6 +70,37 @@ def test_a_rival_that_only_makes_noise_does_not_make_the_lstm_know_something(pre
     assert "smaller errors may be less noise and no knowledge" in first
 
 
+@pytest.mark.parametrize(
+    "lstm, plain, words",
+    [
+        ("knowledge", "nothing", "are smaller than those of"),
+        ("nothing", "knowledge", "are larger than those of"),
+        ("nothing", "nothing", "cannot be told apart from those of"),
+    ],
+)
+@pytest.mark.parametrize(
+    "settings, more",
+    [
+        ({"layers": 2, "dropout": 0.2}, "2 layers and dropout 0.2"),
+        ({"recurrent_dropout": 0.1}, "recurrent dropout 0.1"),
+    ],
+)
+def test_what_layers_and_dropout_change_is_said_with_what_they_cost(settings, more, lstm, plain, words):
+    prepared = prepare((), prices=random_walk(600, seed=1), **settings)
+    y = prepared.windows.test.y
+    kinds = {"nothing": np.zeros_like(y), "knowledge": 0.6 * y}
+    outputs = {variant.kind.key: kinds["nothing"] for variant in prepared.variants}
+    comparison = stand_in_comparison(
+        prepared, outputs | {"lstm-bias-1": kinds[lstm], "lstm-plain": kinds[plain]}
+    )
+    last = output.conclusions(comparison)[0].rpartition(". With ")[2]
+    assert last.startswith(f"{more} the errors on these days {words} the plain 1-layer LSTM")
+    for name in ("lstm", "lstm-plain"):
+        one = comparison.models[name]
+        assert f"{one.rmse:,.4g} ({one.parameters:,} parameters, 0.10 s to train)" in last
+    assert ("p = " in last) == (lstm != plain)
+
+
 SMALL, LARGE, WIDE = (0.01, 0.02, 0.03, 0.04), (0.1, 0.2, 0.3, 0.4), (0.015, 0.02, 0.3, 0.5)
 
 

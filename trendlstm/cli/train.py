@@ -32,7 +32,7 @@ from trendlstm.errors import TrainingError
 from trendlstm.interrupts import INTERRUPTED
 from trendlstm.output.console import Console
 from trendlstm.output.wording import device_sentence, prices_sentence
-from trendlstm.presets import DESCRIPTIONS, PRESETS
+from trendlstm.presets import PRESETS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from trendlstm.workflows.train import Prepared, Result
 
 
-_PRESETS_HELP = "; ".join(f"{name}: {words}" for name, words in DESCRIPTIONS.items())
+_PRESETS_HELP = "; ".join(f"{name}: {one.description}" for name, one in PRESETS.items())
 
 
 def _preset_defaults(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
@@ -50,7 +50,7 @@ def _preset_defaults(context: click.Context, parameter: click.Parameter, name: s
         usual = _model_settings(TrainConfig())
         context.default_map = {
             option: listed(value) or "none" if isinstance(value, tuple) else str(value)
-            for option, value in _model_settings(PRESETS[name]).items()
+            for option, value in _model_settings(PRESETS[name].config).items()
             if value != usual[option]
         }
     return name
@@ -63,7 +63,7 @@ def _model_settings(config: TrainConfig) -> dict[str, Any]:
 
 def _preset_sentence(context: click.Context, name: str) -> str:
     """What a preset is, and which options have gone before its settings."""
-    settings = _model_settings(PRESETS[name]).keys() - {"seed"}
+    settings = _model_settings(PRESETS[name].config).keys() - {"seed"}
     given = [
         parameter.opts[0]
         for parameter in context.command.params
@@ -71,7 +71,7 @@ def _preset_sentence(context: click.Context, name: str) -> str:
         and context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
     ]
     changed = f" Changed by your options: {', '.join(given)}." if given else ""
-    return f"Preset {name}: {DESCRIPTIONS[name]}.{changed}"
+    return f"Preset {name}: {PRESETS[name].description}.{changed}"
 
 
 @click.command(
