@@ -23,7 +23,7 @@ from yahoo_server import redirect_yfinance, serve
 
 from trendlstm import cli
 from trendlstm.cli import common
-from trendlstm.config import SCALINGS, TrainConfig
+from trendlstm.config import SCALINGS, DataConfig, NetworkConfig, TrainConfig
 from trendlstm.data import cache as price_cache
 from trendlstm.data import calendar as calendars
 from trendlstm.data import sources, yahoo
@@ -420,9 +420,19 @@ def test_a_last_close_outside_the_band_of_its_forecast_gets_a_warning(runs):
             assert found == expected
 
 
-def test_a_ticker_is_trained_and_forecast_in_one_command(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("options", "network"),
+    [
+        ("", {}),
+        (
+            "--cell gru --hidden 6,4 --dropout 0.1 --recurrent-dropout 0.2",
+            {"cell": "gru", "hidden_size": (6, 4), "dropout": 0.1, "recurrent_dropout": 0.2},
+        ),
+    ],
+)
+def test_a_ticker_is_trained_and_forecast_in_one_command(options, network, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = run("forecast msft --source sample --days 3 --json")
+    result = run(f"forecast msft --source sample --days 3 --json {options}")
     told = json.loads(result.stdout)
     folder = Path(told["run"])
     assert folder.parent == Path("runs") and folder.name.startswith("MSFT-")
@@ -433,10 +443,8 @@ def test_a_ticker_is_trained_and_forecast_in_one_command(tmp_path, monkeypatch):
     assert future["actual"].isna().all() and table["actual"].notna().sum() == len(table) - 3
     assert future["predicted"].tolist() == [row["price"] for row in told["forecast"]]
     document = json.loads((folder / "run.json").read_text())
-    assert document["settings"] == {
-        **TrainConfig().to_dict(),
-        "data": {**TrainConfig().to_dict()["data"], "source": "sample"},
-    }
+    expected = TrainConfig(data=DataConfig("MSFT", source="sample"), network=NetworkConfig(**network))
+    assert document["settings"] == expected.to_dict()
     assert document["verdict"] in result.stderr and "  Close  Direction  " in result.stderr
     assert f"{folder}/forecast.csv has the forecast" in result.stderr
     again = run(f"forecast {folder} --days 3 --out again.csv")
@@ -719,6 +727,15 @@ def test_a_forecast_reads_the_runs_ticker_from_the_runs_own_file(tmp_path):
 def test_days_beyond_a_direct_models_horizon_are_a_usage_error(runs):
     message = error_of(f"forecast {runs['direct'][0]} --days 6", 2)
     assert message.startswith("6 days are beyond this model's horizon of 5")
+
+
+@pytest.mark.parametrize(
+    "option", ["--cell lstm", "--hidden 64", "--layers 1", "--dropout 0", "--recurrent-dropout 0"]
+)
+def test_what_only_a_new_training_can_follow_is_refused_with_a_run(runs, option):
+    folder, _ = runs["plain"]
+    words = f"{option.split()[0]} is for a new training, but {folder} is a run, whose model is trained: leave it out."
+    assert error_of(f"forecast {folder} {option}", 2) == words
 
 
 def test_forecast_names_what_is_missing(runs, tmp_path):
@@ -1231,6 +1248,7 @@ def test_leakcheck_of_a_backtest_finds_a_trade_on_its_own_bar(monkeypatch):
             "--cell is for checking a training: leave out --backtest, or leave it out.",
         ),
         ("--backtest --horizon 3 --gap 1", 2, "gap must be a whole number from 2 up"),
+        ("--backtest --layers 9", 2, "'--layers': 9 is not in the range"),
         ("--backtest --test-years 3", 2, "prices are too few to forecast the last 3 years"),
         ("--backtest --test-years 0.2 --lr 1e30", 3, "the loss is no longer finite"),
     ],

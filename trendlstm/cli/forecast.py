@@ -5,11 +5,12 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from trendlstm.cli.common import load_trained, make_console, refuse_existing, ticker_label
-from trendlstm.cli.options import examples, file_options, option, output_options
+from trendlstm.cli.common import layer_settings, load_trained, make_console, refuse_existing, ticker_label
+from trendlstm.cli.options import cell_option, examples, file_options, option, output_options, size_options
 from trendlstm.cli.train import make_run
-from trendlstm.config import SOURCES, DataConfig, Source, TrainConfig
+from trendlstm.config import SOURCES, DataConfig, NetworkConfig, Source, TrainConfig, WindowConfig
 from trendlstm.errors import OptionError, RunError, SourceError
 from trendlstm.files import write_csv
 from trendlstm.output.console import Console
@@ -20,10 +21,15 @@ if TYPE_CHECKING:
     from trendlstm.output.runs import Run
 
 
+_PRICES = ("calendar", "decimal", "date_format")
+_LAYERS = ("cell", "hidden_size", "layers", "dropout", "recurrent_dropout")
+
+
 @click.command(
     short_help="Forecast the next sessions, of a ticker or with a trained model.",
     epilog=examples(
         "trendlstm forecast MSFT",
+        "trendlstm forecast MSFT --cell gru --layers 2",
         "trendlstm forecast runs/MSFT-20261121-093000 --days 5 --out next.csv",
     ),
 )
@@ -42,6 +48,8 @@ if TYPE_CHECKING:
     show_default="the run's, or auto",
     help="Where the newest prices come from.",
 )
+@cell_option
+@size_options
 @file_options
 @option(
     "--out",
@@ -51,7 +59,9 @@ if TYPE_CHECKING:
     help="Also a new file NAME.csv: date, actual and predicted of the past and the next sessions.",
 )
 @output_options
+@click.pass_context
 def forecast(
+    context: click.Context,
     run: str,
     days: int | None,
     source: Source | None,
@@ -63,10 +73,10 @@ def forecast(
 ) -> None:
     """Forecast the sessions after the newest prices.
 
-    With a TICKER a model is trained first, with the defaults of `trendlstm train`, on four years of prices (with --csv
-    all that the file has); its run is kept in runs/. With the folder RUN of an earlier run its model is used.
-    Prices then come from the run's own source or file, but reach to the newest, whatever its --end was. A run's folder
-    goes before a ticker of the same name.
+    With a TICKER a model is trained first, with the defaults of `trendlstm train` but for its cell and layers, on four
+    years of prices (with --csv all that the file has); its run is kept in runs/. With the folder RUN of an earlier run
+    its model is used. Prices then come from the run's own source or file, but reach to the newest, whatever its --end
+    was. A run's folder goes before a ticker of the same name.
     """
     console = make_console(as_json, quiet)
     if not run:
@@ -75,12 +85,14 @@ def forecast(
         refuse_existing(out)
         if not out.lower().endswith(".csv"):
             raise OptionError(f"--out {out} does not end in .csv: the forecast is written as CSV.")
-    given = {name: value for name, value in options.items() if value is not None}
+    network = NetworkConfig(lag=WindowConfig.lag, **layer_settings(options))
+    given = {name: options[name] for name in _PRICES if options[name] is not None}
     is_run = _is_run(run)
     if is_run:
+        _refuse_layers(context, run)
         loaded, prices = _load(console, run, source, csv, given, days)
     else:
-        loaded, prices = _train(console, run, source, csv, given, days, as_json)
+        loaded, prices = _train(console, run, source, csv, given, days, as_json, network)
     from trendlstm.output.forecast import learned_sentence, level_sentences
     from trendlstm.output.runs import bands_record
     from trendlstm.output.train import last_close_warning, show_forecast, standing
@@ -135,6 +147,16 @@ def forecast(
                 "forecast": table.to_dict("records"),
             }
         )
+
+
+def _refuse_layers(context: click.Context, run: str) -> None:
+    """Raise OptionError for an option that only a new training can follow."""
+    for parameter in context.command.params:
+        is_given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if is_given and parameter.name in _LAYERS:
+            raise OptionError(
+                f"{parameter.opts[0]} is for a new training, but {run} is a run, whose model is trained: leave it out."
+            )
 
 
 def _is_run(text: str) -> bool:
@@ -198,15 +220,16 @@ def _train(
     given: dict[str, Any],
     days: int | None,
     as_json: bool,
+    network: NetworkConfig,
 ) -> "tuple[Run, PriceSet]":
-    """A new run with the defaults, and the prices that it was trained on."""
+    """A new run with the defaults but for the network's, and the prices that it was trained on."""
     from trendlstm.data.sources import find_prices
     from trendlstm.nn.device import choose_device
     from trendlstm.output.runs import RunFolder, load_run
     from trendlstm.workflows.train import prepare
 
     data = DataConfig(ticker_label(ticker, csv), source=source or DataConfig.source, csv=csv, **given)
-    config = TrainConfig(data=data, device=choose_device("auto"))
+    config = TrainConfig(data=data, network=network, device=choose_device("auto"))
     try:
         prices = find_prices(config.data)
     except SourceError as error:

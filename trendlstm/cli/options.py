@@ -241,13 +241,13 @@ split_option = option(
     default=listed(WindowConfig.split),
     help="Shares of the rows for training, validation and test.",
 )
-_cell_option = option(
+cell_option = option(
     "--cell",
     type=click.Choice(CELLS),
     default=NetworkConfig.cell,
     help="LSTM, LSTM without forget gate (1997), GRU, vanilla RNN with tanh or sigmoid units, or feed-forward network.",
 )
-layer_options = combined(
+size_options = combined(
     option(
         "--hidden",
         "hidden_size",
@@ -275,6 +275,9 @@ layer_options = combined(
         default=NetworkConfig.recurrent_dropout,
         help="Share of a layer's units whose way to its next step is dropped in training, the same in all steps.",
     ),
+)
+layer_options = combined(
+    size_options,
     option(
         "--dense",
         type=_LAYER_LIST,
@@ -305,7 +308,7 @@ layer_options = combined(
     ),
     option("--seed", type=SEED, default=NetworkConfig.seed, help="Of initial weights and shuffling."),
 )
-network_options = combined(_cell_option, layer_options)
+network_options = combined(cell_option, layer_options)
 threads_option = option(
     "--threads",
     type=COUNT,
