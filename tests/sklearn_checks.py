@@ -15,7 +15,15 @@ ESTIMATORS = {
     "defaults": LSTMRegressor(n_threads=1),
     "1997": LSTMRegressor(cell="lstm1997", **QUICK),
     "sigmoid": LSTMRegressor(cell="rnn-sigmoid", **{**QUICK, "epochs": 200}),
-    "float64, newest first": LSTMRegressor(cell="rnn", dtype="float64", newest_first=True, **QUICK),
+    "GRU of two layers with dropout, float64, newest first": LSTMRegressor(
+        cell="gru",
+        layers=2,
+        dropout=0.02,
+        recurrent_dropout=0.02,
+        dtype="float64",
+        newest_first=True,
+        **QUICK,
+    ),
     "early stopping": LSTMRegressor(cell="ann", validation_fraction=0.2, patience=20, **QUICK),
     # scikit-learn's own with the same abilities: several targets, no sample weights
     "peer": KNeighborsRegressor(),

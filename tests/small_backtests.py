@@ -9,12 +9,13 @@ from trendlstm.data.frames import price_set
 def settings(loss="mse", quantiles=(), **changes):
     network = NetworkConfig(hidden_size=4, dense=(), loss=loss, quantiles=quantiles)
     options = {
+        "network": network,
         "window": WindowConfig(lag=4),
         "test_years": 0.15,
         "seeds": 2,
         "fit": FitConfig(epochs=2, patience=1),
     }
-    return BacktestConfig(network=network, **{**options, **changes})
+    return BacktestConfig(**{**options, **changes})
 
 
 def prices(*tickers, **options):

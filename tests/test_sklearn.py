@@ -69,7 +69,7 @@ def test_column_names_are_kept_and_compared():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("cell", ["lstm", "lstm1997", "rnn", "rnn-sigmoid", "ann"])
+@pytest.mark.parametrize("cell", ["lstm", "lstm1997", "gru", "rnn", "rnn-sigmoid", "ann"])
 def test_the_same_bits_as_a_network(windows, cell, dtype):
     x, y = windows
     network = tl.Network(F, **NETWORK, output_size=2, cell=cell, dtype=dtype, lag=T, seed=7)
@@ -94,6 +94,9 @@ def test_every_setting_reaches_the_network(windows):
         "forget_bias": "chrono",
         "cell": "lstm",
         "hidden_size": 3,
+        "layers": 2,
+        "dropout": 0.2,
+        "recurrent_dropout": 0.1,
         "dense": (2,),
         "dtype": "float64",
     }
@@ -132,6 +135,12 @@ def test_every_setting_reaches_the_network(windows):
     network.fit(x, y, **step)
     model = LSTMRegressor(**settings, **step, random_state=1).fit(x, y)
     assert np.array_equal(model.network_.theta, network.theta)
+
+
+def test_layers_may_be_a_tuple_of_sizes(windows):
+    x, y = windows
+    model = LSTMRegressor(**{**SMALL, "hidden_size": (4, 2)}, cell="gru").fit(x, y)
+    assert clone(model).hidden_size == (4, 2) and model.network_.config.hidden_sizes == (4, 2)
 
 
 def test_one_feature_a_column_is_the_default(windows):
@@ -199,7 +208,9 @@ def test_few_rows_are_enough_for_early_stopping_or_are_refused(windows):
         ({"validation_fraction": -0.1}, "validation_fraction must be .* but is -0.1"),
         ({"validation_fraction": "a"}, "validation_fraction must be .* but is 'a'"),
         ({"patience": 3}, "patience needs validation_fraction"),
-        ({"cell": "gru"}, "cell must be one of"),
+        ({"cell": "gru9"}, "cell must be one of"),
+        ({"layers": 9}, "layers must be a whole number from 1 to 8"),
+        ({"dropout": 1}, "dropout must be a number from 0 up and below 1"),
         ({"epochs": 0}, "epochs must be"),
         ({"n_threads": 0}, "n_threads must be"),
         ({"random_state": "a"}, "cannot be used to seed"),

@@ -39,15 +39,19 @@ def small_config(
     dtype="float32",
     loss="mse",
     quantiles=(),
+    hidden_size=3,
+    layers=1,
+    dropout=0.0,
+    recurrent_dropout=0.0,
     **fit,
 ):
-    """A network of 3 hidden units and 4 epochs."""
+    """A network of 3 hidden units unless told otherwise, and 4 epochs."""
     return TrainConfig(
         data=DataConfig("WALK"),
         window=WindowConfig(lag, horizon, features, scaling, split),
         network=NetworkConfig(
             len(features),
-            3,
+            hidden_size,
             (),
             output_size=horizon,
             cell=cell,
@@ -56,6 +60,9 @@ def small_config(
             dtype=dtype,
             loss=loss,
             quantiles=quantiles,
+            layers=layers,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
         ),
         fit=FitConfig(**{"epochs": 4, "learning_rate": 0.01} | fit),
         seeds=seeds,

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from trendlstm.nn.gradient_flow import gradient_flow
     from trendlstm.nn.many import fit_many
     from trendlstm.nn.network import Network, load
+    from trendlstm.nn.state import State
     from trendlstm.output.runs import load_run, save_run
+    from trendlstm.presets import preset
     from trendlstm.version import __version__
     from trendlstm.workflows.backtest import Backtest, backtest
     from trendlstm.workflows.train import train
@@ -33,6 +35,7 @@ _MODULES = {
     "FitConfig": "config",
     "Network": "nn.network",
     "NetworkConfig": "config",
+    "State": "nn.state",
     "TrainConfig": "config",
     "WindowConfig": "config",
     "__version__": "version",
@@ -47,6 +50,7 @@ _MODULES = {
     "load_prices": "data.sources",
     "load_run": "output.runs",
     "make_windows": "data.windows",
+    "preset": "presets",
     "save_run": "output.runs",
     "to_keras_weights": "interop.keras",
     "to_pytorch_state_dict": "interop.pytorch",
@@ -60,6 +64,7 @@ __all__ = [
     "FitConfig",
     "Network",
     "NetworkConfig",
+    "State",
     "TrainConfig",
     "WindowConfig",
     "__version__",
@@ -75,6 +80,7 @@ __all__ = [
     "load_prices",
     "load_run",
     "make_windows",
+    "preset",
     "save_run",
     "to_keras_weights",
     "to_pytorch_state_dict",

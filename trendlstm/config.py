@@ -24,7 +24,7 @@ Loss = Literal["mse", "mae", "huber", "pinball", "gaussian"]
 Scaling = Literal["window", "standard", "minmax", "none"]
 Source = Literal["auto", "yahoo", "cache", "sample"]
 Baseline = Literal[
-    "rnn", "ann", "lstm1997", "persistence", "drift", "ridge"
+    "rnn", "gru", "ann", "lstm1997", "persistence", "drift", "ridge"
 ]  # what the LSTM may be compared with
 Match = Literal["hidden", "params"]
 
@@ -53,6 +53,7 @@ DEFAULT_YEARS = 4  # of prices, unless a start is given or a file
 MAX_YEARS = 100
 DECIMALS = (".", ",")
 ALWAYS_COMPARED: tuple[Baseline, ...] = ("persistence", "drift")
+PLAIN_LSTM = "lstm-plain"  # with one layer and no dropout; compared with an LSTM that has more
 LEAST_LAG = 3  # of a comparison, and of chrono biases: with fewer steps there is nothing to forget
 FEATURES = ("Open", "High", "Low", "Close", "Volume")  # of every source; tables may have columns of their own
 
@@ -270,6 +271,11 @@ class NetworkConfig(_Settings):
         """The hidden units of every recurrent layer, from the one that sees the input up."""
         sizes = self.hidden_size
         return sizes if isinstance(sizes, tuple) else (sizes,) * self.layers
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it has one recurrent layer and no dropout."""
+        return self.layers == 1 and not (self.dropout or self.recurrent_dropout)
 
 
 def _require_band(network: NetworkConfig) -> None:
@@ -574,7 +580,7 @@ class CompareConfig:
     ----------
     train : TrainConfig
         Of all networks. `network` is the LSTM's; the others differ from it in cell, initial values and, by `match`,
-        hidden units.
+        hidden units. Beside an LSTM of several layers or with dropout stands one of one layer and without.
     baselines : tuple of str
         What the LSTM is compared with, of `COMPARED`; `ALWAYS_COMPARED` need not be named.
     match : {"hidden", "params"}
@@ -604,11 +610,14 @@ class CompareConfig:
                 f"a comparison needs a lag of at least {LEAST_LAG}, but it is {lag}: with fewer steps there is "
                 "nothing to forget."
             )
+        if "ann" in self.baselines:
+            dataclasses.replace(network, cell="ann")  # raises where it cannot have the LSTM's layers
 
     @property
     def compared(self) -> tuple[str, ...]:
-        """The LSTM, what it is compared with, and `ALWAYS_COMPARED`; each once."""
-        return tuple(dict.fromkeys(("lstm", *self.baselines, *ALWAYS_COMPARED)))
+        """The LSTM, `PLAIN_LSTM` if it is another, what it is compared with, and `ALWAYS_COMPARED`; each once."""
+        plain = () if self.train.network.is_plain else (PLAIN_LSTM,)
+        return tuple(dict.fromkeys(("lstm", *plain, *self.baselines, *ALWAYS_COMPARED)))
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON-able values: those of `train`, all that the LSTM is compared with, what is matched."""
@@ -712,6 +721,8 @@ class BacktestConfig:
             self.gap,
             f"a whole number from {least} up (horizon - 1), because the targets of later origins are not known yet",
         )
+        for model in models:
+            self.network_of(model, 0)  # raises where a cell cannot have these layers
 
     def network_of(self, model: Cell, member: int) -> NetworkConfig:
         """The network of a model's ensemble with the number `member`, from 0 up."""

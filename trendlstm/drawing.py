@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 BLACK, ORANGE, GREEN, BLUE = "#000000", "#E69F00", "#009E73", "#0072B2"
 VERMILLION, GREY = "#D55E00", "#666666"
 PURPLE, SKY = "#CC79A7", "#56B4E9"
+WINE = "#882255"  # of Tol (2021), for a ninth line: their yellow is too faint on white
 
 
 def epoch_numbers(loss: "NDArray[np.floating]") -> "NDArray[np.integer]":

@@ -47,7 +47,7 @@ class LSTMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     newest_first : bool
         Whether the first step of a window is the newest, as in skforecast, not the oldest, as everywhere else here and
         in sktime. The network reads from the oldest to the newest.
-    hidden_size, dense, cell, dtype, bias, squash_output, init, forget_bias
+    hidden_size, layers, dropout, recurrent_dropout, dense, cell, dtype, bias, squash_output, init, forget_bias
         As in `Network`.
     epochs, batch_size, learning_rate, patience, clip_norm, weight_decay, shuffle
         As in `Network.fit`. `patience` needs `validation_fraction`.
@@ -57,8 +57,8 @@ class LSTMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         The share of the rows, 0 up to below 1 and rounded up to whole rows, that choose the epoch and are not trained
         on: the last rows, because they are a time series. 0: none, and the weights of the last epoch are kept.
     random_state : int, RandomState or None
-        The seed of initial values and shuffling. An int is what `Network` calls `seed`; a RandomState or None (NumPy's
-        global one) draws one for each fit.
+        The seed of initial values, shuffling and dropout. An int is what `Network` calls `seed`; a RandomState or None
+        (NumPy's global one) draws one for each fit.
     n_threads : int, optional
         As in `Network.fit`: all cores unless given. Give 1 where several fits run at once (`n_jobs` of a search),
         because joblib's limits do not reach these threads. The result does not depend on it.
@@ -97,7 +97,10 @@ class LSTMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         *,
         lag: int | None = None,
         newest_first: bool = False,
-        hidden_size: int = NetworkConfig.hidden_size,
+        hidden_size: int | tuple[int, ...] = NetworkConfig.hidden_size,
+        layers: int = NetworkConfig.layers,
+        dropout: float = NetworkConfig.dropout,
+        recurrent_dropout: float = NetworkConfig.recurrent_dropout,
         dense: tuple[int, ...] = NetworkConfig.dense,
         cell: Cell = NetworkConfig.cell,
         dtype: DType | np.dtype[Any] | type[np.float32] | type[np.float64] = NetworkConfig.dtype,
@@ -127,6 +130,9 @@ class LSTMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.lag = lag
         self.newest_first = newest_first
         self.hidden_size = hidden_size
+        self.layers = layers
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
         self.dense = dense
         self.cell = cell
         self.dtype = dtype
@@ -189,6 +195,9 @@ class LSTMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         network = Network(
             input_size=x.shape[2],
             hidden_size=self.hidden_size,
+            layers=self.layers,
+            dropout=self.dropout,
+            recurrent_dropout=self.recurrent_dropout,
             dense=self.dense,
             output_size=1 if targets.ndim == 1 else targets.shape[1],
             cell=self.cell,

@@ -1,5 +1,6 @@
 """The command line as a user meets it: what is said, where, with which exit code, and what is left on disk."""
 
+import dataclasses
 import io
 import json
 import os
@@ -22,7 +23,7 @@ from yahoo_server import redirect_yfinance, serve
 
 from trendlstm import cli
 from trendlstm.cli import common
-from trendlstm.config import SCALINGS, FitConfig, TrainConfig
+from trendlstm.config import SCALINGS, DataConfig, FitConfig, NetworkConfig, TrainConfig
 from trendlstm.data import cache as price_cache
 from trendlstm.data import calendar as calendars
 from trendlstm.data import sources, yahoo
@@ -30,6 +31,7 @@ from trendlstm.data.windows import Scaler, make_windows
 from trendlstm.evaluation.trading import holding_days
 from trendlstm.output import train as report
 from trendlstm.output.console import Console
+from trendlstm.presets import PRESETS
 from trendlstm.workflows import train as pipeline
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +70,46 @@ def runs(tmp_path_factory):
 
 
 # ---------------------------------------------------------------------------------------------- trendlstm train
+
+
+def test_layers_and_dropout_are_in_all_that_is_shown_and_kept(tmp_path):
+    settings = "--cell gru --hidden 4,3 --dropout 0.2 --recurrent-dropout 0.1 --epochs 2 --lag 4 --dense none"
+    shown = run(f"train MSFT --source sample --years 1 {settings} --no-plot --out {tmp_path / 'run'}").stdout
+    for line in (
+        "recurrent.0 (GRU)   (None, 4)           84",
+        "recurrent.1 (GRU)   (None, 3)           81",
+    ):
+        assert line in shown
+    network = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["network"]
+    assert (network["cell"], network["hidden_size"], network["layers"]) == ("gru", [4, 3], 2)
+    assert (network["dropout"], network["recurrent_dropout"]) == (0.2, 0.1)
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "| Cell | gru, layers of 4 and 3 hidden units, dropout 0.2, recurrent dropout 0.1 |" in card
+    assert run(f"forecast {tmp_path / 'run'} --days 1").exit_code == 0
+
+
+def settings_of(options, folder):
+    """What a run of one epoch was made with, and what it said."""
+    shown = run(
+        f"train MSFT --source sample --years 2 --epochs 1 --no-plot --threads 2 {options} --out {folder}"
+    ).stdout
+    return TrainConfig.from_dict(json.loads((folder / "run.json").read_text())["settings"]), shown
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_gives_the_settings_of_its_model_and_what_is_given_beside_it_wins(name, tmp_path):
+    config, shown = settings_of(f"--preset {name} --seed 3", tmp_path / "whole")
+    description, preset = PRESETS[name]
+    assert config.window == preset.window
+    assert config.network == dataclasses.replace(preset.network, seed=3)
+    assert config.fit == dataclasses.replace(preset.fit, epochs=1)
+    assert f"Preset {name}: {description}. Changed by your options: --epochs." in shown
+    assert json.loads((tmp_path / "whole" / "run.json").read_text())["verdict"] in shown
+    own, shown = settings_of(f"--lag 5 --hidden 4,3 --preset {name} --cell gru", tmp_path / "own")
+    assert (own.window, own.network.hidden_sizes) == (dataclasses.replace(preset.window, lag=5), (4, 3))
+    assert own.network.cell == "gru" and own.network.dense == preset.network.dense
+    changed = set(shown.partition("Changed by your options: ")[2].partition(".")[0].split(", "))
+    assert changed == {"--lag", "--hidden", "--cell", "--epochs"}
 
 
 def test_the_main_job_shows_the_reference_model_and_writes_its_run(tmp_path):
@@ -253,7 +295,9 @@ def test_small_and_large_prices_show_all_that_matters_and_no_more(tmp_path, scal
 def test_what_the_options_mean_is_what_is_trained():
     """Every option reaches the settings under its own name, and the defaults are those of the settings."""
     context = cli.main.commands["train"].make_context("train", [])
-    defaults = {name: context.params.pop(name) for name in ("ticker", "out", "no_plot", "as_json", "quiet")}
+    defaults = {
+        name: context.params.pop(name) for name in ("ticker", "preset", "out", "no_plot", "as_json", "quiet")
+    }
     assert not any(defaults.values())
     config = common.train_config(None, context.params).to_dict()
     expected = TrainConfig().to_dict()
@@ -261,7 +305,8 @@ def test_what_the_options_mean_is_what_is_trained():
     assert config == expected
     line = (
         "--years 2.5 --source cache --calendar XLON --lag 7 --horizon 2 --features volume,close --scaling minmax "
-        "--split 0.5,0.25,0.25 --cell rnn --hidden 5 --dense 6,7 --dtype float64 --no-bias --no-squash --init uniform "
+        "--split 0.5,0.25,0.25 --cell rnn --hidden 5 --layers 2 --dropout 0.3 --recurrent-dropout 0.4 "
+        "--dense 6,7 --dtype float64 --no-bias --no-squash --init uniform "
         "--forget-bias 0 --seed 9 --epochs 11 --batch-size 12 --lr 0.5 --patience 3 --clip-norm 1.5 --weight-decay 0.1 "
         "--no-shuffle --seeds 4 --threads 2 --final-fit --device cpu --optimizer sgd --momentum 0.5 --schedule plateau "
         "--warmup 2 --plateau-patience 1 --schedule-factor 0.25 --quantiles 0.2,0.5,0.7"
@@ -300,6 +345,9 @@ def test_what_the_options_mean_is_what_is_trained():
             "squash_output": False,
             "init": "uniform",
             "forget_bias": 0,
+            "layers": 2,
+            "dropout": 0.3,
+            "recurrent_dropout": 0.4,
             "loss": "pinball",
             "quantiles": [0.2, 0.5, 0.7],
             "huber_delta": 1.0,
@@ -313,6 +361,7 @@ def test_what_the_options_mean_is_what_is_trained():
             "weight_decay": 0.1,
             "shuffle": False,
             "seed": None,
+            "truncate": None,
             "optimizer": "sgd",
             "momentum": 0.5,
             "schedule": "plateau",
@@ -391,9 +440,19 @@ def test_a_last_close_outside_the_band_of_its_forecast_gets_a_warning(runs):
             assert found == expected
 
 
-def test_a_ticker_is_trained_and_forecast_in_one_command(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("options", "network"),
+    [
+        ("", {}),
+        (
+            "--cell gru --hidden 6,4 --dropout 0.1 --recurrent-dropout 0.2",
+            {"cell": "gru", "hidden_size": (6, 4), "dropout": 0.1, "recurrent_dropout": 0.2},
+        ),
+    ],
+)
+def test_a_ticker_is_trained_and_forecast_in_one_command(options, network, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = run("forecast msft --source sample --days 3 --json")
+    result = run(f"forecast msft --source sample --days 3 --json {options}")
     told = json.loads(result.stdout)
     folder = Path(told["run"])
     assert folder.parent == Path("runs") and folder.name.startswith("MSFT-")
@@ -404,10 +463,8 @@ def test_a_ticker_is_trained_and_forecast_in_one_command(tmp_path, monkeypatch):
     assert future["actual"].isna().all() and table["actual"].notna().sum() == len(table) - 3
     assert future["predicted"].tolist() == [row["price"] for row in told["forecast"]]
     document = json.loads((folder / "run.json").read_text())
-    assert document["settings"] == {
-        **TrainConfig().to_dict(),
-        "data": {**TrainConfig().to_dict()["data"], "source": "sample"},
-    }
+    expected = TrainConfig(data=DataConfig("MSFT", source="sample"), network=NetworkConfig(**network))
+    assert document["settings"] == expected.to_dict()
     assert document["verdict"] in result.stderr and "  Close  Direction  " in result.stderr
     assert f"{folder}/forecast.csv has the forecast" in result.stderr
     again = run(f"forecast {folder} --days 3 --out again.csv")
@@ -692,6 +749,15 @@ def test_days_beyond_a_direct_models_horizon_are_a_usage_error(runs):
     assert message.startswith("6 days are beyond this model's horizon of 5")
 
 
+@pytest.mark.parametrize(
+    "option", ["--cell lstm", "--hidden 64", "--layers 1", "--dropout 0", "--recurrent-dropout 0"]
+)
+def test_what_only_a_new_training_can_follow_is_refused_with_a_run(runs, option):
+    folder, _ = runs["plain"]
+    words = f"{option.split()[0]} is for a new training, but {folder} is a run, whose model is trained: leave it out."
+    assert error_of(f"forecast {folder} {option}", 2) == words
+
+
 def test_forecast_names_what_is_missing(runs, tmp_path):
     assert "not a run's folder" in error_of(f"forecast {tmp_path / 'absent'}", 1)
     folder = tmp_path / "run"
@@ -725,7 +791,11 @@ NUMBERS = {
     "--dense": ["0", "8,-1", "8,", "x"],
     "--split": ["0.8,0.1", "0.8,0.1,0.2", "1,0,0", "0.5,0.6,-0.1", "a,b,c", "nan,0.5,0.5"],
     "--features": ["", "Close,", "Close,Close"],
+    "--layers": ["0", "9", "1.5"],
+    **{f"--{name}": ["1", "-0.1", "nan", "x"] for name in ("dropout", "recurrent-dropout")},
+    "--preset": ["lecture", ""],
 }
+NUMBERS["--hidden"] += ["8,", "8,x", "8,0", ",", "none"]
 
 
 @pytest.mark.parametrize(
@@ -791,6 +861,11 @@ def test_what_is_no_ticker_is_refused(command, ticker):
         ("MSFT --source nowhere", 2, "Invalid value for '--source'"),
         ("MSFT --source sample --csv walk.csv", 2, "walk.csv or from the source sample"),
         ("MSFT --source sample --hidden 1000000", 1, "not enough memory"),
+        ("MSFT --source sample --cell ann --lag 4 --layers 2", 2, "cell 'ann' has one hidden layer"),
+        ("MSFT --source sample --cell ann --lag 4 --recurrent-dropout 0.1", 2, "'ann' has nothing recurrent"),
+        ("MSFT --source sample --hidden 4,4 --layers 1", 2, "--hidden 4,4 has 2 layers, but --layers is 1"),
+        ("MSFT --source sample --hidden 1,2,3,4,5,6,7,8,9", 2, "layers must be a whole number from 1 to 8"),
+        ("MSFT --source sample --preset gru", 2, "'gru' is not one of 'keras-tutorial', 'notes'."),
         ("MSFT IBM", 2, "unexpected extra argument (IBM)"),
         ("MSFT --yaers 4", 2, "No such option '--yaers'"),
     ],
@@ -1211,6 +1286,7 @@ def test_leakcheck_of_a_backtest_finds_a_trade_on_its_own_bar(monkeypatch):
             "--cell is for checking a training: leave out --backtest, or leave it out.",
         ),
         ("--backtest --horizon 3 --gap 1", 2, "gap must be a whole number from 2 up"),
+        ("--backtest --layers 9", 2, "'--layers': 9 is not in the range"),
         ("--backtest --test-years 3", 2, "prices are too few to forecast the last 3 years"),
         ("--backtest --test-years 0.2 --lr 1e30", 3, "the loss is no longer finite"),
     ],
@@ -1409,4 +1485,4 @@ def test_losses_that_cannot_be(options, named, monkeypatch):
 
 def test_the_loss_of_a_run_is_its_own(runs):
     path, _ = runs["plain"]
-    assert "leave them out" in error_of(f"forecast {path} --quantiles 0.1,0.5,0.9", 2)
+    assert "leave it out" in error_of(f"forecast {path} --quantiles 0.1,0.5,0.9", 2)

@@ -93,6 +93,15 @@ def test_a_comparison_shows_the_settings_that_differ_and_no_others(runs):
     assert "different prices" not in shown
 
 
+def test_a_setting_that_an_older_run_did_not_know_is_not_a_difference(runs):
+    document = json.loads((runs / "short" / "run.json").read_text())
+    for name in ("layers", "dropout", "recurrent_dropout"):
+        del document["settings"]["network"][name]
+    (runs / "short" / "run.json").write_text(json.dumps(document))
+    told = json.loads(run("runs compare --json").stdout)
+    assert all(set(entry["settings"]) == {"window.lag", "network.dense"} for entry in told["runs"])
+
+
 def test_figures_of_other_prices_are_called_so(runs):
     document = json.loads((runs / "short" / "run.json").read_text())
     document["provenance"]["sha256"] = "0" * 64

@@ -321,9 +321,12 @@ def test_models_that_are_tried():
         Model("lstm1997", 1),
         Model("rnn", None),
     ]
-    labels = [model.label for model in make_models(["rnn", "lstm1997", "lstm", "rnn"], [0, 1, 1, "chrono"])]
+    labels = [
+        model.label for model in make_models(["rnn", "gru", "lstm1997", "lstm", "rnn"], [0, 1, 1, "chrono"])
+    ]
     assert labels == [
         "RNN",
+        "GRU",
         "LSTM 1997, zero biases",
         "LSTM 1997, input gates shut",
         "LSTM, forget bias 0",

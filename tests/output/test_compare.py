@@ -1,6 +1,7 @@
 """`trendlstm compare`: words that follow from the figures, tables and files."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -68,6 +69,39 @@ def test_a_rival_that_only_makes_noise_does_not_make_the_lstm_know_something(pre
     first = said(prepared, ann="noise")[0]
     assert "no evidence that any model knows more" in first and "smaller than those of ANN" in first
     assert "smaller errors may be less noise and no knowledge" in first
+
+
+@pytest.mark.parametrize(
+    "lstm, plain, words",
+    [
+        ("knowledge", "nothing", "are smaller than those of"),
+        ("nothing", "knowledge", "are larger than those of"),
+        ("nothing", "nothing", "cannot be told apart from those of"),
+    ],
+)
+@pytest.mark.parametrize(
+    "settings, more",
+    [
+        ({"layers": 2, "dropout": 0.2}, "2 layers and dropout 0.2"),
+        ({"recurrent_dropout": 0.1}, "recurrent dropout 0.1"),
+    ],
+)
+def test_what_layers_and_dropout_change_is_said_with_what_they_cost(settings, more, lstm, plain, words):
+    prepared = prepare((), prices=random_walk(600, seed=1), **settings)
+    y = prepared.windows.test.y
+    kinds = {"nothing": np.zeros_like(y), "knowledge": 0.6 * y}
+    outputs = {variant.kind.key: kinds["nothing"] for variant in prepared.variants}
+    comparison = stand_in_comparison(
+        prepared, outputs | {"lstm-bias-1": kinds[lstm], "lstm-plain": kinds[plain]}
+    )
+    last = output.conclusions(comparison)[0].rpartition(". With ")[2]
+    assert last.startswith(f"{more} the errors on these days {words} the plain 1-layer LSTM")
+    figures = [
+        f"{one.rmse:,.4g} ({one.parameters:,} parameters, 0.10 s to train)"
+        for one in (comparison.models["lstm"], comparison.models["lstm-plain"])
+    ]
+    assert last.endswith(f": RMSE {figures[0]} against {figures[1]}.")
+    assert ("p = " in last) == (lstm != plain)
 
 
 SMALL, LARGE, WIDE = (0.01, 0.02, 0.03, 0.04), (0.1, 0.2, 0.3, 0.4), (0.015, 0.02, 0.3, 0.5)
@@ -194,6 +228,28 @@ def test_compare_prints_tables_and_conclusions_and_writes_its_folder(tmp_path):
     assert np.isnan(table.loc["lstm", "dm_p_of_lstm_against_it"]) and np.isnan(
         table.loc["persistence", "hit_rate"]
     )
+
+
+def test_several_layers_stand_beside_one_in_all_that_is_written(tmp_path):
+    out = tmp_path / "out"
+    shown = run(f"{RUN} --hidden 4,3 --dropout 0.2 --baseline gru --report --no-plot --out {out}").stdout
+    document = json.loads((out / "compare.json").read_text())
+    assert list(document["models"]) == ["lstm", "lstm-plain", "gru", "persistence", "drift"]
+    assert list(pd.read_csv(out / "compare.csv")["model"]) == list(document["models"])
+    page = (out / "report.html").read_text()
+    for name, units, parameters in (
+        ("lstm", "4, 3", 4 * 4 * 6 + 4 * 3 * 8 + 4),
+        ("gru", "4, 3", 3 * 4 * 7 + 3 * 3 * 9 + 4),
+        ("lstm-plain", "4", 4 * 4 * 6 + 5),
+    ):
+        label = document["models"][name]["label"]
+        (row,) = [line for line in shown.splitlines() if line.startswith(f"{label} ") and " ± " in line]
+        assert re.split(r"  +", row)[1:3] == [units, str(parameters)] and label in page
+        assert document["models"][name]["parameters"] == parameters
+    for name in ("GRU", "plain 1-layer LSTM"):
+        assert document["gradients"][name]["trained"]["dloss_dh"]["ratio"] > 0
+    assert "States and gradients of several layers are those of the top one." in shown
+    assert "Of several layers: the top one." in page and document["conclusions"][0] in shown
 
 
 def test_every_error_can_be_checked_from_the_predictions(tmp_path):

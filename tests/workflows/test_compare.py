@@ -7,7 +7,7 @@ import pytest
 from comparisons import KINDS, compared, prepare, stand_in_comparison
 from walks import random_walk, small_config, trained
 
-from trendlstm.config import COMPARED, FORGET_BIASES, INITS, CompareConfig, DataConfig
+from trendlstm.config import COMPARED, FORGET_BIASES, INITS, PLAIN_LSTM, CompareConfig, DataConfig
 from trendlstm.data.frames import price_set
 from trendlstm.errors import OptionError
 from trendlstm.evaluation.baselines import drift, ridge
@@ -30,11 +30,15 @@ def everything():
 
 def test_all_kinds_and_all_models_are_there(everything):
     prepared = everything.prepared
-    assert [variant.kind.label for variant in prepared.variants] == [*KINDS, "ANN"]
+    labels = [variant.kind.label for variant in prepared.variants]
+    assert [label for label in labels if label not in ("GRU", "ANN")] == KINDS and len(labels) == len(
+        KINDS
+    ) + 2
     assert list(prepared.models) == list(everything.models) == ["lstm", *COMPARED]
     assert {name: variant and variant.kind.key for name, variant in prepared.models.items()} == {
         "lstm": "lstm-bias-1",
         "rnn": "rnn-orthogonal",
+        "gru": "gru",
         "ann": "ann",
         "lstm1997": "lstm1997",
         "persistence": None,
@@ -47,10 +51,10 @@ def test_all_kinds_and_all_models_are_there(everything):
 
 
 def test_every_model_and_every_kind_has_a_row_of_its_own():
-    assert set(variants.MODELS) == {"lstm", *COMPARED}
+    assert set(variants.MODELS) == {"lstm", PLAIN_LSTM, *COMPARED}
     for names in ("key", "label", "phrase"):
         assert len({getattr(kind, names) for kind in variants.KINDS}) == len(variants.KINDS)
-    lstms = {kind.settings["forget_bias"] for kind in variants.KINDS if kind.cell == "lstm"}
+    lstms = {kind.settings["forget_bias"] for kind in variants.KINDS if "forget_bias" in kind.settings}
     rnns = {kind.settings["init"] for kind in variants.KINDS if kind.cell == "rnn"}
     assert lstms == set(FORGET_BIASES) and rnns == set(
         INITS
@@ -98,7 +102,7 @@ def test_match_params_takes_the_nearest_number_of_parameters(features):
     )
     prepared = workflow.prepare(CompareConfig(config, COMPARED, "params"), PRICES)
     target = prepared.models["lstm"].networks[0].num_params
-    for name in ("rnn", "ann", "lstm1997"):
+    for name in ("rnn", "gru", "ann", "lstm1997"):
         network = prepared.models[name].networks[0]
         size = network.config.hidden_size
         distances = {
@@ -113,6 +117,57 @@ def test_match_params_takes_the_nearest_number_of_parameters(features):
         assert variant.networks[0].config.dense == (8,)
         if variant.kind.cell == "lstm":
             assert variant.networks[0].config.hidden_size == 16
+
+
+@pytest.mark.parametrize("hidden_size, shape", [(5, (5, 5)), ((6, 3), (6, 3))])
+@pytest.mark.parametrize("match", ["hidden", "params"])
+def test_networks_of_several_layers_stand_beside_the_plain_lstm(hidden_size, shape, match):
+    config = small_config(hidden_size=hidden_size, layers=2, dropout=0.2, recurrent_dropout=0.1)
+    config = CompareConfig(config, ("gru", "rnn"), match)
+    assert config.compared == ("lstm", PLAIN_LSTM, "gru", "rnn", "persistence", "drift")
+    prepared = workflow.prepare(config, PRICES)
+    networks = {name: variant.networks[0] for name, variant in prepared.models.items() if variant}
+    plain = networks.pop(PLAIN_LSTM).config
+    assert plain.is_plain and plain.cell == "lstm" and plain.forget_bias == 1
+    for network in networks.values():
+        settings = network.config
+        assert (settings.layers, settings.dropout, settings.recurrent_dropout) == (2, 0.2, 0.1)
+    lstm = networks.pop("lstm")
+    assert lstm.config.hidden_sizes == shape
+    if match == "hidden":
+        assert plain.hidden_size == shape[0] and {one.config.hidden_sizes for one in networks.values()} == {
+            shape
+        }
+        return
+    for settings in (plain, *(network.config for network in networks.values())):
+        first, *others = settings.hidden_sizes
+        assert first >= shape[0]
+        assert others == [max(1, round(first * size / shape[0])) for size in shape[1 : settings.layers]]
+        distances = {}
+        for other in (first - 1, first, first + 1):
+            scaled = tuple(max(1, round(other * size / shape[0])) for size in shape[: settings.layers])
+            sized = type(lstm).from_config(dataclasses.replace(settings, hidden_size=scaled))
+            distances[other] = abs(sized.num_params - lstm.num_params)
+        assert min(distances, key=distances.get) == first
+
+
+@pytest.mark.parametrize("settings", [{"layers": 2}, {"dropout": 0.2}, {"recurrent_dropout": 0.2}])
+def test_the_plain_lstm_is_there_where_the_lstm_is_another(settings):
+    assert PLAIN_LSTM in CompareConfig(small_config(**settings)).compared
+    assert PLAIN_LSTM not in CompareConfig(small_config()).compared
+
+
+def test_the_plain_lstm_is_the_one_that_a_plain_comparison_has():
+    shallow = compared((), lag=5)
+    deep = compared((), lag=5, layers=2, dropout=0.3)
+    expected, found = shallow.models["lstm"], deep.models[PLAIN_LSTM]
+    np.testing.assert_array_equal(found.predicted, expected.predicted)
+    assert found.parameters == expected.parameters < deep.models["lstm"].parameters
+    assert deep.lstm_differences[0][PLAIN_LSTM].p_value is not None
+    flows = [
+        one.gradients["trained"].shares(key) for one, key in ((shallow, "lstm-bias-1"), (deep, PLAIN_LSTM))
+    ]
+    assert flows[0] == flows[1] != ()
 
 
 def test_defaults_of_a_comparison():
@@ -132,11 +187,13 @@ def test_defaults_of_a_comparison():
         (
             {},
             (["svm"],),
-            "unknown baseline 'svm': choose among rnn, ann, lstm1997, persistence, drift, ridge",
+            "unknown baseline 'svm': choose among rnn, gru, ann, lstm1997, persistence, drift, ridge",
         ),
         ({}, ([], "layers"), "match must be one of hidden, params, but is 'layers'"),
         ({"cell": "rnn"}, ([],), "but the cell is 'rnn'"),
         ({"lag": 2}, ([],), "needs a lag of at least 3, but it is 2"),
+        ({"layers": 2}, (["ann"],), "cell 'ann' has one hidden layer"),
+        ({"recurrent_dropout": 0.1}, (["ann"],), "cell 'ann' has nothing recurrent"),
     ],
 )
 def test_bad_settings_are_named(settings, more, message):
@@ -185,7 +242,7 @@ def test_errors_of_every_model(everything):
 def test_the_lstm_is_tested_against_every_rival_and_all_models_against_persistence(everything):
     actual, models = everything.prepared.windows.test.actual[:, 0], everything.models
     (differences,), (claims,) = everything.lstm_differences, everything.claims
-    assert list(differences) == ["rnn", "ann", "lstm1997", "drift", "ridge"]
+    assert list(differences) == ["rnn", "gru", "ann", "lstm1997", "drift", "ridge"]
     for name, difference in differences.items():
         test = diebold_mariano(actual, models["lstm"].predicted[:, 0], models[name].predicted[:, 0])
         assert difference.test == everything.lstm_better(name, 1) == test
@@ -195,7 +252,7 @@ def test_the_lstm_is_tested_against_every_rival_and_all_models_against_persisten
     )
     assert everything.lstm_better("lstm", 1) is None
     assert everything.lstm_better("persistence", 1) == models["lstm"].ensemble[0].diebold_mariano
-    assert list(claims) == ["lstm", "rnn", "ann", "lstm1997", "ridge"]
+    assert list(claims) == ["lstm", "rnn", "gru", "ann", "lstm1997", "ridge"]
     drift = models["drift"].ensemble[0]
     assert [one.p_value for one in claims.values()] == [
         claim_p_value(models[name].ensemble[0], drift) for name in claims

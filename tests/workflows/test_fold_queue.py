@@ -9,7 +9,7 @@ from small_backtests import bits, prices, settings
 from threadpoolctl import threadpool_limits
 from walks import random_walk
 
-from trendlstm.config import DataConfig, FitConfig, WindowConfig
+from trendlstm.config import DataConfig, FitConfig, NetworkConfig, WindowConfig
 from trendlstm.data.frames import price_set
 from trendlstm.errors import RunError
 from trendlstm.output.fold_file import NAME, FoldFile
@@ -25,7 +25,18 @@ def run(config, threads=2, store=None, tickers=("A", "B")):
     return planned, store, reports
 
 
-@pytest.mark.parametrize("changes", [{}, {"refit": 5}, {"warm_start": True, "models": ("rnn", "lstm")}])
+LAYERS = NetworkConfig(hidden_size=(4, 3), dense=(), dropout=0.2, recurrent_dropout=0.1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"refit": 5},
+        {"warm_start": True, "models": ("rnn", "lstm")},
+        {"refit": 10, "warm_start": True, "models": ("gru", "lstm"), "network": LAYERS},
+    ],
+)
 def test_any_number_of_threads_gives_the_same_bits(changes):
     config = settings(**changes)
     planned, one, _ = run(config, 1)

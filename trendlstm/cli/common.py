@@ -124,13 +124,14 @@ def load_trained(console: Console, path: str) -> "Run":
 
 def network_config(options: dict[str, Any], input_size: int, output_size: int, lag: int) -> NetworkConfig:
     """The network of a command's options."""
-    names = ("hidden_size", "dense", "cell", "dtype", "seed", "bias", "squash_output", "init")
+    names = ("dense", "dtype", "seed", "bias", "squash_output", "init")
     return NetworkConfig(
         input_size=input_size,
         output_size=output_size,
         lag=lag,
         forget_bias=FORGET_BIAS[options["forget_bias"]],
         **loss_settings(options),
+        **layer_settings(options),
         **{name: options[name] for name in names},
     )
 
@@ -139,6 +140,21 @@ def loss_settings(options: dict[str, Any]) -> dict[str, Any]:
     """The loss of a command's options: quantiles alone say which it is."""
     quantiles = options["quantiles"] or ()
     return {"loss": options["loss"] or ("pinball" if quantiles else "mse"), "quantiles": quantiles}
+
+
+def layer_settings(options: dict[str, Any]) -> dict[str, Any]:
+    """The cell, the recurrent layers and their dropout of a command's options."""
+    hidden_size, layers = options["hidden_size"], options["layers"]
+    if isinstance(hidden_size, tuple) and layers not in (None, len(hidden_size)):
+        raise OptionError(
+            f"--hidden {','.join(map(str, hidden_size))} has {len(hidden_size)} layers, but --layers is {layers}: "
+            "leave --layers out."
+        )
+    return {
+        "hidden_size": hidden_size,
+        "layers": NetworkConfig.layers if layers is None else layers,
+        **{name: options[name] for name in ("cell", "dropout", "recurrent_dropout")},
+    }
 
 
 def data_config(ticker: str | None, options: dict[str, Any]) -> DataConfig:

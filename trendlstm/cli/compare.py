@@ -29,6 +29,7 @@ _DEFAULTS = CompareConfig()
     epilog=examples(
         "trendlstm compare --baseline rnn",
         "trendlstm compare AAPL --baseline ann --baseline ridge --match params",
+        "trendlstm compare --baseline gru --layers 2 --dropout 0.2",
     ),
     context_settings={"default_map": {"lag": _DEFAULTS.train.window.lag, "seeds": _DEFAULTS.train.seeds}},
 )
@@ -77,8 +78,9 @@ def compare(
     """Compare the LSTM with other models on TICKER's prices, and see which networks forget.
 
     Errors on the test rows, then how much of the gradient reaches the past in RNNs and LSTMs of different initial
-    weights, before and after training. TICKER is MSFT unless given; with --csv a label, and whose
-    rows to read where the file has several tickers.
+    weights, before and after training. With several layers or dropout an LSTM of one layer without dropout stands
+    beside them, to see what they change. TICKER is MSFT unless given; with --csv a label, and whose rows to read where
+    the file has several tickers.
     """
     console = make_console(as_json, quiet)
     config = CompareConfig(train_config(ticker, {**options, "cell": "lstm"}), baselines, match)

@@ -5,11 +5,27 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from trendlstm.cli.common import load_trained, loss_settings, make_console, refuse_existing, ticker_label
-from trendlstm.cli.options import examples, file_options, loss_options, option, output_options
+from trendlstm.cli.common import (
+    layer_settings,
+    load_trained,
+    loss_settings,
+    make_console,
+    refuse_existing,
+    ticker_label,
+)
+from trendlstm.cli.options import (
+    cell_option,
+    examples,
+    file_options,
+    loss_options,
+    option,
+    output_options,
+    size_options,
+)
 from trendlstm.cli.train import make_run
-from trendlstm.config import SOURCES, DataConfig, Loss, NetworkConfig, Source, TrainConfig
+from trendlstm.config import SOURCES, DataConfig, NetworkConfig, Source, TrainConfig, WindowConfig
 from trendlstm.errors import OptionError, RunError, SourceError
 from trendlstm.files import write_csv
 from trendlstm.output.console import Console
@@ -20,10 +36,15 @@ if TYPE_CHECKING:
     from trendlstm.output.runs import Run
 
 
+_PRICES = ("calendar", "decimal", "date_format")
+_NETWORK = ("cell", "hidden_size", "layers", "dropout", "recurrent_dropout", "loss", "quantiles")
+
+
 @click.command(
     short_help="Forecast the next sessions, of a ticker or with a trained model.",
     epilog=examples(
         "trendlstm forecast MSFT",
+        "trendlstm forecast MSFT --cell gru --layers 2",
         "trendlstm forecast MSFT --quantiles 0.05,0.5,0.95",
         "trendlstm forecast runs/MSFT-20261121-093000 --days 5 --out next.csv",
     ),
@@ -43,6 +64,8 @@ if TYPE_CHECKING:
     show_default="the run's, or auto",
     help="Where the newest prices come from.",
 )
+@cell_option
+@size_options
 @loss_options
 @file_options
 @option(
@@ -53,7 +76,9 @@ if TYPE_CHECKING:
     help="Also a new file NAME.csv: date, actual and predicted of the past and the next sessions.",
 )
 @output_options
+@click.pass_context
 def forecast(
+    context: click.Context,
     run: str,
     days: int | None,
     source: Source | None,
@@ -61,13 +86,11 @@ def forecast(
     out: str | None,
     as_json: bool,
     quiet: bool,
-    loss: Loss | None,
-    quantiles: tuple[float, ...] | None,
     **options: Any,
 ) -> None:
     """Forecast the sessions after the newest prices.
 
-    With a TICKER a model is trained first, with the defaults of `trendlstm train` but for --loss and --quantiles, on
+    With a TICKER a model is trained first, with the defaults of `trendlstm train` but for its cell, layers and loss, on
     four years of prices (with --csv all that the file has); its run is kept in runs/. With the folder RUN of an earlier
     run its model is used. Prices then come from the run's own source or file, but reach to the newest, whatever its
     --end was. A run's folder goes before a ticker of the same name.
@@ -79,15 +102,11 @@ def forecast(
         refuse_existing(out)
         if not out.lower().endswith(".csv"):
             raise OptionError(f"--out {out} does not end in .csv: the forecast is written as CSV.")
-    given = {name: value for name, value in options.items() if value is not None}
+    network = NetworkConfig(lag=WindowConfig.lag, **layer_settings(options), **loss_settings(options))
+    given = {name: options[name] for name in _PRICES if options[name] is not None}
     is_run = _is_run(run)
-    if is_run and (loss or quantiles):
-        raise OptionError(
-            f"--loss and --quantiles are for a new training, but {run} is a run, whose model is trained: leave them "
-            "out."
-        )
-    network = NetworkConfig(**loss_settings({"loss": loss, "quantiles": quantiles}))
     if is_run:
+        _refuse_network(context, run)
         loaded, prices = _load(console, run, source, csv, given, days)
     else:
         loaded, prices = _train(console, run, source, csv, given, days, as_json, network)
@@ -145,6 +164,16 @@ def forecast(
                 "forecast": table.to_dict("records"),
             }
         )
+
+
+def _refuse_network(context: click.Context, run: str) -> None:
+    """Raise OptionError for an option that only a new training can follow."""
+    for parameter in context.command.params:
+        is_given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if is_given and parameter.name in _NETWORK:
+            raise OptionError(
+                f"{parameter.opts[0]} is for a new training, but {run} is a run, whose model is trained: leave it out."
+            )
 
 
 def _is_run(text: str) -> bool:

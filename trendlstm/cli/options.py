@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from trendlstm.config import (
     CELLS,
@@ -16,6 +17,7 @@ from trendlstm.config import (
     FORGET_BIASES,
     INITS,
     LOSSES,
+    MAX_LAYERS,
     OPTIMIZERS,
     SCALINGS,
     SCHEDULES,
@@ -47,6 +49,7 @@ class _Finite(click.FloatRange):
 
 
 POSITIVE = _Finite(0, min_open=True)
+DROPOUT = _Finite(0, 1, max_open=True)
 NOT_NEGATIVE = _Finite(0)
 _SHARE = _Finite(0, 1, min_open=True, max_open=True)
 
@@ -58,14 +61,14 @@ class _Parsed(click.ParamType):
     """
 
     def __init__(
-        self, name: str, parse: Callable[[str], tuple], expected: str, check: Callable[[tuple], object]
+        self, name: str, parse: Callable[[str], Any], expected: str, check: Callable[[Any], object]
     ) -> None:
         self.name = name
         self._parse = parse
         self._expected = expected
         self._check = check
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
             parsed = self._parse(value)
             self._check(parsed)
@@ -78,6 +81,19 @@ class _Parsed(click.ParamType):
 
 def _layers(text: str) -> tuple[int, ...]:
     return () if text.strip().lower() == "none" else tuple(int(size) for size in text.split(","))
+
+
+def _hidden(text: str) -> int | tuple[int, ...]:
+    sizes = tuple(int(size) for size in text.split(","))
+    if max(sizes) > MOST:
+        raise OptionError(f"{max(sizes)} hidden units are more than {MOST}.")
+    return sizes if len(sizes) > 1 else sizes[0]
+
+
+def _layers_of_hidden(context: click.Context, parameter: click.Parameter, layers: int | None) -> int | None:
+    """A list of --hidden says how many layers there are, whatever a preset has."""
+    is_given = context.get_parameter_source("layers") is ParameterSource.COMMANDLINE
+    return layers if is_given or not isinstance(context.params.get("hidden_size"), tuple) else None
 
 
 def _features(text: str) -> tuple[str, ...]:
@@ -94,6 +110,12 @@ def listed(values: tuple) -> str:
     return ",".join(map(str, values))
 
 
+_HIDDEN = _Parsed(
+    "sizes",
+    _hidden,
+    "a number of hidden units, or a list with that of every layer, such as 50,50",
+    lambda sizes: NetworkConfig(hidden_size=sizes),
+)
 _LAYER_LIST = _Parsed(
     "sizes",
     _layers,
@@ -229,11 +251,40 @@ split_option = option(
     default=listed(WindowConfig.split),
     help="Shares of the rows for training, validation and test.",
 )
-_cell_option = option(
+cell_option = option(
     "--cell",
     type=click.Choice(CELLS),
     default=NetworkConfig.cell,
-    help="LSTM, LSTM without forget gate (1997), vanilla RNN with tanh or sigmoid units, or feed-forward network.",
+    help="LSTM, LSTM without forget gate (1997), GRU, vanilla RNN with tanh or sigmoid units, or feed-forward network.",
+)
+size_options = combined(
+    option(
+        "--hidden",
+        "hidden_size",
+        type=_HIDDEN,
+        default=str(NetworkConfig.hidden_size),
+        help="Hidden units, H: of every layer, or comma-separated of each, such as 50,50.",
+    ),
+    option(
+        "--layers",
+        type=click.IntRange(1, MAX_LAYERS),
+        default=None,
+        show_default="1, or as many as --hidden lists",
+        callback=_layers_of_hidden,
+        help="Recurrent layers, each reading the sequence of the one below. Time and memory grow with their number.",
+    ),
+    option(
+        "--dropout",
+        type=DROPOUT,
+        default=NetworkConfig.dropout,
+        help="Share of the units of every recurrent layer's output that is dropped in training.",
+    ),
+    option(
+        "--recurrent-dropout",
+        type=DROPOUT,
+        default=NetworkConfig.recurrent_dropout,
+        help="Share of a layer's units whose way to its next step is dropped in training, the same in all steps.",
+    ),
 )
 loss_options = combined(
     option(
@@ -252,7 +303,7 @@ loss_options = combined(
     ),
 )
 layer_options = combined(
-    option("--hidden", "hidden_size", type=COUNT, default=NetworkConfig.hidden_size, help="Hidden units, H."),
+    size_options,
     option(
         "--dense",
         type=_LAYER_LIST,
@@ -284,7 +335,7 @@ layer_options = combined(
     option("--seed", type=SEED, default=NetworkConfig.seed, help="Of initial weights and shuffling."),
     loss_options,
 )
-network_options = combined(_cell_option, layer_options)
+network_options = combined(cell_option, layer_options)
 threads_option = option(
     "--threads",
     type=COUNT,

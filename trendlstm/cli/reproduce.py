@@ -42,7 +42,7 @@ _reproduce_options = combined(
         "cells",
         type=click.Choice(experiments.CELLS),
         multiple=True,
-        default=experiments.CELLS,
+        default=experiments.USUAL_CELLS,
         help="May be given several times.",
     ),
     option(
@@ -79,7 +79,7 @@ _reproduce_options = combined(
     epilog=examples(
         "trendlstm reproduce adding --length 100",
         "trendlstm reproduce temporal-order --variant 6b",
-        "trendlstm reproduce long-lag --cell lstm --cell rnn --trials 5",
+        "trendlstm reproduce long-lag --cell lstm --cell gru --trials 5",
     ),
 )
 @click.argument("task", type=click.Choice(experiments.TASKS))
@@ -126,7 +126,9 @@ def reproduce(
     folder = RunFolder(out, chosen.name)
     used = choose_device(device)
     if used == "cuda":
-        check_limits(NetworkConfig(input_size=chosen.input_size, hidden_size=HIDDEN_SIZE), chosen.lag)
+        for cell in cells:
+            network = NetworkConfig(input_size=chosen.input_size, hidden_size=HIDDEN_SIZE, cell=cell)
+            check_limits(network, chosen.lag)
     console.print(task_sentences(chosen))
     console.print(device_sentence(device, used))
     console.print()

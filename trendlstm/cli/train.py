@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from trendlstm.cli.common import (
     compile_kernels,
@@ -18,6 +19,7 @@ from trendlstm.cli.options import (
     examples,
     fit_options,
     flag,
+    listed,
     network_options,
     option,
     output_options,
@@ -25,10 +27,12 @@ from trendlstm.cli.options import (
     split_option,
     window_options,
 )
+from trendlstm.config import TrainConfig
 from trendlstm.errors import TrainingError
 from trendlstm.interrupts import INTERRUPTED
 from trendlstm.output.console import Console
 from trendlstm.output.wording import device_sentence, prices_sentence
+from trendlstm.presets import PRESETS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,17 +41,60 @@ if TYPE_CHECKING:
     from trendlstm.workflows.train import Prepared, Result
 
 
+_PRESETS_HELP = "; ".join(f"{name}: {one.description}" for name, one in PRESETS.items())
+
+
+def _preset_defaults(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
+    """Give the options the values of a preset, where they are not on the command line."""
+    if name is not None:
+        usual = _model_settings(TrainConfig())
+        context.default_map = {
+            option: listed(value) or "none" if isinstance(value, tuple) else str(value)
+            for option, value in _model_settings(PRESETS[name].config).items()
+            if value != usual[option]
+        }
+    return name
+
+
+def _model_settings(config: TrainConfig) -> dict[str, Any]:
+    """What makes the model, by the names of the options."""
+    return {**vars(config.window), **vars(config.network), **vars(config.fit)}
+
+
+def _preset_sentence(context: click.Context, name: str) -> str:
+    """What a preset is, and which options have gone before its settings."""
+    settings = _model_settings(PRESETS[name].config).keys() - {"seed"}
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name in settings
+        and context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    ]
+    changed = f" Changed by your options: {', '.join(given)}." if given else ""
+    return f"Preset {name}: {PRESETS[name].description}.{changed}"
+
+
 @click.command(
     short_help="Train on a ticker's prices, measure the model, and forecast.",
     epilog=examples(
         "trendlstm train MSFT --years 4",
         "trendlstm train AAPL --lag 60 --seeds 5 --final-fit",
         "trendlstm train MSFT --features Close,Volume --horizon 5",
+        "trendlstm train MSFT --cell gru --layers 2 --dropout 0.2",
+        "trendlstm train MSFT --preset keras-tutorial --epochs 30",
         "trendlstm train MSFT --quantiles 0.1,0.5,0.9",
         "trendlstm train --csv prices.csv --out runs/mine",
     ),
 )
 @click.argument("ticker", required=False)
+@option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    default=None,
+    is_eager=True,
+    callback=_preset_defaults,
+    help=f"Begin with the settings of a known model; options beside it win. {_PRESETS_HELP}.",
+)
 @data_options
 @window_options
 @split_option
@@ -68,8 +115,11 @@ if TYPE_CHECKING:
 @flag("--no-plot", help="Draw no pictures.")
 @report_option
 @output_options
+@click.pass_context
 def train(
+    context: click.Context,
     ticker: str | None,
+    preset: str | None,
     out: str | None,
     no_plot: bool,
     report: bool,
@@ -83,6 +133,8 @@ def train(
     """
     console = make_console(as_json, quiet)
     config = train_config(ticker, options)
+    if preset is not None:
+        console.print(_preset_sentence(context, preset))
     from trendlstm.data.sources import find_prices
     from trendlstm.output.runs import RunFolder
     from trendlstm.output.train import (

@@ -9,7 +9,7 @@ import numpy as np
 
 from trendlstm.config import Cell, Device, FitConfig, ForgetBias, Init, NetworkConfig
 from trendlstm.errors import OptionError
-from trendlstm.experiments import CELLS, MAX_SEQUENCES, TRIALS
+from trendlstm.experiments import MAX_SEQUENCES, TRIALS, USUAL_CELLS
 from trendlstm.experiments.tasks import Task, make_task
 from trendlstm.kernels import buffers, decisions
 from trendlstm.kernels.buffers import Data
@@ -46,10 +46,15 @@ class Model(NamedTuple):
     init: Init = "orthogonal"
 
     @property
+    def is_lstm(self) -> bool:
+        """Whether the forget bias says anything of it."""
+        return self.cell in ("lstm", "lstm1997")
+
+    @property
     def label(self) -> str:
         """For people: "LSTM, chrono biases"."""
-        if self.cell == "rnn":
-            return "RNN"
+        if not self.is_lstm:
+            return self.cell.upper()
         if self.cell == "lstm1997":
             return f"LSTM 1997, {'input gates shut' if self.forget_bias == 'chrono' else 'zero biases'}"
         return "LSTM, " + (
@@ -58,15 +63,16 @@ class Model(NamedTuple):
 
 
 def make_models(
-    cells: Iterable[Cell] = CELLS,
+    cells: Iterable[Cell] = USUAL_CELLS,
     forget_biases: Iterable[ForgetBias] = ("chrono", 1),
     init: Init = "orthogonal",
 ) -> list[Model]:
-    """Every cell with every bias, without those that would be the same: an RNN has no gates, `lstm1997` two cases."""
+    """Every cell with every bias, without those that would be the same: RNN and GRU have one case, `lstm1997` two."""
     made: dict[str, Model] = {}
     for cell in cells:
         for bias in forget_biases:
-            model = Model(cell, None if cell == "rnn" else bias, init)
+            model = Model(cell, bias, init)
+            model = model if model.is_lstm else model._replace(forget_bias=None)
             made.setdefault(model.label, model)
     return list(made.values())
 

@@ -63,7 +63,7 @@ _SMALL_PREDICTION = 500
 
 
 class Network:
-    """A recurrent (or feed-forward) layer, dense layers with ReLU, and a last linear layer.
+    """Recurrent layers (or a feed-forward one), dense layers with ReLU, and a last linear layer.
 
     With [h, x, 1] the last hidden state, the input and a one (design of the LSTM: Gers, Schmidhuber & Cummins 2000;
     `lstm1997` is Hochreiter & Schmidhuber 1997, without the forget gate, f = 1)::
@@ -71,19 +71,27 @@ class Network:
         i, f, o = sigmoid(W [h_{t-1}, x_t] + b)    g = tanh(W [h_{t-1}, x_t] + b)
         c_t = f c_{t-1} + i g                      h_t = o tanh(c_t)
 
+    The GRU (Cho et al. 2014) in the form of PyTorch and of Keras' `reset_after`, whose candidate n has two biases::
+
+        r, z = sigmoid(W [h_{t-1}, x_t] + b)       n = tanh(W_xn x_t + b_xn + r (W_hn h_{t-1} + b_hn))
+        h_t = (1 - z) n + z h_{t-1}
+
+    With several layers the sequence h_1 ... h_T of one is the x_1 ... x_T of the next. While training, inverted dropout
+    sets units to 0 with the given probability and multiplies the others by 1 / (1 - probability).
+
     Parameters
     ----------
     input_size : int
         F, features per time step.
-    hidden_size : int
-        H, hidden units.
+    hidden_size : int or sequence of int
+        H, hidden units of every recurrent layer; or those of each, from the one that sees the input up.
     dense : tuple of int
-        Sizes of the ReLU layers after the recurrent layer.
+        Sizes of the ReLU layers after the recurrent ones.
     output_size : int
         m, numbers that are predicted, called targets.
-    cell : {"lstm", "lstm1997", "rnn", "rnn-sigmoid", "ann"}
-        LSTM with or without forget gate, Elman network h_t = tanh(W [h_{t-1}, x_t] + b) or with the logistic sigmoid
-        in place of tanh, or feed-forward network (tanh) on the flattened window.
+    cell : {"lstm", "lstm1997", "gru", "rnn", "rnn-sigmoid", "ann"}
+        LSTM with or without forget gate, GRU, Elman network h_t = tanh(W [h_{t-1}, x_t] + b) or with the logistic
+        sigmoid in place of tanh, or feed-forward network (tanh) on the flattened window.
     dtype : {"float32", "float64"} or NumPy's dtype
         Of the parameters and of all arithmetic.
     seed : int
@@ -91,15 +99,24 @@ class Network:
     lag : int, optional
         T; needed by `cell="ann"` and by `forget_bias="chrono"`.
     bias : bool
-        Whether the recurrent layer has a bias.
+        Whether the recurrent layers have biases.
     squash_output : bool
-        False: h_t = o c_t.
+        False: h_t = o c_t, of an LSTM.
     init : {"orthogonal", "glorot", "uniform"}
         Recurrent weights with orthonormal columns and the others Glorot-uniform (as Keras); all Glorot-uniform; all
-        weights and biases within +-1/sqrt(n) (as PyTorch; n is H in the recurrent layer, else the layer's inputs).
+        weights and biases within +-1/sqrt(n) (as PyTorch; n is H in a recurrent layer, else the layer's inputs).
     forget_bias : {0, 1, "chrono"}
         Added to the initial bias of the forget gate (Jozefowicz et al. 2015); "chrono" sets b_f = ln U[1, T-1] and
         b_i = -b_f (Tallec & Ollivier 2018).
+    layers : int
+        Recurrent layers, 1 to 8; need not be given with a sequence of `hidden_size`. Time and the memory of training
+        grow with their number.
+    dropout : float
+        Probability, 0 up to below 1, with which a unit of a recurrent layer's output is dropped in training: on its way
+        to the next layer anew in every step, and before the dense layers.
+    recurrent_dropout : float
+        Likewise of h_{t-1} on its way to step t of the same layer, the same units in all steps of a sequence (Gal &
+        Ghahramani 2016).
     loss : {"mse", "mae", "huber", "pinball", "gaussian"}
         What training minimises, the mean over all targets, and so what the outputs mean: squared or absolute error,
         Huber's (squared up to `huber_delta`, then linear), or one that predicts a distribution. The last layer then has
@@ -208,8 +225,10 @@ class Network:
         -------
         dict of str to ndarray
             `recurrent.weight_ih` (gates * H, F), `recurrent.weight_hh` (gates * H, H), `recurrent.bias` (gates * H,),
-            gates in the order i, f, g, o (1997: i, g, o); for `ann` `hidden.weight` (H, T * F), `hidden.bias` (H,);
-            `dense.0.weight` (out, in), `dense.0.bias` (out,), `dense.1.weight`, ...
+            gates in the order i, f, g, o (1997: i, g, o; GRU: r, z, n); of several layers `recurrent.0.weight_ih`, ...,
+            `recurrent.1.weight_ih`, ..., where F is the H of the layer below. The GRU has `recurrent.bias_ih` and
+            `recurrent.bias_hh`, each (gates * H,), in place of the one bias. For `ann` `hidden.weight` (H, T * F),
+            `hidden.bias` (H,). Then `dense.0.weight` (out, in), `dense.0.bias` (out,), `dense.1.weight`, ...
         """
         return named_values(self.config, self.theta)
 
@@ -574,7 +593,8 @@ class Network:
         truncate : int, optional
             Truncated back-propagation through time (Williams & Peng 1990), for long sequences with targets of every
             step: each minibatch is trained on steps 1 ... K, then on K+1 ... 2K, and so on, a step of the optimiser
-            each. The state goes on, the gradient does not. Default: gradients through all steps.
+            each. The state goes on, the gradient does not. Default: gradients through all steps. `trendlstm train` has
+            no option for it, because a window's loss comes after its last step alone.
         optimizer : {"adam", "sgd"}
             Adam, with `weight_decay` AdamW; or stochastic gradient descent with momentum.
         momentum : float, optional

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trendlstm.config import PLAIN_LSTM
 from trendlstm.evaluation.metrics import StepMetrics
 from trendlstm.evaluation.significance import LEVEL, Difference, separation
 from trendlstm.files import jsonable, write_csv, write_json
@@ -16,7 +17,7 @@ from trendlstm.nn.gradient_flow import QUANTITIES
 from trendlstm.output.console import Console
 from trendlstm.output.record import header
 from trendlstm.output.tables import Table
-from trendlstm.output.wording import count, decimals
+from trendlstm.output.wording import count, decimals, dropout_phrases, hidden_units
 from trendlstm.workflows.compare import (
     JACOBIAN_SAMPLES,
     STATES,
@@ -74,7 +75,7 @@ def errors_table(models: Mapping[str, Any], seeds: int) -> Table:
                 [
                     model_label(name, model),
                     *([step] if horizon > 1 else []),
-                    model["network"] and model["network"]["hidden_size"],
+                    model["network"] and hidden_units(model["network"]),
                     model["parameters"] if is_fitted else None,
                     _spread(found["rmse"], f",.{digits}f"),
                     _spread(found["mae"], f",.{digits}f"),
@@ -147,6 +148,8 @@ def gradients_table(gradients: Mapping[str, Any], seeds: int, lag: int) -> Table
         f"dh/dh, dc/dc: spectral norm of the product of state Jacobians, {JACOBIAN_SAMPLES} windows, first seed.",
         "Test RMSE: one step ahead, mean over seeds.",
     ]
+    if any(one["network"].get("layers", 1) > 1 for one in gradients.values()):
+        legend.append("States and gradients of several layers are those of the top one.")
     return Table(
         f"What is left {count(lag, 'step')} back of the last step's, before and after training",
         ["Network", *(heading for pair in pairs for heading in (pair, "after")), "Test RMSE"],
@@ -201,7 +204,22 @@ def _on_errors(comparison: Comparison) -> str:
     return (
         f"On {count(n, 'test day')} the one-step RMSE{over} is {errors}. There is {evidence} more than persistence "
         f"(tomorrow = today), and the LSTM's errors {_errors_phrase(told)}{doubt if is_noise else ''}."
+        + (f" {_on_layers(comparison)}" if PLAIN_LSTM in models else "")
     )
+
+
+def _on_layers(comparison: Comparison) -> str:
+    """What more layers or dropout have changed on the test days, and what they cost."""
+    network, difference = comparison.prepared.config.train.network, comparison.lstm_differences[0][PLAIN_LSTM]
+    layers = [] if network.layers == 1 else [count(network.layers, "layer")]
+    more = _listed([*layers, *dropout_phrases(network.to_dict())])
+    told = _errors_phrase(_told_apart({PLAIN_LSTM: difference}, {PLAIN_LSTM: "the plain 1-layer LSTM"}))
+    tested = "" if difference.adjusted is None else f" (p = {p_value(difference.adjusted)} after Holm)"
+    lstm, plain = (
+        f"{one.rmse:,.4g} ({one.parameters:,} parameters, {one.seconds:.2f} s to train)"
+        for one in (comparison.models["lstm"], comparison.models[PLAIN_LSTM])
+    )
+    return f"With {more} the errors on these days {told}{tested}: RMSE {lstm} against {plain}."
 
 
 def _told_apart(found: dict[str, Difference], names: dict[str, str]) -> dict[int, list[str]]:

@@ -12,7 +12,7 @@ from trendlstm.formats import figure
 from trendlstm.output.distributions import distributions_table
 from trendlstm.output.limits import limits
 from trendlstm.output.tables import cell_text
-from trendlstm.output.wording import count, decimals, prices_sentence
+from trendlstm.output.wording import cell_phrase, count, decimals, prices_sentence
 
 _LIBRARY = "trendlstm"
 _TAGS = ("trendlstm", "lstm", "time-series-forecasting", "finance", "stocks")
@@ -118,7 +118,7 @@ def _settings(document: Mapping[str, Any]) -> str:
         ("Inputs", f"{count(window['lag'], 'session')} of {', '.join(window['features'])}"),
         ("Outputs", f"the next {'close' if window['horizon'] == 1 else str(window['horizon']) + ' closes'}"),
         ("Scaling", window["scaling"]),
-        ("Cell", f"{network['cell']}, {count(network['hidden_size'], 'hidden unit')}"),
+        ("Cell", cell_phrase(network)),
         ("ReLU layers", dense),
         ("Parameters", f"{document['parameters']:,} ({network['dtype']})"),
         ("Networks", f"{len(document['fits'])}, seeds from {network['seed']}"),

@@ -128,7 +128,11 @@ def differences(task: Task, trials: Sequence[Trial]) -> list[str]:
     ]
     if "lstm" in cells:
         points.append("LSTM: it has a forget gate, which came three years later (Gers et al. 2000).")
-    if any(trial.model.forget_bias == "chrono" and trial.model.cell != "rnn" for trial in trials):
+    if "gru" in cells:
+        points.append(
+            "GRU: it came seventeen years later (Cho et al. 2014), and the paper has no figure of it."
+        )
+    if any(trial.model.forget_bias == "chrono" and trial.model.is_lstm for trial in trials):
         points.append(
             f"Chrono biases (Tallec & Ollivier 2018): b_f = ln U[1, T-1], b_i = -b_f, with T = {task.lag:,} from "
             "the task's length, so that the cells begin with a memory as long as they need; LSTM 1997: that b_i alone. "

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from trendlstm.config import TrainConfig
 from trendlstm.errors import RunError
 from trendlstm.evaluation.evidence import chance_of_a_false_claim
 from trendlstm.files import hidden_beside
@@ -224,7 +225,8 @@ def differing_settings(entries: Sequence[Entry]) -> dict[str, list[Any]]:
     dict of str to list
         By name, dotted where it is part of a group such as `network`; a value a run, None where a run lacks it.
     """
-    flat = [_flat(entry.document["settings"]) for entry in entries]
+    # a setting that an older version did not know is what that version did
+    flat = [_flat(TrainConfig().to_dict()) | _flat(entry.document["settings"]) for entry in entries]
     names = dict.fromkeys(name for settings in flat for name in settings if name not in _UNTOLD)
     columns = {name: [settings.get(name) for settings in flat] for name in names}
     return {name: values for name, values in columns.items() if any(value != values[0] for value in values)}

@@ -39,7 +39,7 @@ from trendlstm.notebook import as_html
 from trendlstm.output.fold_file import NAME as FOLD_FILE
 from trendlstm.output.model_card import hub_config, model_card
 from trendlstm.output.record import header
-from trendlstm.output.wording import quantiles_phrase
+from trendlstm.output.wording import cell_phrase, quantiles_phrase
 from trendlstm.workflows.forecast import (
     AnyBand,
     Forecaster,
@@ -275,8 +275,8 @@ def draw_run(result: Result, folder: Path) -> None:
         result.assessment.predictions,
         folder / "predictions.png",
         title=f"{ticker}: {drawn}",
-        subtitle=f"{network.cell}, {network.hidden_size} hidden units, lag {window.lag}, "
-        f"{window.scaling} scaling, epoch chosen by validation; prices {provenance.start} to {provenance.end}",
+        subtitle=f"{cell_phrase(network.to_dict())}, lag {window.lag}, {window.scaling} scaling, epoch chosen by "
+        f"validation; prices {provenance.start} to {provenance.end}",
         band=quantiles_phrase(network.levels[0], network.levels[-1]) if network.levels else "",
     )
 

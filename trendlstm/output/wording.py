@@ -55,6 +55,33 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def hidden_units(network: Mapping[str, Any]) -> str:
+    """The hidden units of a network's settings, layer by layer: "64", "2 × 64", "50, 64"."""
+    sizes, layers = (
+        network["hidden_size"],
+        network.get("layers", 1),
+    )  # the first runs have one, and do not say
+    if isinstance(sizes, list):
+        return ", ".join(map(str, sizes))
+    return f"{sizes}" if layers == 1 else f"{layers} × {sizes}"
+
+
+def cell_phrase(network: Mapping[str, Any]) -> str:
+    """The recurrent layers of a network's settings: "gru, 2 layers of 64 hidden units, dropout 0.2"."""
+    sizes, layers = network["hidden_size"], network.get("layers", 1)
+    if isinstance(sizes, list):
+        units = f"layers of {', '.join(map(str, sizes[:-1]))} and {count(sizes[-1], 'hidden unit')}"
+    else:
+        units = ("" if layers == 1 else f"{count(layers, 'layer')} of ") + count(sizes, "hidden unit")
+    return ", ".join([network["cell"], units, *dropout_phrases(network)])
+
+
+def dropout_phrases(network: Mapping[str, Any]) -> list[str]:
+    """What a network's settings say of dropout, where it has any: "dropout 0.2", "recurrent dropout 0.1"."""
+    names = ("dropout", "recurrent_dropout")
+    return [f"{name.replace('_', ' ')} {network[name]:g}" for name in names if network.get(name)]
+
+
 def sessions(number: int) -> str:
     """What comes after "every": "session", "5 sessions"."""
     return "session" if number == 1 else count(number, "session")

@@ -3,16 +3,17 @@
 In this order: `prepare`, `measure_gradients`, `train`, `measure_gradients` again, `assess`.
 """
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trendlstm.config import ALWAYS_COMPARED, Cell, CompareConfig, NetworkConfig
+from trendlstm.config import ALWAYS_COMPARED, CompareConfig, Match, NetworkConfig
 from trendlstm.data.prices import PriceSet
 from trendlstm.data.windows import Windows, make_windows
 from trendlstm.evaluation.baselines import BASELINES
@@ -31,6 +32,7 @@ from trendlstm.nn.gradient_flow import GradientFlow, gradient_flows, half_life, 
 from trendlstm.nn.history import History
 from trendlstm.nn.many import fit_many
 from trendlstm.nn.network import Network
+from trendlstm.nn.parameters import parameter_shapes
 from trendlstm.nn.progress import FitProgress
 from trendlstm.workflows.forecast import Forecaster
 from trendlstm.workflows.variants import KINDS, MODELS, VariantKind
@@ -60,7 +62,7 @@ class Prepared:
     prices : PriceSet
     windows : Windows
     variants : tuple of Variant
-        All networks: the rows of the gradient table, and the feed-forward network if it is compared.
+        All networks: every kind of `variants.KINDS` but those that are there only if they are compared, and are not.
     models : dict of str to Variant or None
         What is compared, by its name in `variants.MODELS`, "lstm" first; None for a baseline.
     seconds : float
@@ -317,14 +319,14 @@ def prepare(config: CompareConfig, prices: PriceSet) -> Prepared:
     train = config.train
     window, network = train.window, train.network
     compared = {
-        name: replace(network, cell=cell, hidden_size=_hidden_size(network, cell, config.match))
+        name: _matched(network, own, config.match)
         for name in config.compared
-        if (cell := MODELS[name].cell) is not None
+        if (own := MODELS[name].settings) is not None
     }
     settings = {
-        kind: replace(network, hidden_size=_hidden_size(network, kind.cell, config.match), **kind.settings)
+        kind: _matched(network, kind.settings, config.match)
         for kind in KINDS
-        if kind.cell != "ann" or "ann" in compared
+        if not kind.only_if_compared or kind.key in compared
     }
     if train.device == "cuda":
         for one in settings.values():
@@ -537,22 +539,29 @@ def _memory(prepared: Prepared, trained: Gradients, kinds: dict[str, Assessment]
     return Memory(longest, peers, _differences(prepared, kinds[longest], others, 0))
 
 
-def _hidden_size(lstm: NetworkConfig, cell: Cell, match: str) -> int:
-    """The hidden units of a cell: the LSTM's, or those with the number of parameters nearest to the LSTM's."""
-    if match == "hidden" or cell == "lstm":
-        return lstm.hidden_size
+def _matched(lstm: NetworkConfig, own: Mapping[str, Any], match: Match) -> NetworkConfig:
+    """The LSTM's settings but for a network's own, with its hidden units or as nearly as can be its parameters.
 
-    def parameters(cell: Cell, hidden_size: int) -> int:
-        # uniform: any initial values do, and these take no time
-        return Network.from_config(
-            replace(lstm, cell=cell, hidden_size=hidden_size, init="uniform")
-        ).num_params
+    Of a network with fewer layers the hidden units are those of the LSTM's lowest ones. To match the parameters all
+    layers grow or shrink together.
+    """
+    sizes = lstm.hidden_sizes[: own.get("layers", lstm.layers)]
 
-    target = parameters("lstm", lstm.hidden_size)
+    def sized(first: int) -> NetworkConfig:
+        scaled = tuple(max(1, round(first * size / sizes[0])) for size in sizes)
+        return replace(lstm, hidden_size=scaled, **own)
+
+    if match == "hidden":
+        return sized(sizes[0])
+    target = _parameters(lstm)
     low, high = 1, 2  # the number grows with the hidden units
-    while parameters(cell, high) < target:
+    while _parameters(sized(high)) < target:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if parameters(cell, middle) < target else (low, middle)
-    return min((low, high), key=lambda size: abs(parameters(cell, size) - target))
+        low, high = (middle, high) if _parameters(sized(middle)) < target else (low, middle)
+    return min(map(sized, (low, high)), key=lambda one: abs(_parameters(one) - target))
+
+
+def _parameters(network: NetworkConfig) -> int:
+    return sum(map(math.prod, parameter_shapes(network).values()))

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from trendlstm.config import Cell
+from trendlstm.config import PLAIN_LSTM, Cell
 
-Colour = Literal["black", "blue", "green", "grey", "orange", "purple", "sky", "vermillion"]
+Colour = Literal["black", "blue", "green", "grey", "orange", "purple", "sky", "vermillion", "wine"]
 Line = Literal["solid", "dashed", "dotted"]
 
 
@@ -27,6 +27,8 @@ class VariantKind:
         Of its curve.
     highlight : bool
         Whether the curve is thick: the two networks of the lecture notes' demonstration.
+    only_if_compared : bool
+        Whether it is left out unless it is the network of a model that is compared.
     """
 
     key: str
@@ -36,12 +38,16 @@ class VariantKind:
     colour: Colour
     line: Line = "solid"
     highlight: bool = False
+    only_if_compared: bool = False
 
     @property
     def cell(self) -> Cell:
         """Of its network."""
         return self.settings["cell"]
 
+
+# what more layers and dropout are compared with
+_PLAIN = {"cell": "lstm", "layers": 1, "dropout": 0.0, "recurrent_dropout": 0.0}
 
 # the slowest to train first, so that no thread is left with one at the end
 KINDS = (
@@ -69,6 +75,16 @@ KINDS = (
         highlight=True,
     ),
     VariantKind("lstm1997", "LSTM 1997", "the LSTM of 1997", {"cell": "lstm1997"}, "purple"),
+    VariantKind("gru", "GRU", "the GRU", {"cell": "gru"}, "wine", only_if_compared=True),
+    VariantKind(
+        PLAIN_LSTM,
+        "plain 1-layer LSTM",
+        "the plain 1-layer LSTM",
+        _PLAIN,
+        "sky",
+        "dashed",
+        only_if_compared=True,
+    ),
     VariantKind(
         "rnn-uniform",
         "RNN, uniform",
@@ -92,7 +108,7 @@ KINDS = (
         {"cell": "rnn", "init": "orthogonal"},
         "orange",
     ),
-    VariantKind("ann", "ANN", "the ANN", {"cell": "ann"}, "green"),
+    VariantKind("ann", "ANN", "the ANN", {"cell": "ann"}, "green", only_if_compared=True),
 )
 
 
@@ -106,15 +122,15 @@ class Model:
         On the command line, in `config.COMPARED` and in files.
     label : str
         For people.
-    cell : str or None
-        Of a network, which has the LSTM's other settings; None for one of `baselines.BASELINES`.
+    settings : dict or None
+        Fields of `NetworkConfig` that are not the LSTM's; None for one of `baselines.BASELINES`.
     colour, line : str
         Of its curve.
     """
 
     name: str
     label: str
-    cell: Cell | None
+    settings: dict[str, Any] | None = field(hash=False)
     colour: Colour
     line: Line = "solid"
 
@@ -122,10 +138,12 @@ class Model:
 MODELS = {
     model.name: model
     for model in (
-        Model("lstm", "LSTM", "lstm", "blue"),
-        Model("rnn", "RNN", "rnn", "vermillion"),
-        Model("ann", "ANN", "ann", "green"),
-        Model("lstm1997", "LSTM 1997", "lstm1997", "purple"),
+        Model("lstm", "LSTM", {"cell": "lstm"}, "blue"),
+        Model(PLAIN_LSTM, "plain 1-layer LSTM", _PLAIN, "sky", "dashed"),
+        Model("rnn", "RNN", {"cell": "rnn"}, "vermillion"),
+        Model("gru", "GRU", {"cell": "gru"}, "wine"),
+        Model("ann", "ANN", {"cell": "ann"}, "green"),
+        Model("lstm1997", "LSTM 1997", {"cell": "lstm1997"}, "purple"),
         Model("persistence", "persistence", None, "black", "dashed"),
         Model("drift", "drift", None, "grey", "dotted"),
         Model("ridge", "ridge", None, "orange"),

@@ -14,7 +14,7 @@ CASES = {
     "one ticker": {},
     "a short walk": {"test_years": 0.15, "refit": 1},
     "five steps": {"horizon": 5, "stride": 5, "test_years": 1.0},
-    "five models": {"models": ("lstm", "rnn", "lstm1997", "ann", "rnn-sigmoid")},
+    "all models": {"models": ("lstm", "rnn", "gru", "lstm1997", "ann", "rnn-sigmoid")},
     "four tickers": {
         "tickers": ("MSFT", "AAPL", "IBM", "GOOG"),
         "models": ("lstm", "rnn"),

@@ -24,6 +24,9 @@ def cases(everything):
     """Comparisons of every shape."""
     return {
         "everything": everything,
+        "several layers": compared(
+            [name for name in COMPARED if name != "ann"], lag=6, layers=2, dropout=0.2, seeds=2
+        ),
         "one seed, shortest lag": compared(lag=3),
         "several steps": compared(("ridge", "ann"), horizon=3, features=("Close", "Volume"), seeds=2),
     }
@@ -47,7 +50,7 @@ def named_lines(axes):
     }
 
 
-@pytest.mark.parametrize("case", ["everything", "one seed, shortest lag", "several steps"])
+@pytest.mark.parametrize("case", ["everything", "several layers", "one seed, shortest lag", "several steps"])
 def test_nothing_leaves_the_pictures_and_no_texts_overlap(monkeypatch, tmp_path, cases, case):
     figures = drawn(monkeypatch, cases[case], tmp_path)
     assert set(figures) == {"learning.png", "predictions.png", "gradients.png", "terms.png"}
@@ -77,7 +80,7 @@ def test_one_line_a_network_on_a_log_axis_before_and_after(
         gradients = everything.gradients[state]
         assert axes.get_yscale() == "log" and axes.get_xlabel() == "steps into the past, k"
         found = named_lines(axes)
-        assert set(found) - {"LSTM, chrono cell"} == set(KINDS)
+        assert set(found) - {"LSTM, chrono cell", "GRU"} == set(KINDS)
         for variant in everything.prepared.recurrent:
             expected = gradients.profile(variant.kind.key, quantity).relative
             shown = np.where(expected > 0, expected, np.nan)
@@ -97,7 +100,13 @@ def test_learning_curves_and_predictions(monkeypatch, tmp_path, everything):
     prepared = everything.prepared
     for axes, name in zip(figures["learning.png"].axes, ("loss", "validation_loss"), strict=True):
         found = named_lines(axes)
-        for model, label in (("lstm", "LSTM"), ("rnn", "RNN"), ("ann", "ANN"), ("lstm1997", "LSTM 1997")):
+        for model, label in (
+            ("lstm", "LSTM"),
+            ("rnn", "RNN"),
+            ("gru", "GRU"),
+            ("ann", "ANN"),
+            ("lstm1997", "LSTM 1997"),
+        ):
             histories = everything.fits.histories[prepared.models[model].kind.key]
             losses = [getattr(history, name) for history in histories]
             np.testing.assert_allclose(found[label], np.mean(losses, axis=0))

@@ -11,10 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from pictures import assert_all_fits
 
+from trendlstm.config import NetworkConfig
 from trendlstm.evaluation.metrics import rmse
 from trendlstm.nn.history import History
 from trendlstm.output.plots import train as plots
 from trendlstm.output.train import decimals
+from trendlstm.output.wording import cell_phrase
 
 
 def make_history(epochs: int = 40, seed: int = 0, validation: bool = True, fall: float = 0.3) -> History:
@@ -108,6 +110,20 @@ def test_predictions_shows_each_split_and_the_recursive_forecast(case):
     assert borders == [first.loc[first["split"] == split, "date"].iloc[0] for split in ("validation", "test")]
     assert whole.get_ylabel() == enlarged.get_ylabel() == "closing price"
     assert_all_fits(figure)
+
+
+@pytest.mark.parametrize("layers", [2, 8])
+def test_a_network_of_many_settings_fits_below_the_title(layers):
+    network = NetworkConfig(
+        hidden_size=tuple(range(101, 101 + layers)), dropout=0.25, recurrent_dropout=0.125
+    )
+    subtitle = (
+        f"{cell_phrase(network.to_dict())}, lag 20, standard scaling, epoch chosen by validation; prices "
+    )
+    subtitle += "2009-03-02 to 2013-03-01"
+    figure = plots._predictions_figure(CASES["small"], "MSFT", subtitle)
+    assert_all_fits(figure)
+    assert subtitle in {text.get_text().replace("\n", " ") for text in figure.texts}
 
 
 def test_recursive_forecast_starts_at_the_last_price_it_saw_and_says_so():

@@ -14,7 +14,7 @@ from trendlstm.workflows.variants import MODELS
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "run"
-    folder = compare_folder(path, ("rnn", "ridge", "ann", "lstm1997"), lag=6, seeds=2, horizon=2)
+    folder = compare_folder(path, ("rnn", "gru", "ridge", "ann", "lstm1997"), lag=6, seeds=2, horizon=2)
     return folder, Parsed(write_report(folder).read_text())
 
 
@@ -39,11 +39,11 @@ def test_predictions_are_those_of_the_seeds_together_one_step_ahead(made):
     closes, changes = page.data["charts"]["predictions"], page.data["charts"]["changes"]
     previous = own.loc[own["model"] == "persistence", "prediction"].to_numpy()
     # the table has the mean of the networks' errors, these lines the error of the mean: a reader must not mix them up
-    of = dict.fromkeys(("lstm", "rnn", "ann", "lstm1997"), ", mean of 2 networks")
+    of = dict.fromkeys(("lstm", "rnn", "gru", "ann", "lstm1997"), ", mean of 2 networks")
     assert any(
         "The line of a network is the mean output of 2, trained" in note for note in page.texts("span")
     )
-    for name in ("lstm", "rnn", "ridge", "ann", "lstm1997", "persistence", "drift"):
+    for name in ("lstm", "rnn", "gru", "ridge", "ann", "lstm1997", "persistence", "drift"):
         expected = own.loc[own["model"] == name, "prediction"].to_numpy()
         for chart, values in ((closes, expected), (changes, expected - previous)):
             (number,) = [

@@ -1,18 +1,24 @@
 """The section "Inside the network": its numbers are the reference's, and its equations the cell's."""
 
+from importlib.resources import files
+
 import numpy as np
 import pytest
 from naive import recurrent_forward
 from run_folders import Parsed, train_folder
 from walks import trained
 
+from trendlstm.config import CELLS
 from trendlstm.output.report import gates
 from trendlstm.output.report.make import write_report
 from trendlstm.output.runs import save_run
 
+ASSETS = files("trendlstm.output.report") / "assets"
+
 
 @pytest.mark.parametrize(
-    ("cell", "shown"), [("lstm", "figcoh"), ("lstm1997", "igcoh"), ("rnn", "h"), ("rnn-sigmoid", "h")]
+    ("cell", "shown"),
+    [("lstm", "figcoh"), ("lstm1997", "igcoh"), ("gru", "rznh"), ("rnn", "h"), ("rnn-sigmoid", "h")],
 )
 @pytest.mark.parametrize("features", [("Close",), ("Open", "Volume")], ids=",".join)
 def test_values_are_those_of_the_last_test_window(tmp_path, cell, shown, features):
@@ -25,7 +31,7 @@ def test_values_are_those_of_the_last_test_window(tmp_path, cell, shown, feature
     trace = recurrent_forward(network.state_dict(), x, cell)
     expected = {"h": trace.h[0, 1:], "c": trace.c[0, 1:]}
     for t in range(4):
-        for name, values in zip("ifgo", trace.gates[t]):
+        for name, values in zip("rzn" if cell == "gru" else "ifgo", trace.gates[t]):
             expected.setdefault(name, np.zeros((4, 3)))[t] = values[0]
     for name, values in found["values"].items():
         np.testing.assert_allclose(np.array(values) / 1000, expected[name], atol=0.0006)
@@ -55,9 +61,47 @@ def test_equations_are_the_cells():
         and old["h"] == "ht=ot⊙ct"
         and "f" not in old
     )
+    gru = {one.key: equation(one) for one in gates.quantities("gru", True, True)}
+    assert gru == {
+        "r": "rt=σ(Wr[ht−1,xt]+br)",
+        "z": "zt=σ(Wz[ht−1,xt]+bz)",
+        "n": "nt=tanh(Wxnxt+bxn+rt⊙qt)qt=Whnht−1+bhn",
+        "h": "ht=(1−zt)⊙nt+zt⊙ht−1",
+    }
+    assert all("b" not in equation(one) for one in gates.quantities("gru", False, True))
     for cell, function in (("rnn", "tanh"), ("rnn-sigmoid", "σ")):
         (only,) = gates.quantities(cell, True, True)
         assert equation(only) == f"ht={function}(W[ht−1,xt]+b)"
+
+
+def test_of_several_layers_the_top_one_is_shown_and_that_is_said(tmp_path):
+    result = trained(cell="gru", hidden_size=(3, 2), dropout=0.2)
+    page = Parsed(write_report(save_run(result, tmp_path / "run")).read_text())
+    (network,), x = result.forecaster.networks, result.windows.test.x[-1:]
+    params = network.state_dict()
+    below = recurrent_forward(layer_params(params, 0), x, "gru").h[:, 1:]
+    top = recurrent_forward(layer_params(params, 1), below, "gru").h[0, 1:]
+    np.testing.assert_allclose(np.array(page.data["gates"]["values"]["h"]) / 1000, top, atol=0.0006)
+    assert any("Of its 2 recurrent layers the top one is shown" in text for text in page.texts("p"))
+    assert not any("units" in text and "the first" in text for text in page.texts("p"))
+
+
+def layer_params(params, layer):
+    """The parameters of one recurrent layer, under the names of a single one."""
+    before = f"recurrent.{layer}."
+    return {
+        f"recurrent.{name.removeprefix(before)}": value
+        for name, value in params.items()
+        if name.startswith(before)
+    }
+
+
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if cell != "ann"])
+def test_the_script_has_a_sentence_for_everything_that_is_shown(cell):
+    script = (ASSETS / "report.js").read_text()
+    sentences = script.partition("const sentences = {")[2].partition("};")[0]
+    for one in gates.quantities(cell, True, True):
+        assert f" {one.key}: (now, " in sentences
 
 
 def test_a_feed_forward_network_has_none(tmp_path):

@@ -126,5 +126,5 @@ def test_text_and_lines_stand_out_as_wcag_aa_asks(theme):
             assert contrast(colours[text], colours[surface]) >= 4.5, (text, surface)
     for surface in ("tint", "good"):
         assert contrast(colours["ink"], colours[surface]) >= 4.5
-    for line in ("black", "grey", "blue", "sky", "green", "orange", "vermillion", "purple", "focus"):
+    for line in ("black", "grey", "blue", "sky", "green", "orange", "vermillion", "purple", "wine", "focus"):
         assert contrast(colours[line], colours["surface"]) >= 3, line

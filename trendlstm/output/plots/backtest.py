@@ -21,6 +21,7 @@ from trendlstm.workflows.variants import MODELS
 _LAST_DAYS = 60  # of the intervals: more of them cannot be told apart
 _WINDOW = 60  # origins of a rolling hit rate
 _MOST_BARS = 30
+_SMALL_LEGEND: dict[str, Any] = {**LEGEND, "fontsize": 9, "columnspacing": 1.0, "handlelength": 1.4}
 _STYLES = {LONG_FLAT: "solid", LONG_SHORT: "dashed"}
 
 
@@ -74,7 +75,7 @@ def _label(model: str) -> str:
     return MODELS[model].label if model in MODELS else model
 
 
-def _heading(axes: Axes, text: str, legend_rows: int = 1) -> None:
+def _heading(axes: Axes, text: str, legend_rows: float = 1) -> None:
     axes.set_title(text, loc="left", fontsize=12, fontweight="bold", pad=8 + 18 * legend_rows)
 
 
@@ -96,9 +97,14 @@ def _draw_accounts(equity: Axes, drawdown: Axes, result: Backtest) -> None:
         drawdown.plot(dates, 100 * (worth / np.maximum.accumulate(worth) - 1), **{**style, "linewidth": 1.2})
     drawn = len(equity.get_lines())
     several = "" if len(result.walks) == 1 else f", equal parts of {len(result.walks)} tickers"
-    _heading(equity, f"What 1 became{several}, after costs of {costs:g} bps of the turnover", -(-drawn // 3))
+    columns, legend = (3, LEGEND) if drawn <= 12 else (4, _SMALL_LEGEND)
+    _heading(
+        equity,
+        f"What 1 became{several}, after costs of {costs:g} bps of the turnover",
+        -(-drawn // columns) * legend["fontsize"] / LEGEND["fontsize"],
+    )
     equity.axhline(1, color=GREY, linewidth=0.8)
-    equity.legend(**LEGEND, ncols=3)
+    equity.legend(**legend, ncols=columns)
     equity.set_ylabel("equity", fontsize=12)
     drawdown.set_ylabel("drawdown %", fontsize=11)
     equity.margins(x=0.01)
@@ -135,7 +141,7 @@ def _draw_intervals(axes: Axes, result: Backtest) -> None:
         shown.index[outside], shown["actual"][outside], "o", color=VERMILLION, markersize=5, label="outside"
     )
     _heading(axes, f"{ticker}: the last {len(shown)} forecasts of the next session")
-    axes.legend(**{**LEGEND, "fontsize": 9, "columnspacing": 1.0, "handlelength": 1.4}, ncols=5)
+    axes.legend(**_SMALL_LEGEND, ncols=5)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}"))
     axes.set_ylabel("closing price", fontsize=12)
     axes.margins(x=0.02)
@@ -166,10 +172,14 @@ def _draw_hits(axes: Axes, result: Backtest) -> None:
         axes.fill_between(dates, 100 * low, 100 * high, color=colour, alpha=0.18, linewidth=0)
         date_axis(axes, pd.DatetimeIndex(dates), most=4)
     axes.axhline(50, color=BLACK, linewidth=0.9, linestyle="dashed", label="as good as a coin")
-    columns = min(3, len(result.config.models) + 1)
-    rows = -(-(len(result.config.models) + 1) // columns)
-    _heading(axes, f"Right directions of the last {window} days [95 %]", rows)
-    axes.legend(**LEGEND, ncols=columns)
+    lines = len(result.config.models) + 1
+    columns, legend = (min(3, lines), LEGEND) if lines <= 6 else (4, _SMALL_LEGEND)
+    _heading(
+        axes,
+        f"Right directions of the last {window} days [95 %]",
+        -(-lines // columns) * legend["fontsize"] / LEGEND["fontsize"],
+    )
+    axes.legend(**legend, ncols=columns)
     axes.set_ylabel("hit rate %", fontsize=12)
     axes.margins(x=0.02)
 

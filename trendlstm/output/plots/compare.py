@@ -112,11 +112,14 @@ def _learning_figure(comparison: Comparison) -> Figure:
     if 0 < 10 * low < high:
         panels[0].set_yscale("log")
     panels[0].set_ylabel(f"{LOSS_NAMES[config.network.loss]} of the scaled target", fontsize=12)
+    lines = len(panels[0].get_legend_handles_labels()[0])
+    if lines > 5:  # two rows
+        figure.subplots_adjust(top=0.755)
     figure.legend(
         *panels[0].get_legend_handles_labels(),
         loc="upper left",
         bbox_to_anchor=(0.089, 0.892),
-        ncols=5,
+        ncols=5 if lines <= 5 else -(-lines // 2),
         frameon=False,
         fontsize=10.5,
         borderaxespad=0,
@@ -147,6 +150,10 @@ def _models_figure(comparison: Comparison) -> Figure:
     )
     digits = decimals(comparison.models["persistence"].ensemble[0].rmse, 4)  # as in the table
     lines = 1 + len(comparison.models)
+    columns = lines if lines <= 4 else -(-lines // 2) if lines <= 8 else 3
+    rows = -(-lines // columns)
+    if rows > 2:
+        figure.subplots_adjust(top=0.897 - 0.026 * rows)
     for name, found in comparison.models.items():
         predicted, error = found.predicted[:, 0], found.ensemble[0].rmse
         model = MODELS[name]
@@ -163,7 +170,7 @@ def _models_figure(comparison: Comparison) -> Figure:
         *prices.get_legend_handles_labels(),
         loc="upper left",
         bbox_to_anchor=(0.089, 0.922),
-        ncols=lines if lines <= 4 else -(-lines // 2),
+        ncols=columns,
         frameon=False,
         fontsize=10.5,
         borderaxespad=0,
@@ -332,5 +339,11 @@ def _short(value: float) -> str:
 
 
 def _over_seeds(comparison: Comparison) -> str:
-    seeds = comparison.prepared.config.train.seeds
-    return f"Lines: medians over {seeds} seeds; bands: lowest to highest." if seeds > 1 else "One seed."
+    config = comparison.prepared.config.train
+    top = "Of several layers: the top one. " if config.network.layers > 1 else ""
+    over = (
+        f"Lines: medians over {config.seeds} seeds; bands: lowest to highest."
+        if config.seeds > 1
+        else "One seed."
+    )
+    return top + over

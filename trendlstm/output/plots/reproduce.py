@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from trendlstm.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, decorate
+from trendlstm.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, WINE, decorate
 from trendlstm.output.plots.style import DPI, LEGEND, draw_title, save
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _trials_figure(trials: "Sequence[Trial]", task: "Task") -> Figure:
     colours = (BLUE, ORANGE, GREEN, PURPLE, SKY)
     of_lstms = iter(colours)
     for model, group in groups.items():
-        colour = VERMILLION if model.cell == "rnn" else next(of_lstms, GREY)
+        colour = next(of_lstms, GREY) if model.is_lstm else {"gru": WINE, "rnn": VERMILLION}[model.cell]
         # dashed, so that other networks that learn nothing either show through
         dashes: dict[str, Any] = {"dashes": (3, 3)} if model.cell == "rnn" else {}
         solved = [trial for trial in group if trial.outcome == "solved"]

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
 
-from trendlstm.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
+from trendlstm.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, WINE
 from trendlstm.files import replace_file
 from trendlstm.workflows.variants import Colour
 
@@ -23,6 +23,7 @@ PALETTE: dict[Colour, str] = {
     "purple": PURPLE,
     "sky": SKY,
     "vermillion": VERMILLION,
+    "wine": WINE,
 }
 DPI = 110
 LEGEND: dict[str, Any] = {
@@ -35,8 +36,11 @@ LEGEND: dict[str, Any] = {
 
 
 def draw_subtitle(figure: Figure, text: str, y: float) -> None:
-    """A grey line below the title, at height `y` of the figure."""
-    figure.text(figure.subplotpars.left, y, text, fontsize=11, color=GREY, va="center", parse_math=False)
+    """A grey line below the title, at height `y` of the figure; a long one is set smaller, in two."""
+    is_long = len(text) > 11.4 * figure.get_figwidth()
+    text = textwrap.fill(text, int(13.5 * figure.get_figwidth())) if is_long else text
+    size = 9 if is_long else 11
+    figure.text(figure.subplotpars.left, y, text, fontsize=size, color=GREY, va="center", parse_math=False)
 
 
 def draw_caption(figure: Figure, text: str) -> None:

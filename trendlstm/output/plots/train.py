@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter
 from trendlstm.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILLION, decorate, marker
 from trendlstm.evaluation.metrics import rmse
 from trendlstm.nn.loss_curves import draw_losses
-from trendlstm.output.plots.style import DPI, LEGEND, date_axis, draw_title, save
+from trendlstm.output.plots.style import DPI, LEGEND, date_axis, draw_subtitle, draw_title, save
 from trendlstm.output.wording import decimals
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _predictions_figure(predictions: pd.DataFrame, title: str, subtitle: str, ba
     space = 0.44 if band else 0.36  # for the legend, of two rows or one
     figure.subplots_adjust(left=0.095, right=0.955, top=0.82, bottom=0.05, hspace=space)
     draw_title(figure, title, y=0.968)
-    figure.text(0.095, 0.932, subtitle, fontsize=11, color=GREY, va="center", parse_math=False)
+    draw_subtitle(figure, subtitle, 0.932)
     _draw_whole(whole, actual, first, kind)
     test = first[first["split"] == "test"]
     _draw_test(enlarged, actual, test, kind, band)

@@ -21,12 +21,14 @@ _STATES = {"initial": "before training", "trained": "after training"}
 # in black and white, too, no two lines look alike
 _DASHES: dict[str, Dash] = {
     "lstm1997": "dashdot",
+    "gru": "long",
     "rnn-uniform": "dashdot",
     "rnn-glorot": "sparse",
     "rnn-orthogonal": "dashed",
 }
 _MODEL_DASHES: dict[str, Dash] = {
     "rnn": "dashdot",
+    "gru": "dotted",
     "ann": "sparse",
     "lstm1997": "dashdotdot",
     "ridge": "long",
@@ -153,6 +155,8 @@ def _gradients(document: Mapping[str, Any], state: str) -> Chart:
             rows.append(np.where(relative > _FAINTEST, relative, np.nan))
     seeds = document["settings"]["seeds"]
     over = f"Medians over {seeds} seeds." if seeds > 1 else "One seed."
+    if document["settings"]["network"].get("layers", 1) > 1:
+        over += " Of several layers: the top one."
     return Chart(
         f"gradients-{state}",
         f"Gradient flow by lag, {_STATES[state]}",

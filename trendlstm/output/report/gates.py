@@ -1,4 +1,4 @@
-"""Inside the LSTM: gates and states over the steps of the last test window, each with its equation."""
+"""Inside the network: gates and states over the steps of the last test window, each with its equation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from trendlstm.output.report.charts import Chart, Line, Rows
 from trendlstm.output.report.html import Html, joined
 
 MOST_UNITS = 64  # more of them cannot be told apart, and would be most of the page
-_SIGNED = ("g", "c", "h")
+_SIGNED = ("g", "c", "n", "h")
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ def quantities(cell: str, bias: bool, squash_output: bool) -> list[Quantity]:
             "step overwrites all of it, which is why this cell forgets."
         )
         return [Quantity("h", "Hidden state", _math(_layer("h", function, "", bias)), purpose)]
+    if cell == "gru":
+        return _gru_quantities(bias)
     has_forget_gate = cell == "lstm"
     forget = f"{_sub('f')}{_TIMES}" if has_forget_gate else ""
     shown = f"<mi>tanh</mi><mo>(</mo>{_sub('c')}<mo>)</mo>" if squash_output else _sub("c")
@@ -106,6 +108,50 @@ def quantities(cell: str, bias: bool, squash_output: bool) -> list[Quantity]:
     return [one for one in found if has_forget_gate or one.key != "f"]
 
 
+def _gru_quantities(bias: bool) -> list[Quantity]:
+    def product(weight: str, of: str) -> str:
+        """W_weight of + b_weight."""
+        return f"{_sub('W', weight)}{of}{_PLUS + _sub('b', weight) if bias else ''}"
+
+    candidate = (
+        f"{_sub('n')}{_EQUALS}<mi>tanh</mi><mo>(</mo>{product('xn', _sub('x'))}{_PLUS}{_sub('r')}{_TIMES}{_sub('q')}"
+        "<mo>)</mo>"
+    )
+    from_state = f"{_sub('q')}{_EQUALS}{product('hn', _sub('h', _BEFORE))}"
+    lines = "".join(f"<mtr><mtd>{line}</mtd></mtr>" for line in (candidate, from_state))
+    mixed = (
+        f"<mo>(</mo><mn>1</mn><mo>−</mo>{_sub('z')}<mo>)</mo>{_TIMES}{_sub('n')}{_PLUS}"
+        f"{_sub('z')}{_TIMES}{_sub('h', _BEFORE)}"
+    )
+    return [
+        Quantity(
+            "r",
+            "Reset gate",
+            _math(_layer("r", "σ", "r", bias)),
+            "How much of the state the candidate sees: 0 makes it of the input alone.",
+        ),
+        Quantity(
+            "z",
+            "Update gate",
+            _math(_layer("z", "σ", "z", bias)),
+            "How much of its state each unit keeps: 0 takes all of the candidate, 1 keeps all of the state.",
+        ),
+        Quantity(
+            "n",
+            "Candidate",
+            _math(f"<mtable>{lines}</mtable>"),
+            "What the state would become, between -1 and 1.",
+        ),
+        Quantity(
+            "h",
+            "Hidden state",
+            _math(f"{_sub('h')}{_EQUALS}{mixed}"),
+            "The only state, and the memory too: where z stays near 1 it lasts for many steps. After the last step the "
+            "dense layers see it.",
+        ),
+    ]
+
+
 @dataclass(frozen=True)
 class Inside:
     """The section's HTML, its chart, and the values that the script shows."""
@@ -134,10 +180,12 @@ def inside(window: pd.DataFrame, network: Network, scaler: Scaler, intro: str) -
     found = gate_activations(network, x)
     config = network.config
     shown = quantities(config.cell, config.bias, config.squash_output)
-    units = min(config.hidden_size, MOST_UNITS)
+    units = min(config.hidden_sizes[-1], MOST_UNITS)
     chart = _means(shown, found, lag)
+    if config.layers > 1:
+        intro += f" Of its {config.layers} recurrent layers the top one is shown, whose x is the h of the one below."
     return Inside(
-        _body(shown, chart, intro, config.hidden_size, units, lag),
+        _body(shown, chart, intro, config.hidden_sizes[-1], units, lag),
         chart,
         {
             "steps": [
@@ -176,6 +224,9 @@ _LINES: Mapping[str, Line] = {
     "g": Line("candidate g", "orange", "dashdot", 1.8),
     "c": Line("cell state c", "blue", "solid", 2.6),
     "o": Line("output gate o", "purple", "sparse", 2),
+    "r": Line("reset gate r", "green", "dotted", 2),
+    "z": Line("update gate z", "vermillion", "dashed", 2),
+    "n": Line("candidate n", "orange", "dashdot", 1.8),
     "h": Line("hidden state h", "black", "solid", 1.4),
 }
 

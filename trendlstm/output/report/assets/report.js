@@ -434,6 +434,11 @@
         `cells rose. They now hold ${plain(now[low])} (unit ${low + 1}) to ${plain(now[high])} (unit ${high + 1}).`,
       o: (now, { low, high }) => `${percent(mean(now))} of the cell state is shown, on average: of unit ${low + 1} ` +
         `least (${percent(now[low])}), of unit ${high + 1} most (${percent(now[high])}).`,
+      r: (now, { low, high }) => `The candidate sees ${percent(mean(now))} of what the units hold, on average: of unit ` +
+        `${low + 1} least (${percent(now[low])}), of unit ${high + 1} most (${percent(now[high])}).`,
+      z: (now, { low, high }) => `The units keep ${percent(mean(now))} of what they held and take the rest from the ` +
+        `candidate, on average: unit ${low + 1} keeps least (${percent(now[low])}), unit ${high + 1} most (${percent(now[high])}).`,
+      n: (now, { low, high }) => `From ${plain(now[low])} (unit ${low + 1}) to ${plain(now[high])} (unit ${high + 1}).`,
       h: (now, { low, high }, before, isLast) => `From ${plain(now[low])} (unit ${low + 1}) to ${plain(now[high])} ` +
         `(unit ${high + 1}). ` + (isLast ? "This was the last step: the dense layers make the forecast of these numbers."
         : "The next step sees these numbers beside its input."),
