@@ -33,6 +33,11 @@ loss, gradients = net.loss_and_gradients(train.x, train.y)
 assert_type(loss, float)
 net.predict(train.x, device="auto").mean(axis=0)
 net.predict([[[1.0], [2.0]]], lengths=[1])
+outputs, state = net.predict(train.x, return_state=True)
+assert_type(state, tl.State)
+net.predict(train.x, state=state).mean(axis=0)
+tl.Network(cell="gru", hidden_size=(50, 64), dropout=0.2, recurrent_dropout=0.1)
+assert_type(tl.preset("notes"), tl.TrainConfig)
 net.load_state_dict({name: value.tolist() for name, value in net.state_dict().items()})
 tl.gradient_flow(net, train.x.tolist(), train.y)
 assert_type(tl.load("model.safetensors"), tl.Network)
@@ -40,6 +45,7 @@ walked = tl.backtest({"MSFT": prices}, tl.BacktestConfig(models=("lstm", "rnn"),
 assert_type(walked, tl.Backtest)
 walked.equity.pivot_table(index="date", columns="strategy", values="equity")
 assert_type(walked.verdict, str)
+LSTMRegressor(cell="gru", hidden_size=(8, 4), layers=2, dropout=0.1)
 model = LSTMRegressor(cell="rnn", lag=20, validation_fraction=0.1, patience=3).fit(train.x, train.y)
 assert_type(model, LSTMRegressor)
 assert_type(model.network_, tl.Network)
@@ -68,7 +74,7 @@ net.fit(train.x, train.y, device="gpu")  # type: ignore[arg-type]
 net.fit(train.x, train.y, progress="yes")  # type: ignore[arg-type]
 tl.fit_many([net], train.x, train.y, epoch=3)  # type: ignore[call-arg]
 tl.fit_many(net, train.x, train.y)  # type: ignore[arg-type]
-net.predict(train.x, device="gpu")  # type: ignore[arg-type]
+net.predict(train.x, device="gpu")  # type: ignore[call-overload]
 history.plot(axes=None)  # type: ignore[call-arg]
 tl.train(prices, progress="yes")  # type: ignore[arg-type]
 tl.backtest({"MSFT": prices}, progress="yes")  # type: ignore[arg-type]
