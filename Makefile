@@ -13,8 +13,9 @@ help: ## Show this list.
 train: $(VENV)/core ## Train on four years of MSFT and forecast: the main job.
 	$(BIN)/trendlstm train MSFT --years 4
 
+# A process for each core, each with whole files, whose tests share what they set up.
 test: $(VENV)/test ## Run the tests: 2 to 5 minutes.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 # The kernels once more, compiled for processors without AVX-512. Both variables: the name alone leaves AVX-512 on.
 test-avx2: export NUMBA_CPU_NAME = haswell
