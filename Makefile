@@ -30,7 +30,7 @@ test-parity: $(VENV)/test $(VENV)/peers ## Compare with PyTorch, Keras and empyr
 # Without a GPU: its kernels' logic in numba-cuda's simulator, then what NVIDIA's compiler makes of them.
 test-cuda: $(VENV)/test $(VENV)/cuda ## Test the GPU's kernels without one: simulator and compiler.
 	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest tests/cuda --numprocesses auto --override-ini addopts=--import-mode=importlib
-	$(BIN)/python -m pytest tests/ptx --numprocesses auto --override-ini addopts=--import-mode=importlib
+	$(BIN)/python -m pytest tests/ptx --override-ini addopts=--import-mode=importlib
 
 # The simulator's tests on a GPU, which must be there.
 test-gpu: $(VENV)/test $(VENV)/cuda ## Test on a GPU, which must be there.
