@@ -7,6 +7,7 @@ import textwrap
 
 FIT = """
     import hashlib
+    import json
     import numpy as np
     import trendlstm as tl
 
@@ -18,7 +19,6 @@ FIT = """
         return hashlib.sha256(network.theta.tobytes() + network.predict(x).tobytes()).hexdigest()
 """
 FIRST_RUN = """
-    import json
     from numba.core import event
     from trendlstm.nn import compilation
 
@@ -42,7 +42,7 @@ LATER_RUN = """
 
 def run(code):
     """What Python code prints in a new process, after `FIT`."""
-    command = [sys.executable, "-c", textwrap.dedent(FIT) + textwrap.dedent("\nimport json\n" + code)]
+    command = [sys.executable, "-c", textwrap.dedent(FIT + code)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 

@@ -80,6 +80,12 @@ def two_cores(monkeypatch):
     ],
 )
 def test_a_second_process_that_fails_is_done_without(code, two_cores, monkeypatch, capfd):
+    class Ended(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            self.wait()
+
+    monkeypatch.setattr(subprocess, "Popen", Ended)
     monkeypatch.setattr(compilation, "_SECOND_PROCESS", code)
     compile_kernels()
     assert capfd.readouterr() == ("", "")
