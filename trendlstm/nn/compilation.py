@@ -109,7 +109,7 @@ def compile_kernels(dtype: DType = "float32") -> None:
 
 
 def compile_second_part(dtype: DType, folder: str) -> None:
-    """What the second process does: it is asked to go on by lines on standard input, whose end ends it at once.
+    """What the second process does: it is asked to go on by bytes on standard input, whose end ends it at once.
 
     On standard output it names every kernel that is in the cache, and says by an empty line that a part is complete.
 
@@ -122,7 +122,7 @@ def compile_second_part(dtype: DType, folder: str) -> None:
     asked = threading.Semaphore(0)
 
     def listen() -> None:
-        while os.read(0, 1):  # not sys.stdin, whose lock Python wants when it ends
+        while os.read(0, 1):  # not sys.stdin, which Python cannot close while a thread reads it
             asked.release()
         os._exit(0)  # the first process has ended, or no longer needs this one
 
@@ -219,7 +219,7 @@ class _Second:
         """Tell it that the next part which it needs is in the cache."""
         if self._process is not None and self._process.stdin is not None:
             with suppress(OSError):  # it has failed
-                self._process.stdin.write("\n")
+                self._process.stdin.write(".")  # no newline, which is two bytes on Windows
                 self._process.stdin.flush()
 
     def wait(self) -> None:
