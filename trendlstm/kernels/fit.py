@@ -138,11 +138,11 @@ def _epoch(plan, train, validation, options, state, thread):
             used = accumulators_used(state.gradients, count)
             if options.clip_norm > 0.0:
                 _clip(options.clip_norm, used, state, thread)
-                used = 1
-            _update(plan, options, used, state, thread)
+                used = np.int64(1)  # Numba would compile `update_weights` once more for a literal
+            update_weights(plan, options, used, state, thread)
             if thread.rank == 0 and atomic_load(state.counters, STOP) == ASKED:
                 atomic_store(state.counters, STOP, AGREED)
-    _end_of_epoch(plan, validation, options, total / all_targets(plan, train), state, thread)
+    finish_epoch(plan, validation, options, total / all_targets(plan, train), state, thread)
 
 
 @inlined
@@ -194,8 +194,8 @@ def _clip(clip_norm, used, state, thread):
         clip(view(state.gradients, block * BLOCK, (BLOCK,)), total, clip_norm)
 
 
-@inlined
-def _update(plan, options, used, state, thread):
+@compiled
+def update_weights(plan, options, used, state, thread):
     """A step on the gradient in the first `used` accumulators, and the transposed weights anew."""
     progress = state.progress[thread.rank]
     progress.step += 1
@@ -220,8 +220,8 @@ def _update(plan, options, used, state, thread):
     transpose_weights(plan, state.theta, thread.work)
 
 
-@inlined
-def _end_of_epoch(plan, validation, options, loss, state, thread):
+@compiled
+def finish_epoch(plan, validation, options, loss, state, thread):
     """Validate the weights, keep them if they are the best, and end the fit if it is time."""
     progress = state.progress[thread.rank]
     is_validated = validation.x.shape[0] > 0

@@ -27,7 +27,7 @@ def accumulators_used(gradients, count):
     return min(gradients.shape[0], (count + CHUNK_ROWS - 1) // CHUNK_ROWS)
 
 
-@inlined
+@compiled
 def accumulate_chunks(plan, theta, data, order, first, count, step, drops, states, gradients, losses, thread):
     """Do one thread's share of a minibatch: accumulator a takes chunks a, a + A, a + 2A, ... in this order.
 
@@ -105,7 +105,7 @@ def gradient_worker(plan, theta, data, order, gradients, losses, thread):
         theta,
         data,
         order,
-        0,
+        np.int64(0),  # Numba would compile `accumulate_chunks` once more for a literal
         order.size,
         np.int64(0),
         np.uint64(0),

@@ -12,6 +12,7 @@ from trendlstm.kernels import buffers
 from trendlstm.kernels.buffers import CHUNK_ROWS
 from trendlstm.kernels.cache import note_compiled
 from trendlstm.kernels.predict import Inputs, recurse_worker
+from trendlstm.nn.fit_job import FitJob
 from trendlstm.nn.history import History
 from trendlstm.nn.network import Network
 from trendlstm.nn.progress import Report, reporter
@@ -161,9 +162,21 @@ def compile_kernels(dtype: DType = "float32") -> None:
     ----------
     dtype : {"float32", "float64"}
     """
+    train_here(smallest_job(dtype))
+    compile_predictions(dtype)
+    note_compiled(dtype)
+
+
+def compile_predictions(dtype: DType) -> None:
+    """Compile what predictions need, or load it from the cache, on this thread."""
     network = Network(hidden_size=1, dense=(), dtype=dtype)
-    x, y = np.zeros((1, 1, 1)), np.zeros((1, 1))
-    train_here(network.fit_job(x, y, FitConfig(epochs=1), validation=(x, y)))
+    x = np.zeros((1, 1, 1))
     network.predict(x)
     recurse([network], x[:, :, 0], 1, relative=True)
-    note_compiled(dtype)
+
+
+def smallest_job(dtype: DType) -> FitJob:
+    """A fit that takes no time, with all that fits of this dtype compile."""
+    x, y = np.zeros((1, 1, 1)), np.zeros((1, 1))
+    network = Network(hidden_size=1, dense=(), dtype=dtype)
+    return network.fit_job(x, y, FitConfig(epochs=1), validation=(x, y))

@@ -90,9 +90,13 @@ def train(
 def train_here(job: FitJob, memory: "Memory | None" = None) -> None:
     """Train a job on this thread alone, which hears of Ctrl-C only when that has ended."""
     start = time.perf_counter()
-    memory = memory or Memory()
-    fit_worker(*_arguments(job, _state(job, memory), memory, 0, 1))
+    fit_worker(*one_thread(job, memory or Memory()))
     job.seconds = time.perf_counter() - start
+
+
+def one_thread(job: FitJob, memory: "Memory") -> tuple:
+    """The arguments of `fit_worker` for a job that is one thread's alone."""
+    return _arguments(job, _state(job, memory), memory, 0, 1)
 
 
 def fit_here(job: FitJob, memory: "Memory | None" = None) -> History:
