@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -259,7 +259,7 @@ class _Coordinator:
         self._address = str(client.scheduler.address)
         self._waiting = deque(_Rest(block) for block in blocks if block.folds)
         self._left = sum(len(block.folds) for block in blocks)  # folds that no task has been made of
-        self._running: dict[str, tuple[Future, _Rest]] = {}  # by key; what of the ticker comes after it
+        self._running: dict[Hashable, tuple[Future, _Rest]] = {}  # by key; what of the ticker comes after it
         self._finished: SimpleQueue[Future] = SimpleQueue()
         self._again: list[Future] = []  # their results were lost with a worker, and are made again
         self._threads = 0
