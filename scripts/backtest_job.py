@@ -157,6 +157,14 @@ PEERS: dict[str, tuple[Callable[[Case], Fit], bool]] = {
 
 def work(name: str, path: str, allowed: set[int], tasks: Any, reports: Any) -> None:
     """Train what comes from `tasks` on some cores; says so when it is ready, and when it has ended."""
+    try:
+        _work(name, path, allowed, tasks, reports)
+    except BaseException:
+        reports.put("failed")  # or it would be waited for
+        raise
+
+
+def _work(name: str, path: str, allowed: set[int], tasks: Any, reports: Any) -> None:
     os.sched_setaffinity(0, allowed)
     case = load_case(path)
     samples = {
@@ -180,15 +188,19 @@ def measure_peer(name: str, path: str) -> dict[str, Any]:
     shares = [{core} for core in sorted(allowed)] if PEERS[name][1] else [allowed]
     context = multiprocessing.get_context("spawn")
     tasks, reports = context.Queue(), context.Queue()
+
+    def hear_from_all() -> None:
+        for _ in shares:
+            if reports.get() == "failed":
+                raise SystemExit(f"{name} failed: see above.")
+
     for share in shares:
         context.Process(target=work, args=(name, path, share, tasks, reports), daemon=True).start()
-    for _ in shares:
-        reports.get()
+    hear_from_all()
     start = time.perf_counter()
     for task in [*todo, *[None] * len(shares)]:
         tasks.put(task)
-    for _ in shares:
-        reports.get()
+    hear_from_all()
     measured = time.perf_counter() - start
     seconds = measured * float(epochs.sum() / sum(count for _, count in todo))
     return {

@@ -89,7 +89,7 @@ def torch_model(case: Case):
         def forward(self, x):
             return self.head(self.recurrent(x)[0][:, -1])
 
-    model = Model().to(torch.from_numpy(case["x"]).dtype)
+    model = Model().to(torch.from_numpy(case["dense.0.weight"]).dtype)
     values = []
     for layer in range(layers):
         name = "recurrent" if layers == 1 else f"recurrent.{layer}"

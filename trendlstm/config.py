@@ -227,9 +227,7 @@ class NetworkConfig(_Settings):
         quantiles = self.quantiles
         ascending = isinstance(quantiles, tuple) and all(map(_is_number, quantiles))
         ascending = ascending and all(low < high for low, high in itertools.pairwise((0, *quantiles, 1)))
-        _require(
-            ascending, "quantiles", quantiles, "different numbers above 0 and below 1, ascending, in a tuple"
-        )
+        _require(ascending, "quantiles", quantiles, "different numbers above 0 and below 1, ascending")
         object.__setattr__(self, "quantiles", tuple(map(float, quantiles)))
         if quantiles and self.loss != "pinball":
             raise OptionError(
@@ -244,7 +242,8 @@ class NetworkConfig(_Settings):
 
     def _check_layers(self) -> None:
         """Check `layers` and `hidden_size`; sizes that are all the same become one number."""
-        sizes = self.hidden_size
+        sizes = tuple(self.hidden_size) if isinstance(self.hidden_size, list) else self.hidden_size
+        object.__setattr__(self, "hidden_size", sizes)
         _require(
             all(map(_is_count, sizes)) and len(sizes) > 0 if isinstance(sizes, tuple) else _is_count(sizes),
             "hidden_size",

@@ -109,7 +109,10 @@ def test_a_missing_engine_is_one_sentence_and_a_damaged_file_another(
         (b"Price,Close\nTicker,MSFT\nDate,\n", ["no rows"]),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", ["not UTF-8 text"]),
         (b"Date,Close\n2024-01-02,1\0\n", ["binary"]),
-        (gzip.compress(b"Date,Close\n2024-01-02,10\n", mtime=0)[:-9], ["is a damaged gzip file: get it anew."]),
+        (
+            gzip.compress(b"Date,Close\n2024-01-02,10\n", mtime=0)[:-9],
+            ["is a damaged gzip file: get it anew."],
+        ),
         ("Date,Close\n2024-01-02,10\n".encode("utf-16"), ["UTF-16", "save it as UTF-8"]),
         ("Date,Close\n2024-01-02,10\n".encode("utf-16-be"), ["UTF-16"]),
         (b"<!DOCTYPE html>\n<html><body>Date,Close</body></html>", ["web page (HTML)"]),

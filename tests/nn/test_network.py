@@ -715,3 +715,21 @@ def test_wrong_shapes_are_named(method, options, x_shape, y_shape, culprit, give
 def test_bad_lengths_are_refused(lengths):
     with pytest.raises(TrendLSTMError, match="lengths"):
         tl.Network(hidden_size=4).predict(np.zeros((3, 4, 1)), lengths=np.array(lengths))
+
+
+def test_repr_names_what_is_not_usual():
+    usual = (
+        "Network(cell='lstm', input_size=1, hidden_size=64, dense=(32, 32), output_size=1, dtype='float32'"
+    )
+    assert repr(tl.Network()) == f"{usual})"
+    assert repr(tl.Network(layers=2, dropout=0.2)) == f"{usual}, layers=2, dropout=0.2)"
+    told = repr(tl.Network(loss="pinball", quantiles=(0.1, 0.5)))
+    assert told == f"{usual}, loss='pinball', quantiles=(0.1, 0.5))"
+
+
+def test_a_pickle_holds_settings_and_weights_alone():
+    """What the kernels make of the settings may look otherwise in another version."""
+    net = tl.Network(hidden_size=[3, 2])
+    net.predict(np.zeros((2, 4, 1)))
+    assert b"Plan" not in pickle.dumps(net)
+    assert net.config == tl.NetworkConfig(hidden_size=[3, 2])

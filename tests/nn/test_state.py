@@ -66,7 +66,7 @@ def test_the_state_that_is_given_is_left_alone_and_zeros_are_the_default():
         (4, State(np.zeros((3, 5)), np.zeros((3, 4))), r"state h must have shape \(3, 4\), but has \(3, 5\)"),
         (4, State(np.zeros((3, 4)), np.zeros((2, 4))), r"state c must have shape \(3, 4\), but has \(2, 4\)"),
         (4, State(np.full((3, 4), np.nan), np.zeros((3, 4))), "state h must be finite"),
-        (4, np.zeros((3, 4)), "state must be a State"),
+        (4, np.zeros((3, 4)), "must be State\\(h, c\\)"),
         ((4, 3), State(np.zeros((3, 4)), np.zeros((3, 4))), "state h must be a list of 2 arrays"),
         ((4, 3), State(2 * [np.zeros((3, 4))], 2 * [np.zeros((3, 4))]), "state h of layer 1 must have shape"),
     ],

@@ -282,6 +282,10 @@ def test_the_band_of_a_forecast_is_between_its_outer_quantiles(loss, settings):
     np.testing.assert_allclose(table["high"][:horizon], quantiles[:, -1], rtol=1e-12)
     # a forecast that is fed back is the median; its network says nothing of the spread of later days
     assert table[["low", "high"]][horizon:].isna().all(axis=None)
+    if loss == "pinball":
+        np.testing.assert_allclose(table["q0.6"][:horizon], quantiles[:, 2], rtol=1e-12)
+        assert table["q0.6"][horizon:].isna().all()
+    assert [name for name in table if name.startswith("q")] == (["q0.6"] if loss == "pinball" else [])
     middle = forecaster.levels.index(0.5)
     np.testing.assert_allclose(table["price"][:horizon], quantiles[:, middle], rtol=ROUNDING)
     assert [band.step for band in result.assessment.bands] == list(range(1, horizon + 1))

@@ -250,7 +250,10 @@ def test_the_rule_claims_evidence_where_the_network_can_find_some():
 def test_distributions_are_measured_on_the_test_rows_beside_the_changes_of_the_training_rows(loss, scaling):
     result = trained(horizon=2, scaling=scaling, **loss)
     windows, table = result.windows, result.assessment.predictions
-    assert list(table.columns)[-2:] == ["low", "high"]
+    inner = ["q0.3"] if loss["loss"] == "pinball" else []
+    assert list(table.columns)[-2 - len(inner) :] == ["low", "high", *inner]
+    for name in inner:
+        assert ((table["low"] < table[name]) & (table[name] < table["prediction"])).all()
     close, learned = windows.close, windows.close[: windows.train_rows]
     for step, found in enumerate(result.assessment.distributions, start=1):
         test = table[(table["split"] == "test") & (table["step"] == step)]

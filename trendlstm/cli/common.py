@@ -19,7 +19,7 @@ from trendlstm.config import (
     WindowConfig,
 )
 from trendlstm.errors import OptionError
-from trendlstm.nn.device import choose_device
+from trendlstm.nn.device import check_fit, check_limits, choose_device
 from trendlstm.output.console import Console
 
 if TYPE_CHECKING:
@@ -167,7 +167,10 @@ def train_config(ticker: str | None, options: dict[str, Any]) -> TrainConfig:
     window = _part(WindowConfig, options)
     network = network_config(options, len(window.features), window.horizon, window.lag)
     fit = replace(_part(FitConfig, options), seed=None)  # every network of an ensemble shuffles by its own
-    device = choose_device(options.get("device", "cpu"))
+    device = options.get("device", "cpu")
+    if device == "cuda":  # before a compiler is asked for that would not help
+        check_limits(network, window.lag)
+        check_fit(fit)
     return TrainConfig(
         data=data_config(ticker, options),
         window=window,
@@ -176,7 +179,7 @@ def train_config(ticker: str | None, options: dict[str, Any]) -> TrainConfig:
         seeds=options["seeds"],
         threads=options["threads"],
         final_fit=options.get("final_fit", False),
-        device=device,
+        device=choose_device(device),
     )
 
 

@@ -36,6 +36,9 @@ def export(run: str, model: str, as_json: bool) -> None:
             f"With --scaling {scaling} it knows levels of prices: where a split or dividends have restated them since "
             "training, bring them to the run's level first."
         )
+    if loaded.config.network.levels:
+        point = "mean" if loaded.config.network.loss == "gaussian" else "median"
+        console.print(f"It gives the {point} of what the networks predict, without the quantiles around it.")
     console.print()
     ways = [("takes", one) for one in written.inputs] + [("gives", one) for one in written.outputs]
     console.table(

@@ -29,7 +29,7 @@ def report(run: str, out: str | None, as_json: bool, quiet: bool) -> None:
     """Write what the folder RUN holds as one page of HTML, which any browser opens without a network.
 
     RUN is what `trendlstm train`, `compare` or `backtest` wrote. The page has the verdict, charts that zoom, tables
-    that sort, and for a trained LSTM its gates over one window.
+    that sort, and for a trained LSTM or GRU its gates over one window.
     """
     console = make_console(as_json, quiet)
     if out is not None:

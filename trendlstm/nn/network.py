@@ -199,6 +199,9 @@ class Network:
         lists = {"dense": config.dense, "hidden_size": config.hidden_size, "quantiles": config.quantiles}
         return cls(**{**values, **lists})
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_last_plan": None}  # which another version would not know
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         # a pickled array is no longer aligned, and joblib may map it from a file, read-only: the kernels are compiled
         # for one kind of array
@@ -207,11 +210,11 @@ class Network:
         self.__dict__.update(state, theta=theta, _last_plan=None)
 
     def __repr__(self) -> str:
-        config = self.config
-        return (
-            f"Network(cell={config.cell!r}, input_size={config.input_size}, hidden_size={config.hidden_size}, "
-            f"dense={config.dense}, output_size={config.output_size}, dtype={config.dtype!r})"
-        )
+        always = ("cell", "input_size", "hidden_size", "dense", "output_size", "dtype")
+        changed = ("layers", "dropout", "recurrent_dropout", "loss", "quantiles")
+        settings, usual = vars(self.config), vars(NetworkConfig())
+        shown = [*always, *(name for name in changed if settings[name] != usual[name])]
+        return f"Network({', '.join(f'{name}={settings[name]!r}' for name in shown)})"
 
     @property
     def num_params(self) -> int:
@@ -390,11 +393,11 @@ class Network:
             option = "every_step" if every_step else "state" if state is not None else "return_state"
             raise OptionError(f"cell 'ann' has one output for the whole window: leave {option} out.")
         plan = self.plan(x.shape[1], every_step)
+        if device == "cuda" and stateful:
+            raise OptionError("device 'cuda' begins with states of 0: use device 'cpu' for others.")
         if choose_device(device) == "cuda":
             from trendlstm.nn import gpu
 
-            if stateful:
-                raise OptionError("device 'cuda' begins with states of 0: use device 'cpu' for others.")
             return gpu.predict(self.config, plan, self.theta, x, lengths)
         states = pack_state(self.config, plan, state, x.shape[0]) if stateful else _no_states(self.dtype)
         outputs = self._outputs(plan, x, lengths, states, _NOTHING_DROPPED, n_threads)

@@ -41,7 +41,8 @@ def pack_state(
     if state is None:
         return states
     if not isinstance(state, tuple) or not 1 <= len(state) <= 2:
-        raise DataError("state must be a State(h, c), or a pair of arrays (h, c).")
+        needed = "State(h, c)" if plan.has_cell_state else "State(h)"
+        raise DataError(f"the state of cell {config.cell!r} must be {needed}, as `predict` returns it.")
     h, c = State(*state)
     if (c is not None) != plan.has_cell_state:
         needs = "h and c" if plan.has_cell_state else "h alone, without c"

@@ -41,7 +41,7 @@ def distributions_table(found: Sequence[tuple[str, Mapping[str, Any]]], scaling:
     how = (
         "of whole distributions."
         if first["is_exact"]
-        else "approximated by twice the mean of the pinball losses beside it."
+        else "approximated by twice the mean of the pinball losses beside it; to be compared at the same levels only."
     )
     legend = [
         "In: closes in % that lay between the outer quantiles, or the next ones; the heading says how many should.",

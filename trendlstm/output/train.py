@@ -330,7 +330,7 @@ def forecast_page(table: "pd.DataFrame", title: str, bands: "Sequence[AnyBand]",
         legend = [
             "Close: the predicted median, between two predicted quantiles; "
             f"{100 * predicted.nominal:g} % of the closes should lie between them.",
-            f"On test rows did {held} (95 % intervals).",
+            f"Of the closes on test rows {held} did (95 % intervals).",
         ]
     columns = ["Session", "Close", "Direction", *edges, "Naive"]
     legend.append("Naive: the last close.")

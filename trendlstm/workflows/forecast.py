@@ -63,6 +63,14 @@ class Forecaster:
         return self.networks[0].config.levels
 
     @property
+    def inner_columns(self) -> dict[str, int]:
+        """The places of the levels between the outer ones, but the median's, by columns of tables: "q0.25", ..."""
+        levels, point = self.levels, self.networks[0].config.point_index
+        if self.networks[0].config.loss != "pinball":
+            return {}
+        return {f"q{levels[k]:g}": k for k in range(1, len(levels) - 1) if k != point}
+
+    @property
     def is_recursive(self) -> bool:
         """Whether forecasts can be fed back: Close alone, horizon 1."""
         return self.scaler.features == ("Close",) and self.horizon == 1
@@ -252,7 +260,8 @@ def forecast_table(
     -------
     DataFrame
         One row per session: origin, date, step, price, direction ("up", "down", "unchanged" against the last
-        close), low, high (the band; NaN where there is none, see `Band.edges`), naive (the last close).
+        close), low, high (the band; NaN where there is none, see `Band.edges`), q0.25, ... (predicted
+        quantiles within the band, if there are any), naive (the last close).
 
     Raises
     ------
@@ -272,11 +281,15 @@ def forecast_table(
         price = forecaster.predict(x, anchor)[0, :steps]
     volatility = recent_volatility(close)[-1]
     edges = np.full((steps, 2), np.nan)
+    inner = {name: np.full(steps, np.nan) for name in forecaster.inner_columns}
     for k, band in enumerate(bands[:steps]):
         if isinstance(band, Band):
             edges[k] = band.edges(price[k], volatility)
         else:
-            edges[k] = forecaster.quantiles(x, anchor)[0, k, [0, -1]]
+            quantiles = forecaster.quantiles(x, anchor)[0, k]
+            edges[k] = quantiles[[0, -1]]
+            for name, place in forecaster.inner_columns.items():
+                inner[name][k] = quantiles[place]
     return pd.DataFrame(
         {
             "origin": prices.index[-1],
@@ -286,6 +299,7 @@ def forecast_table(
             "direction": _directions(price, last),
             "low": edges[:, 0],
             "high": edges[:, 1],
+            **inner,
             "naive": last,
         }
     )
@@ -424,6 +438,7 @@ def past_and_future(
             "step": 1,
             "low": np.nan,
             "high": np.nan,
+            **dict.fromkeys(forecaster.inner_columns, np.nan),
             "direction": _directions(predicted[:, 0], naive),
             "naive": naive,
             "origin": prices.index[lag - 1 : -1],

@@ -106,7 +106,7 @@ class Assessment:
     ----------
     predictions : DataFrame
         origin, date, step, actual, prediction, recursive, split: one row per origin and step. Of predicted
-        distributions also low and high, their outer quantiles.
+        distributions also low and high, their outer quantiles, and q0.25, ..., those between.
     metrics : dict
         metrics[split][model] is a list of `StepMetrics`, one a step; models "model" and the baselines.
     spread : dict
@@ -506,6 +506,7 @@ def _predictions(
         }
         if forecaster.levels:
             quantiles = forecaster.quantiles(split.x, split.anchors)
-            columns |= {"low": quantiles[..., 0].reshape(-1), "high": quantiles[..., -1].reshape(-1)}
+            places = {"low": 0, "high": -1, **forecaster.inner_columns}
+            columns |= {name: quantiles[..., place].reshape(-1) for name, place in places.items()}
         parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
