@@ -110,7 +110,7 @@ def test_a_backtest_that_is_killed_again_and_again_ends_with_the_same_bytes(csvs
 
 def test_ctrl_c_says_how_to_go_on(csvs, tmp_path):
     # folds that take so long that a busy machine cannot end the last one before the signal is sent
-    slow = SMALL.replace("--quiet", "").replace("--epochs 2", "--epochs 150 --patience 150")
+    slow = SMALL.replace("--quiet", "").replace("--epochs 2", "--epochs 500 --patience 500")
     process = begin(f"backtest {csvs} {slow} --seeds 2 --out run", tmp_path)
     while process.poll() is None and committed(tmp_path / "run") < 120_000:
         time.sleep(0.001)
