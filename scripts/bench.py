@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 from statistics import median
@@ -71,24 +72,29 @@ def peak_flops(cores: int) -> float:
     return 2.0 * cores * TILE_ROWS * columns * depth * times / min(timed(multiply, REPEATS))
 
 
+def fits(case: Path, peers: list[str]) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """What everyone measures of a case on one thread and on all, once all compute the same."""
+    reference: list[float] = []
+    for name in ["trendlstm", *peers]:
+        for threads in sorted({1, CORES}):
+            measured = run_script("peers.py", "fit", name, str(case), cores=threads)
+            reference = reference or measured["losses"]
+            require_equal(name, measured["losses"], reference)
+            yield name, threads, measured
+
+
 def bench_fit(folder: Path, peers: list[str], peak: dict[int, float]) -> list[dict[str, Any]]:
     """One fit: ms per epoch for one thread and for all."""
     rows = []
     for steps in STEPS:
-        case = write_case(folder, steps, max(2, 60 // steps))
-        reference: list[float] = []
-        for name in ["trendlstm", *peers]:
-            for threads in sorted({1, CORES}):
-                measured = run_script("peers.py", "fit", name, str(case), cores=threads)
-                reference = reference or measured["losses"]
-                require_equal(name, measured["losses"], reference)
-                row = {"T": steps, "name": name, "threads": threads, "ms": measured["ms"]}
-                row["peak_mib"] = measured["peak_mib"]
-                if name == "trendlstm":
-                    row["gflops"] = flops_per_epoch(steps) / measured["ms"] / 1e6
-                    row["percent_of_peak"] = 1e11 * row["gflops"] / peak[threads]
-                rows.append(row)
-                say("one fit", row)
+        for name, threads, measured in fits(write_case(folder, steps, max(2, 60 // steps)), peers):
+            row = {"T": steps, "name": name, "threads": threads, "ms": measured["ms"]}
+            row["peak_mib"] = measured["peak_mib"]
+            if name == "trendlstm":
+                row["gflops"] = flops_per_epoch(steps) / measured["ms"] / 1e6
+                row["percent_of_peak"] = 1e11 * row["gflops"] / peak[threads]
+            rows.append(row)
+            say("one fit", row)
     return rows
 
 
@@ -96,17 +102,9 @@ def bench_large(folder: Path, peers: list[str]) -> list[dict[str, Any]]:
     """One fit of larger networks and minibatches against PyTorch, whose strength they are."""
     rows = []
     for hidden, batch in LARGE:
-        case = write_case(folder, 20, 3, 1024, hidden, batch)
-        reference: list[float] = []
-        for name in ["trendlstm", *peers]:
-            for threads in sorted({1, CORES}):
-                measured = run_script("peers.py", "fit", name, str(case), cores=threads)
-                reference = reference or measured["losses"]
-                require_equal(name, measured["losses"], reference)
-                rows.append(
-                    {"H": hidden, "batch": batch, "name": name, "threads": threads, "ms": measured["ms"]}
-                )
-                say("large", rows[-1])
+        for name, threads, measured in fits(write_case(folder, 20, 3, 1024, hidden, batch), peers):
+            rows.append({"H": hidden, "batch": batch, "name": name, "threads": threads, "ms": measured["ms"]})
+            say("large", rows[-1])
     return rows
 
 
@@ -117,18 +115,13 @@ def bench_cells(folder: Path, peers: list[str], peak: dict[int, float]) -> list[
         for steps in STEPS:
             case = write_case(folder, steps, max(2, 30 // steps), cell=cell, layers=layers)
             flops = flops_per_epoch(steps, cell=cell, layers=layers)
-            reference: list[float] = []
-            for name in ["trendlstm", *peers]:
-                for threads in sorted({1, CORES}):
-                    measured = run_script("peers.py", "fit", name, str(case), cores=threads)
-                    reference = reference or measured["losses"]
-                    require_equal(name, measured["losses"], reference)
-                    row = {"cell": cell, "layers": layers, "T": steps, "name": name, "threads": threads}
-                    row["ms"] = measured["ms"]
-                    if name == "trendlstm":
-                        row["percent_of_peak"] = 1e5 * flops / measured["ms"] / peak[threads]
-                    rows.append(row)
-                    say("cells and layers", row)
+            for name, threads, measured in fits(case, peers):
+                row = {"cell": cell, "layers": layers, "T": steps, "name": name, "threads": threads}
+                row["ms"] = measured["ms"]
+                if name == "trendlstm":
+                    row["percent_of_peak"] = 1e5 * flops / measured["ms"] / peak[threads]
+                rows.append(row)
+                say("cells and layers", row)
     return rows
 
 
