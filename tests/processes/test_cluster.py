@@ -258,19 +258,20 @@ def test_no_scheduler_is_one_sentence(address, error, text, monkeypatch, capfd):
 SCRIPT = """
 import sys
 from small_backtests import prices, settings
+from trendlstm.config import FitConfig
 from trendlstm.errors import ClusterError
 from trendlstm.workflows import cluster, fold_queue
 
 if __name__ == "__main__":
     cluster.BLOCK_SECONDS = 0.1
-    config = settings(test_years=0.9)
+    config = settings(test_years=0.9, fit=FitConfig(epochs=50, patience=50))  # not done before the signal comes
     planned = fold_queue.plan(prices("A", "B"), config)
     store = fold_queue.MemoryStore()
     try:
         with cluster.connect(*sys.argv[1:]) if sys.argv[1:] else cluster.local_cluster(2) as client:
             fold_queue.run(planned, store, cluster.DaskEngine(client), lambda one: print("fold", flush=True))
     except KeyboardInterrupt:
-        print("interrupted after", len(store.finished("A")))
+        print("interrupted after", sum(len(store.finished(ticker)) for ticker in ("A", "B")))
     except ClusterError as error:
         print(error)
 """
