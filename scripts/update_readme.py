@@ -175,7 +175,7 @@ def breakdown(rows: list[dict[str, Any]]) -> str:
     columns = [f"T = {row['T']}" for row in rows]
     text = (
         f"Each part is timed alone (`scripts/breakdown.py`). The products alone reach {shares} of one core's peak; "
-        f"padded widths, with zeros, are not counted."
+        f"padded widths, with zeros, are not counted. Waiting counts only from some microseconds of spinning on."
     )
     return f"{table(['Where the time of an epoch goes, one thread', *columns], body)}\n\n{text}"
 
@@ -201,9 +201,11 @@ def grid() -> str:
     if skipped:
         names = "; ".join(map(describe, skipped))
         text += f" {len(skipped)} sizes whose minibatch takes seconds were skipped: {names}."
+    # all that are slower, as long as a reader may want to see them
+    shown = found[: max(10, min(len(slower), 20))]
     worst = table(
-        ["The ten worst cells", "times as fast as", "the faster peer"],
-        [[describe(cell), f"{cell['ratio']:.2f}", cell["peer"]] for cell in found[:10]],
+        [f"The {len(shown)} worst cells", "times as fast as", "the faster peer"],
+        [[describe(cell), f"{cell['ratio']:.2f}", cell["peer"]] for cell in shown],
     )
     averages = table(
         ["Times as fast, geometric mean by", ""],
