@@ -693,9 +693,7 @@ def fit(
                 if truncate:
                     on = seen > start  # samples that have steps left
                     batch, targets, seen = batch[on], targets[on][:, part], seen[on]
-                    options["lengths"] = np.minimum(seen - start, part.stop - start)
-                    seen = np.minimum(options["lengths"], x.shape[1] - start)
-                    options["lengths"] = seen
+                    options["lengths"] = seen = np.minimum(seen, part.stop) - start
                     for name in ("h0", "c0"):
                         if name in options:
                             options[name] = [value[on] for value in options[name]]
