@@ -21,9 +21,7 @@ class Cell(NamedTuple):
     has_cell_state: bool  # c beside h
     has_forget_gate: bool
     is_logistic: bool = False  # an RNN's h = sigmoid(z), not tanh(z)
-    has_reset_gate: bool = (
-        False  # the GRU, whose candidate sees W_hh h + b_hh times this gate: two biases a gate
-    )
+    has_reset_gate: bool = False  # the GRU, which has two biases a gate
 
 
 CELLS = {
@@ -81,13 +79,9 @@ class Plan(NamedTuple):
     huber_delta: float
     steps_seen: int  # hidden states that the dense layers see: of all steps, or 1, of each sample's last step
     dropout: float  # share of a layer's outputs that training drops, between layers and before the dense ones
-    recurrent_dropout: (
-        float  # share of the hidden units that a sequence does without, on the way to the next step
-    )
+    recurrent_dropout: float  # share of h_{t-1} that a sequence does without in all of its steps
     layers: np.ndarray  # (L,) of LAYER: the recurrent layers, or the feed-forward cell's only one
-    widths: (
-        np.ndarray
-    )  # (dense layers + 1,) int64: the last layer's hidden_size, then every dense layer's width
+    widths: np.ndarray  # (dense layers + 1,) int64: the top layer's hidden_size, then the dense widths
     quantiles: np.ndarray  # (Q,) float64, ascending: those of PINBALL
 
 
@@ -122,9 +116,7 @@ class Workspace(NamedTuple):
     hidden: np.ndarray
     masks: np.ndarray
     lengths: np.ndarray  # (R,) int64
-    draws: (
-        np.ndarray
-    )  # (R,) uint64: where each row's random numbers for dropout begin; 0 if nothing is dropped
+    draws: np.ndarray  # (R,) uint64: where each row's draws for dropout begin; 0 if nothing is dropped
     activations: np.ndarray
     # of the backward pass, and empty without it
     dh_external: np.ndarray
@@ -132,9 +124,7 @@ class Workspace(NamedTuple):
     dh: np.ndarray
     dc: np.ndarray
     deltas: np.ndarray
-    transposed: (
-        np.ndarray
-    )  # flat: of each layer W_h^T of every gate, then W_x^T but in the first; each dense W^T
+    transposed: np.ndarray  # flat: W_h^T of each layer's gates, then W_x^T but in the first; each dense W^T
 
 
 class Layer(NamedTuple):
