@@ -90,10 +90,7 @@ class KernelCache(NullCache):
             raise TypeError(
                 f"{function.__qualname__} has a closure, which the name of its cache file does not tell."
             )
-        line = function.__code__.co_firstlineno
-        self._name = re.sub(
-            r"[<>]", "", f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}-{line}"
-        )
+        self._name = kernel_name(function)
 
     def load_overload(self, sig: Any, target_context: Any) -> CompileResult | None:
         """The compiled kernel, or None if it must be compiled."""
@@ -125,14 +122,20 @@ class KernelCache(NullCache):
         return f"{self._name}-{types}.kernel"
 
 
+def kernel_name(function: Callable) -> str:
+    """The name that a kernel has in the cache: its module, its own name, and the line that it begins in."""
+    line = function.__code__.co_firstlineno
+    return re.sub(r"[<>]", "", f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}-{line}")
+
+
 _kernels: dict[Path, Any] = {}  # what this process has loaded, or compiled and kept
 
 
 def _load(path: Path, target_context: Any) -> Any:
     """The kernel of a file and those that it calls; None if one is missing, damaged or of another symbol.
 
-    A symbol has a number in it that depends on what else the process has compiled, so that it may differ where a file
-    was written once more.
+    Symbols are the same in every process (see `compile`); they are compared because a call of one that is not there
+    would end the process.
     """
     if path in _kernels:
         return _kernels[path]

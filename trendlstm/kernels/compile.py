@@ -1,19 +1,30 @@
 """How every kernel is compiled."""
 
 import copy
+import hashlib
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import numba
 from numba.core import config, inline_closurecall
+from numba.core.bytecode import FunctionIdentity
 from numba.core.compiler import Compiler
 
-from .cache import KernelCache
+from .cache import KernelCache, kernel_name
 from .linking import KernelLibrary
+
+
+class _Ordered(set[str]):
+    """A set that reads the same in every process: the text of these flags is a part of every symbol."""
+
+    def __repr__(self) -> str:
+        return repr(sorted(self))
+
 
 # No "nnan" and no "ninf": a loss that becomes NaN must stay NaN until fit() sees it. No "reassoc": the sums that
 # define a result are written in the order they are added, so that every thread count gives the same bits.
-_FAST_MATH = {"nsz", "contract", "arcp"}
+_FAST_MATH = _Ordered({"nsz", "contract", "arcp"})
 
 
 class _BlockCopier:
@@ -40,18 +51,30 @@ class _QuickCompiler(Compiler):
     kernels are as fast, and a quarter of the time to compile them is saved. Numba knows the level, and how its inliner
     copies, only as settings of the process; it is compiling under its global lock here, so nobody else's code meets
     ours.
+
+    A kernel's symbol has a number in it, which Numba counts up with everything that the process compiles. Here it comes
+    from the kernel's name, so that a kernel has the same symbol whoever compiles it: the callers that one process has
+    compiled find the kernels that another one has.
     """
 
     def compile_extra(self, func: Callable) -> Any:
         self.state.library = KernelLibrary(self.state.targetctx.codegen(), func.__qualname__)
         self.state.library.enable_object_caching()
+        counted = FunctionIdentity._unique_ids
         before = config.OPT, inline_closurecall.copy  # type: ignore[attr-defined]
         config.OPT = min(config.OPT, 1)  # type: ignore[attr-defined]
         inline_closurecall.copy = _BlockCopier()  # type: ignore[assignment]
+        FunctionIdentity._unique_ids = itertools.chain([_number(func)], counted)  # type: ignore[assignment]
         try:
             return super().compile_extra(func)
         finally:
+            FunctionIdentity._unique_ids = counted
             config.OPT, inline_closurecall.copy = before  # type: ignore[attr-defined]
+
+
+def _number(func: Callable) -> int:
+    """A number of 63 bits for one kernel, which no count reaches."""
+    return int.from_bytes(hashlib.sha256(kernel_name(func).encode()).digest()[:8]) | 1 << 62
 
 
 _OPTIONS: dict[str, Any] = {

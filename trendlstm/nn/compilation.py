@@ -86,8 +86,7 @@ _counters: list[_Counter] = []
 def compile_kernels(dtype: DType = "float32") -> None:
     """Compile what fits and predictions need, or load it from the cache; with two cores, in two processes.
 
-    Who compiles what is laid down here and in `compile_second_part`. No kernel is compiled by both: its callers would
-    know one of the two, and be compiled anew where the other one is found.
+    Who compiles what is laid down here and in `compile_second_part`, so that no kernel is compiled by both.
 
     Parameters
     ----------
