@@ -10,7 +10,8 @@ import numpy as np
 from trendlstm.config import Cell, Device, FitConfig, ForgetBias, Init, NetworkConfig
 from trendlstm.errors import OptionError
 from trendlstm.experiments import MAX_SEQUENCES, TRIALS, USUAL_CELLS
-from trendlstm.experiments.tasks import Task, make_task
+from trendlstm.experiments.long_lags import adding
+from trendlstm.experiments.task import Task
 from trendlstm.kernels import buffers, decisions
 from trendlstm.kernels.buffers import Data
 from trendlstm.kernels.cache import note_compiled
@@ -191,7 +192,7 @@ def run_trials(
 def compile_kernels() -> None:
     """Compile what trials need, or load it from the cache."""
     run_trials(
-        make_task("adding", None, None),
+        adding(100),
         [Model("lstm")],
         trials=1,
         max_sequences=TRAINING.batch_size,
