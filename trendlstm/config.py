@@ -20,7 +20,7 @@ Optimizer = Literal["adam", "sgd"]
 Schedule = Literal["constant", "cosine", "step", "plateau"]
 Init = Literal["orthogonal", "glorot", "uniform"]
 ForgetBias = Literal[0, 1, "chrono"]
-Loss = Literal["mse", "mae", "huber", "pinball", "gaussian"]
+Loss = Literal["mse", "mae", "huber", "pinball", "gaussian", "cross-entropy"]
 Scaling = Literal["window", "standard", "minmax", "none"]
 Source = Literal["auto", "yahoo", "cache", "sample"]
 Baseline = Literal[
@@ -36,18 +36,21 @@ SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 INITS: tuple[Init, ...] = get_args(Init)
 FORGET_BIASES: tuple[ForgetBias, ...] = get_args(ForgetBias)
 LOSSES: tuple[Loss, ...] = get_args(Loss)
+PRICE_LOSSES: tuple[Loss, ...] = tuple(loss for loss in LOSSES if loss != "cross-entropy")
 LOSS_NAMES: dict[Loss, str] = {
     "mse": "mean squared error",
     "mae": "mean absolute error",
     "huber": "mean Huber loss",
     "pinball": "mean pinball loss",
     "gaussian": "mean negative log-likelihood",
+    "cross-entropy": "mean cross-entropy",
 }
 SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
 SOURCES: tuple[Source, ...] = get_args(Source)
 COMPARED: tuple[Baseline, ...] = get_args(Baseline)
 MATCHES: tuple[Match, ...] = get_args(Match)
 MAX_LAYERS = 8  # recurrent ones
+MAX_CLASSES = 2**24  # up to here float32 has every whole number
 NORMAL_LEVELS = (0.1, 0.5, 0.9)  # the quantiles that are shown of a normal distribution
 DEFAULT_YEARS = 4  # of prices, unless a start is given or a file
 MAX_YEARS = 100
@@ -139,11 +142,13 @@ class NetworkConfig(_Settings):
     loss: Loss = "mse"
     quantiles: tuple[float, ...] = ()
     huber_delta: float = 1.0
+    classes: int = 0
 
     @property
     def outputs_per_target(self) -> int:
-        """How many outputs of the last layer belong to one target: Q quantiles, or a mean and a scale."""
-        return {"pinball": len(self.quantiles), "gaussian": 2}.get(self.loss, 1)
+        """How many outputs of the last layer belong to one target: Q quantiles, a mean and a scale, or K classes."""
+        several = {"pinball": len(self.quantiles), "gaussian": 2, "cross-entropy": self.classes}
+        return several.get(self.loss, 1)
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -152,7 +157,7 @@ class NetworkConfig(_Settings):
 
     @property
     def point_index(self) -> int | None:
-        """Which number of a predicted distribution is the point forecast; None where a number is predicted itself.
+        """Which number of a predicted distribution is the point forecast; None where a number or class is predicted.
 
         The median of quantiles, of which 0.5 must be one, and the mean of a normal distribution.
         """
@@ -239,6 +244,19 @@ class NetworkConfig(_Settings):
             )
         if not quantiles and self.loss == "pinball":
             raise OptionError("loss 'pinball' needs quantiles, such as 0.1, 0.5, 0.9.")
+        _make_int(self, "classes")
+        _require(
+            _is_count(self.classes, 0) and self.classes != 1 and self.classes <= MAX_CLASSES,
+            "classes",
+            self.classes,
+            f"a whole number from 2 to {MAX_CLASSES}",
+        )
+        if self.classes and self.loss != "cross-entropy":
+            raise OptionError(
+                f"classes are of the loss 'cross-entropy', but the loss is {self.loss!r}: leave them out."
+            )
+        if not self.classes and self.loss == "cross-entropy":
+            raise OptionError("loss 'cross-entropy' needs classes, their number, such as 10.")
 
     def _check_layers(self) -> None:
         """Check `layers` and `hidden_size`; sizes that are all the same become one number."""
@@ -277,8 +295,12 @@ class NetworkConfig(_Settings):
         return self.layers == 1 and not (self.dropout or self.recurrent_dropout)
 
 
-def _require_band(network: NetworkConfig) -> None:
-    """Refuse quantiles without a point forecast of prices or without a band around it."""
+def _require_price_loss(network: NetworkConfig) -> None:
+    """Refuse classes, and quantiles without a point forecast of prices or without a band around it."""
+    if network.loss not in PRICE_LOSSES:
+        raise OptionError(
+            f"loss {network.loss!r} is for classes, and prices are none: use one of {', '.join(PRICE_LOSSES)}."
+        )
     levels = network.quantiles
     if levels and not (0.5 in levels and levels[0] < 0.5 < levels[-1]):
         raise OptionError(
@@ -548,7 +570,7 @@ class TrainConfig:
                     f"the network's {name} is {given}, but that of its windows is {size}: leave it out."
                 )
         object.__setattr__(self, "network", network)
-        _require_band(network)
+        _require_price_loss(network)
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON-able values, nested like the attributes."""
@@ -705,7 +727,7 @@ class BacktestConfig:
             models,
             f"one or more different ones of {', '.join(CELLS)}, in a tuple",
         )
-        _require_band(self.network)
+        _require_price_loss(self.network)
         if self.refit < self.stride:
             raise OptionError(
                 f"with a forecast every {self.stride} sessions (stride) nothing is gained by a refit every "

@@ -351,6 +351,7 @@ def test_what_the_options_mean_is_what_is_trained():
             "loss": "pinball",
             "quantiles": [0.2, 0.5, 0.7],
             "huber_delta": 1.0,
+            "classes": 0,
         },
         "fit": {
             "epochs": 11,

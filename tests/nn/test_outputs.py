@@ -237,7 +237,7 @@ def test_saved_networks_keep_their_loss(name, tmp_path):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"loss": "l2"}, "loss must be one of mse, mae, huber, pinball, gaussian, but is 'l2'."),
+        ({"loss": "l2"}, "loss must be one of mse, mae, huber, pinball, gaussian, cross-entropy, but is 'l2'."),
         ({"loss": "pinball"}, "loss 'pinball' needs quantiles, such as 0.1, 0.5, 0.9."),
         ({"quantiles": (0.5,)}, "quantiles are of the loss 'pinball', but the loss is 'mse': leave them out."),
         ({"huber_delta": 2.0}, "huber_delta is of the loss 'huber', but the loss is 'mse': leave it out."),

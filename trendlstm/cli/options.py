@@ -16,9 +16,9 @@ from trendlstm.config import (
     FEATURES,
     FORGET_BIASES,
     INITS,
-    LOSSES,
     MAX_LAYERS,
     OPTIMIZERS,
+    PRICE_LOSSES,
     SCALINGS,
     SCHEDULES,
     SOURCES,
@@ -289,7 +289,7 @@ size_options = combined(
 loss_options = combined(
     option(
         "--loss",
-        type=click.Choice(LOSSES),
+        type=click.Choice(PRICE_LOSSES),
         default=None,
         show_default="mse, or pinball with --quantiles",
         help="What training minimises: the squared, absolute or Huber's error; pinball and gaussian forecast a "

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 LSTM, LSTM1997, RNN, RNN_SIGMOID, FEEDFORWARD, GRU = range(6)
-MSE, MAE, HUBER, PINBALL, GAUSSIAN = range(5)  # losses
+MSE, MAE, HUBER, PINBALL, GAUSSIAN, CROSS_ENTROPY = range(6)  # losses
 
 
 class Cell(NamedTuple):
@@ -86,7 +86,7 @@ class Plan(NamedTuple):
 
 
 class Data(NamedTuple):
-    """Samples: x (N, T, F), y (N, m) of the network's dtype, lengths (N,) int64.
+    """Samples: x (N, T, F), y (N, m) of the network's dtype, lengths (N,) int64; y of CROSS_ENTROPY are class numbers.
 
     If the dense layers see every step, y is (N, T * m): the targets of the first step, of the second, ...
     """
@@ -166,10 +166,11 @@ def make_plan(
     loss: int = MSE,
     quantiles: tuple[float, ...] = (),
     huber_delta: float = 1.0,
+    outputs_per_target: int = 1,
 ) -> Plan:
     """The plan of a network given by its real sizes; a feed-forward cell sees one step of steps * features inputs.
 
-    `outputs` are the last layer's.
+    `outputs` are the last layer's, of all targets.
     """
     if cell == FEEDFORWARD:
         steps, features = 1, steps * features
@@ -182,7 +183,7 @@ def make_plan(
         **kind._asdict(),
         bias=int(bias),
         squash_output=int(squash_output),
-        targets=outputs // {PINBALL: len(quantiles), GAUSSIAN: 2}.get(loss, 1),
+        targets=outputs // outputs_per_target,
         outputs=outputs,
         loss=loss,
         huber_delta=huber_delta,

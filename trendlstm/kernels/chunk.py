@@ -6,7 +6,7 @@ What a row or a chunk gets does not depend on the others beside it, down to the 
 
 import numpy as np
 
-from .buffers import CHUNK_ROWS, FEEDFORWARD, GAUSSIAN, HUBER, MAE, MSE, PADDING, Layer
+from .buffers import CHUNK_ROWS, CROSS_ENTROPY, FEEDFORWARD, GAUSSIAN, HUBER, MAE, MSE, PADDING, Layer
 from .cells import (
     gru_backward,
     gru_forward,
@@ -30,6 +30,8 @@ from .dropout import drop
 from .equations import (
     absolute_error,
     absolute_error_backward,
+    cross_entropy,
+    cross_entropy_backward,
     gaussian,
     gaussian_backward_mean,
     gaussian_backward_raw,
@@ -39,6 +41,7 @@ from .equations import (
     pinball_backward,
     predicted_scale,
     row_state,
+    softmax_numerator,
 )
 from .matrix import transpose
 from .simd import view
@@ -350,12 +353,31 @@ def _target_loss(plan, out, target, k, delta):
         error = np.float64(out[k]) - y
         delta[k] = real(0.5 * huber_backward(error, plan.huber_delta))
         return huber(error, plan.huber_delta)
+    if plan.loss == CROSS_ENTROPY:
+        number = plan.outputs // plan.targets
+        return _class_loss(
+            view(out, k * number, (number,)), np.int64(target), view(delta, k * number, (number,))
+        )
     total, number = 0.0, plan.quantiles.size
     for q in range(number):
         error = np.float64(out[k * number + q]) - y
         delta[k * number + q] = real(0.5 / number * pinball_backward(error, plan.quantiles[q]))
         total += pinball(error, plan.quantiles[q])
     return total / number
+
+
+@inlined
+def _class_loss(out, target, delta):
+    """The cross-entropy of the classes' outputs where the class is number `target`; half its gradient to `delta`."""
+    largest, total = np.float64(out[0]), 0.0
+    for c in range(out.size):
+        largest = max(largest, np.float64(out[c]))
+    for c in range(out.size):
+        total += softmax_numerator(np.float64(out[c]), largest)
+    for c in range(out.size):
+        gradient = cross_entropy_backward(np.float64(out[c]), largest, total, c == target)
+        delta[c] = delta.dtype.type(0.5 * gradient)
+    return cross_entropy(np.float64(out[target]), largest, total)
 
 
 @inlined

@@ -217,6 +217,24 @@ def gaussian_backward_raw(error, scale, raw):
     return (1.0 - z * z) / scale * sigmoid_64(raw)
 
 
+@inlined
+def softmax_numerator(z, largest):
+    """e^z, over that of the largest output, so that it cannot overflow: in proportion to a class's probability."""
+    return math.exp(z - largest)
+
+
+@inlined
+def cross_entropy(z, largest, total):
+    """-ln p of the target's class, whose output is z; `total` is the sum of all classes' numerators."""
+    return math.log(total) - (z - largest)
+
+
+@inlined
+def cross_entropy_backward(z, largest, total, is_target):
+    """Its derivative by any class's output: p - 1 of the target's class, p of another."""
+    return softmax_numerator(z, largest) / total - is_target
+
+
 # ------------------------------------------------------------------------------------------- gradient clipping
 
 

@@ -37,7 +37,7 @@ class History:
         Why it ended; the last two are found in the `histories` of `FitInterrupted` and `TrainingError`.
     learning_rate : ndarray (epochs_run,)
         Of each epoch's last step; but for the warm-up that of all its steps.
-    minimised : {"mse", "mae", "huber", "pinball", "gaussian"}
+    minimised : {"mse", "mae", "huber", "pinball", "gaussian", "cross-entropy"}
         Which loss it is, that of the network.
     """
 

@@ -117,15 +117,19 @@ class Network:
     recurrent_dropout : float
         Likewise of h_{t-1} on its way to step t of the same layer, the same units in all steps of a sequence (Gal &
         Ghahramani 2016).
-    loss : {"mse", "mae", "huber", "pinball", "gaussian"}
+    loss : {"mse", "mae", "huber", "pinball", "gaussian", "cross-entropy"}
         What training minimises, the mean over all targets, and so what the outputs mean: squared or absolute error,
         Huber's (squared up to `huber_delta`, then linear), or one that predicts a distribution. The last layer then has
         several outputs for each target, side by side: of "pinball" a quantile each (Koenker & Bassett 1978), of
-        "gaussian" a mean and what gives a standard deviation, by the negative log-likelihood (Nix & Weigend 1994).
+        "gaussian" a mean and what gives a standard deviation, by the negative log-likelihood (Nix & Weigend 1994), of
+        "cross-entropy" one for each class, whose softmax is its probability: the loss is -ln p of the class that the
+        target names by its number.
     quantiles : tuple of float
         Of "pinball": Q numbers above 0 and below 1, ascending.
     huber_delta : float
         Of "huber", in units of the targets.
+    classes : int
+        Of "cross-entropy": K, 2 or more.
 
     Attributes
     ----------
@@ -162,6 +166,7 @@ class Network:
         loss: Loss = "mse",
         quantiles: tuple[float, ...] = (),
         huber_delta: float = 1.0,
+        classes: int = 0,
     ) -> None:
         dense = tuple(dense) if isinstance(dense, Iterable) else dense
         if isinstance(hidden_size, Iterable) and not isinstance(hidden_size, str):
@@ -186,6 +191,7 @@ class Network:
             loss=loss,
             quantiles=quantiles,
             huber_delta=huber_delta,
+            classes=classes,
         )
         self.dtype = np.dtype(self.config.dtype)
         self._last_plan: tuple[tuple[int, bool], buffers.Plan] | None = None
@@ -211,7 +217,7 @@ class Network:
 
     def __repr__(self) -> str:
         always = ("cell", "input_size", "hidden_size", "dense", "output_size", "dtype")
-        changed = ("layers", "dropout", "recurrent_dropout", "loss", "quantiles")
+        changed = ("layers", "dropout", "recurrent_dropout", "loss", "quantiles", "classes")
         settings, usual = vars(self.config), vars(NetworkConfig())
         shown = [*always, *(name for name in changed if settings[name] != usual[name])]
         return f"Network({', '.join(f'{name}={settings[name]!r}' for name in shown)})"
@@ -377,6 +383,7 @@ class Network:
             In the network's dtype. Of every step: NaN after a sample's end. Of the loss "pinball" with one axis more,
             the Q quantiles, sorted: those of a network may cross, and sorting them never raises the pinball loss
             (Chernozhukov, Fernandez-Val & Galichon 2010). Of "gaussian" with one axis more: mean, standard deviation.
+            Of "cross-entropy" with one axis more: the K probabilities.
         state : State
             Only with `return_state`.
 
@@ -430,8 +437,9 @@ class Network:
 
         Returns
         -------
-        ndarray (S, N, m), with one axis more of the losses "pinball" and "gaussian"
-            As from `predict`; the same for any number of threads.
+        ndarray (S, N, m), with one axis more of the losses "pinball", "gaussian" and "cross-entropy"
+            As from `predict`; the same for any number of threads. The mean over S of probabilities is a distribution
+            again.
 
         Raises
         ------
@@ -509,7 +517,7 @@ class Network:
         x : array_like (N, T, F)
             Inputs.
         y : array_like (N, m) or (N, T, m)
-            Targets of the last step, or of every step.
+            Targets of the last step, or of every step, as in `fit`.
         lengths : array_like (N,) of int, optional
             Steps of each sample.
 
@@ -576,7 +584,8 @@ class Network:
             Inputs. Not modified.
         y : array_like (N, m), or (N,) if m is 1, or (N, T, m)
             Targets of the last step, or of every step: then the loss is the mean over the targets of all steps, without
-            those after a sample's end. Not modified.
+            those after a sample's end. Of the loss "cross-entropy" class numbers, whole ones from 0 to K-1, also after
+            a sample's end. Not modified.
         epochs : int
         batch_size : int
             Samples of a minibatch.

@@ -1,4 +1,4 @@
-"""What the last layer's outputs mean: predictions, quantiles, or the mean and scale of normal distributions."""
+"""What the last layer's outputs mean: predictions, quantiles, mean and scale of a normal distribution, or classes."""
 
 import numpy as np
 
@@ -18,14 +18,17 @@ def predictions(config: NetworkConfig, outputs: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    ndarray (..., m), (..., m, Q) or (..., m, 2)
-        The outputs themselves; the quantiles, sorted; or mean and standard deviation, ln(1 + exp(raw)) + SCALE_FLOOR.
+    ndarray (..., m), (..., m, Q), (..., m, 2) or (..., m, K)
+        The outputs themselves; the quantiles, sorted; mean and standard deviation, ln(1 + exp(raw)) + SCALE_FLOOR; or
+        the probability of each class, their softmax.
     """
-    each = config.outputs_per_target
+    by_target = outputs.reshape(*outputs.shape[:-1], -1, config.outputs_per_target)
     if config.loss == "pinball":
-        return np.sort(outputs.reshape(*outputs.shape[:-1], -1, each), axis=-1)
-    if config.loss != "gaussian":
-        return outputs
-    normal = outputs.reshape(*outputs.shape[:-1], -1, each)
-    scale = np.logaddexp(outputs.dtype.type(0), normal[..., 1]) + outputs.dtype.type(SCALE_FLOOR)
-    return np.stack([normal[..., 0], scale], axis=-1)
+        return np.sort(by_target, axis=-1)
+    if config.loss == "gaussian":
+        scale = np.logaddexp(outputs.dtype.type(0), by_target[..., 1]) + outputs.dtype.type(SCALE_FLOOR)
+        return np.stack([by_target[..., 0], scale], axis=-1)
+    if config.loss == "cross-entropy":
+        numerators = np.exp(by_target - by_target.max(axis=-1, keepdims=True))
+        return numerators / numerators.sum(axis=-1, keepdims=True)
+    return outputs

@@ -21,6 +21,7 @@ _LOSS_CODES = {
     "huber": buffers.HUBER,
     "pinball": buffers.PINBALL,
     "gaussian": buffers.GAUSSIAN,
+    "cross-entropy": buffers.CROSS_ENTROPY,
 }
 
 
@@ -44,6 +45,7 @@ def make_plan(config: NetworkConfig, steps: int, every_step: bool = False) -> bu
         _LOSS_CODES[config.loss],
         config.quantiles,
         config.huber_delta,
+        config.outputs_per_target,
     )
 
 

@@ -20,6 +20,7 @@ def check_samples(
         The network's.
     x : array_like (N, T, F)
     y : array_like (N, m), or (N,) if m is 1, or (N, T, m) for the outputs of every step
+        Of the loss "cross-entropy" class numbers, 0 ... K-1.
     lengths : array_like (N,) of int, optional
         Steps of each sample. Default: T for all.
     prefix : str
@@ -35,20 +36,33 @@ def check_samples(
     Raises
     ------
     DataError
-        An array has the wrong shape, is masked, or holds something that is no finite number.
+        An array has the wrong shape, is masked, or holds something that is no finite number, or no class number.
     OptionError
         A feed-forward cell was given `lengths`.
     """
     x, lengths = check_inputs(config, x, lengths, prefix)
     expected = (x.shape[0], config.output_size)
     every_step = (x.shape[0], x.shape[1], config.output_size)
-    y = finite_array(f"{prefix}y", y, expected, np.dtype(config.dtype))
+    given = y = finite_array(f"{prefix}y", y, expected, np.dtype(config.dtype))
     if y.ndim == 1 and config.output_size == 1:
         y = y[:, None]
     if y.shape != expected and (y.shape != every_step or config.cell == "ann"):
         or_every_step = "" if config.cell == "ann" else f", or {every_step} for the outputs of every step"
         raise DataError(f"{prefix}y must have shape {expected}{or_every_step}, but has {y.shape}.")
+    if config.loss == "cross-entropy":
+        _require_classes(f"{prefix}y", given, config.classes)
     return x, y, lengths
+
+
+def _require_classes(name: str, y: np.ndarray, classes: int) -> None:
+    """Refuse targets that are no class numbers; raises DataError."""
+    wrong = np.argwhere((y < 0) | (y >= classes) | (y != np.floor(y)))
+    if len(wrong):
+        where = tuple(int(index) for index in wrong[0])
+        raise DataError(
+            f"{name} must hold the numbers of classes, whole ones from 0 to {classes - 1}, but {name}{list(where)} is "
+            f"{y[where]}."
+        )
 
 
 def check_inputs(
