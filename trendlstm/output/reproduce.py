@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trendlstm.experiments.tasks import PAPER, Criterion, Task
+from trendlstm.experiments.long_lags import PAPER
+from trendlstm.experiments.task import Criterion, Task
 from trendlstm.experiments.trials import (
     CURVE_STEP,
     HIDDEN_SIZE,

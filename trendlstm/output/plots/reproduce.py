@@ -12,7 +12,7 @@ from trendlstm.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VER
 from trendlstm.output.plots.style import DPI, LEGEND, draw_title, save
 
 if TYPE_CHECKING:
-    from trendlstm.experiments.tasks import Task
+    from trendlstm.experiments.task import Task
     from trendlstm.experiments.trials import Trial
 
 
