@@ -4,7 +4,7 @@
 networks on them.
 """
 
-from trendlstm.config import Cell
+from trendlstm.config import Cell, ForgetBias
 
 TASKS = (
     "adding",
@@ -29,13 +29,21 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "digits": ("in-order", "permuted"),
 }
 CELLS: tuple[Cell, ...] = ("lstm", "lstm1997", "gru", "rnn")
-USUAL_CELLS: tuple[Cell, ...] = ("lstm", "lstm1997", "rnn")  # that are tried unless told otherwise
-
-# the names that the command line and the trials use so far
-ADDING_LENGTHS, LONG_LAGS, TEMPORAL_ORDERS = (
-    LENGTHS["adding"],
-    LENGTHS["long-lag"],
-    VARIANTS["temporal-order"],
+# A task's networks unless told otherwise, cells with their forget biases: the first two show most.
+_OF_1997: tuple[tuple[Cell, ForgetBias | None], ...] = (
+    ("lstm", "chrono"),
+    ("lstm", 1),
+    ("lstm1997", "chrono"),
+    ("lstm1997", 0),
+    ("rnn", None),
 )
-TRIALS = 10  # of each network; the paper has 10 of the adding problem, 20 of long-lag
-MAX_SEQUENCES = 100_000  # after so many a trial ends unsolved
+USUAL_MODELS: dict[str, tuple[tuple[Cell, ForgetBias | None], ...]] = {
+    "adding": _OF_1997,
+    "multiplication": (("lstm", "chrono"), ("lstm", 1), ("lstm1997", "chrono"), ("gru", None)),
+    "temporal-order": _OF_1997,
+    "long-lag": _OF_1997,
+    "reber": (("lstm", 1), ("lstm1997", 0), ("lstm", "chrono"), ("gru", None), ("rnn", None)),
+    "continual-reber": (("lstm", 1), ("lstm1997", 0), ("lstm", "chrono"), ("gru", None), ("rnn", None)),
+    "copy": (("lstm", "chrono"), ("lstm", 1), ("gru", None)),
+    "digits": (("lstm", "chrono"), ("lstm", 1), ("gru", None), ("rnn", None)),
+}

@@ -9,9 +9,9 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from trendlstm.caches import cache_folder
 from trendlstm.errors import RunError
@@ -61,13 +61,13 @@ class Checkpoints:
             _LOG.warning("The checkpoint %s is damaged, so its trial begins anew.", path)
             return None
 
-    def save(self, name: str, arrays: Mapping[str, ArrayLike]) -> None:
+    def save(self, name: str, arrays: Mapping[str, Any]) -> None:
         """Keep numbers, texts and arrays of them under the name of a trial, in the place of earlier ones."""
         folder = self._folder
         if folder is None:
             return
         try:
-            replace_file(folder / f"{name}.npz", lambda file: np.savez(file, **dict(arrays)))
+            replace_file(folder / f"{name}.npz", lambda file: np.savez(file, **arrays))
         except OSError as error:
             with self._saying:
                 if self._folder is not None:

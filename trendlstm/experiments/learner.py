@@ -80,13 +80,10 @@ class Learner:
         self._curve = _Curve(np.empty(0), np.empty(0))
         self.exams: list[tuple[int, float]] = []
         self._work: tuple[Plan, buffers.Workspace] | None = None
-        self._exam_interval = 0
         steps, batch = task.lag, task.training.batch_size
         if task.is_every_step:  # streams are longer than the lags in them
             steps = task.draw(np.random.default_rng(0), 1).x.shape[1]
         self.block_size = max(_BLOCK_NUMBERS // (steps * task.input_size) // batch, 1) * batch
-        if isinstance(task.criterion, Exam):
-            self._exam_interval = -(-task.criterion.every // batch) * batch
 
     @property
     def outcome(self) -> int:
@@ -111,24 +108,25 @@ class Learner:
     def options(self) -> StreamOptions:
         """The settings of the training for the kernels."""
         training, criterion = self.task.training, self.task.criterion
-        is_judged = isinstance(criterion, Criterion)
-        return StreamOptions(
-            batch_size=training.batch_size,
-            learning_rate=training.learning_rate,
-            clip_norm=training.clip_norm,
-            tolerance=criterion.tolerance if is_judged else 0.0,
-            mean_error=criterion.mean if is_judged else 0.0,
-        )
+        tolerance = mean = 0.0
+        if isinstance(criterion, Criterion):
+            tolerance, mean = criterion.tolerance, criterion.mean
+        return StreamOptions(training.batch_size, training.learning_rate, training.clip_norm, tolerance, mean)
 
-    def train_block(self) -> None:
+    def train_block(self, most: int | None = None) -> None:
         """Learn from the next block of sequences, and take the exam if one is due after it.
+
+        Parameters
+        ----------
+        most : int, optional
+            Sequences. Default: `block_size`.
 
         Raises
         ------
         Stopped
             In the middle of it; `pack` would give nothing to go on from.
         """
-        plan, data = self.next_block()
+        plan, data = self.next_block(most)
         errors = self._train(plan, data)
         if self.outcome == decisions.UNFINISHED:
             raise Stopped
@@ -138,12 +136,13 @@ class Learner:
         if isinstance(exam, Exam) and self.outcome == decisions.USED_UP and self._is_exam_due:
             self._examine(exam)
 
-    def next_block(self) -> tuple[Plan, Data]:
+    def next_block(self, most: int | None = None) -> tuple[Plan, Data]:
         """The next sequences, whole minibatches that fit into memory up to the next exam, and the plan for them."""
         seen, training = self.seen, self.task.training
-        end = min(seen + self.block_size, training.max_sequences)
+        end = min(seen + (most or self.block_size), training.max_sequences)
         if isinstance(self.task.criterion, Exam):
-            end = min(end, (seen // self._exam_interval + 1) * self._exam_interval)
+            every = exam_interval(self.task)
+            end = min(end, (seen // every + 1) * every)
         return self.network.samples(*self.task.draw(self._generator, end - seen))
 
     def note_block(self, outcome: int, errors: np.ndarray) -> None:
@@ -190,7 +189,7 @@ class Learner:
 
     @property
     def _is_exam_due(self) -> bool:
-        return self.seen % self._exam_interval == 0 or self.has_ended
+        return self.seen % exam_interval(self.task) == 0 or self.has_ended
 
     def _examine(self, exam: Exam) -> None:
         score = float(exam.take(self.network, np.random.default_rng([self._seed, 2])))
@@ -238,3 +237,10 @@ class _Curve:
 def passes(exam: Exam, score: Any, limit: float) -> Any:
     """Whether a score passes, or which of several do. NaN never does."""
     return score >= limit if exam.more_is_better else score < limit
+
+
+def exam_interval(task: Task) -> int:
+    """Training sequences from one exam of a task to the next: those that it asks for, in whole minibatches."""
+    assert isinstance(task.criterion, Exam)
+    batch = task.training.batch_size
+    return -(-task.criterion.every // batch) * batch

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trendlstm.config import Cell, DType, ForgetBias, Init, NetworkConfig
+from trendlstm.experiments import USUAL_MODELS
 from trendlstm.experiments.task import Task
 from trendlstm.nn.network import Network
 
@@ -36,6 +37,11 @@ class Model(NamedTuple):
         return "LSTM, " + (
             "chrono biases" if self.forget_bias == "chrono" else f"forget bias {self.forget_bias}"
         )
+
+
+def usual_models(name: str, init: Init = "orthogonal") -> list[Model]:
+    """Those that show what matters in the task of `tasks.make_task` that has this name; the first two show most."""
+    return [Model(cell, forget_bias, init) for cell, forget_bias in USUAL_MODELS[name]]
 
 
 def make_models(

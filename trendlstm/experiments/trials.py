@@ -10,7 +10,7 @@ import numpy as np
 from trendlstm.config import Device, DType, FitConfig
 from trendlstm.errors import OptionError
 from trendlstm.experiments.checkpoints import Checkpoints
-from trendlstm.experiments.learner import Learner, Stopped, passes
+from trendlstm.experiments.learner import Learner, Stopped, exam_interval, passes
 from trendlstm.experiments.models import Model, make_network
 from trendlstm.experiments.task import Criterion, Exam, Task
 from trendlstm.experiments.tasks import make_task
@@ -185,6 +185,23 @@ def check_gpu(task: Task) -> None:
             raise OptionError(f"device 'cuda' cannot do {what}, which {task.name} needs: use device 'cpu'.")
 
 
+def most_seconds(task: Task, models: Sequence[Model], n_threads: int | None = None) -> float:
+    """How long `run_trials` takes if no trial ends early, by the time of a minibatch and an exam of each model."""
+    training = task.training
+    total = 0.0
+    for model in models:
+        learner = Learner(task, make_network(task, model, seed=0), seed=0)
+        learner.train_block(training.batch_size)  # which makes the work space
+        start = time.perf_counter()
+        learner.train_block(training.batch_size)
+        total += (time.perf_counter() - start) * training.max_sequences / training.batch_size
+        if isinstance(task.criterion, Exam):
+            start = time.perf_counter()
+            task.criterion.take(learner.network, np.random.default_rng(0))
+            total += (time.perf_counter() - start) * training.max_sequences / exam_interval(task)
+    return total * training.trials / thread_count(n_threads)
+
+
 def compile_kernels(dtype: DType = "float32") -> None:
     """Compile what trials need, or load it from the cache."""
     task = make_task("adding")
@@ -220,8 +237,8 @@ class _RunningTrial:
         if kept is None:
             return
         if "outcome" in kept:
-            arrays = {name: kept.pop(name) for name in ("curve", "exams")}
-            values = {"wrong": None} | {key: value.item() for key, value in kept.items()}
+            arrays: dict[str, Any] = {name: kept.pop(name) for name in ("curve", "exams")}
+            values: dict[str, Any] = {"wrong": None} | {key: value.item() for key, value in kept.items()}
             self.trial = Trial(model, seed, **values, **arrays)
         else:
             self._seconds = kept.pop("seconds").item()
@@ -261,7 +278,7 @@ class _RunningTrial:
         outcome = _OUTCOMES[learner.outcome]
         if outcome == "not solved" and isinstance(task.criterion, Exam) and task.criterion.limit is None:
             outcome = "trained"
-        results = {
+        results: dict[str, Any] = {
             "outcome": outcome,
             "sequences": learner.seen,
             "wrong": self._count_wrong(task.criterion) if isinstance(task.criterion, Criterion) else None,
