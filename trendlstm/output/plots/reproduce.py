@@ -1,6 +1,5 @@
 """The picture of an experiment: the error or the score of every trial against what it has seen."""
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from trendlstm.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, WINE, decorate
 from trendlstm.experiments.task import Criterion, Exam
-from trendlstm.output.plots.style import DPI, LEGEND, draw_title, save
+from trendlstm.output.plots.style import DPI, LEGEND, draw_subtitle, draw_title, save
 
 if TYPE_CHECKING:
     from trendlstm.experiments.models import Model
@@ -40,13 +39,13 @@ def plot_trials(trials: "Sequence[Trial]", task: "Task", path: str | Path) -> No
 
 
 def _trials_figure(trials: "Sequence[Trial]", task: "Task") -> Figure:
+    from trendlstm.experiments.learner import CURVE_STEP
     from trendlstm.output.reproduce import by_model
 
     groups, criterion = by_model(trials), task.criterion
-    what = "error" if isinstance(criterion, Criterion) else "score"
     figure = Figure(figsize=(1200 / DPI, 700 / DPI), dpi=DPI)
     axes = figure.add_subplot()
-    draw_title(figure, f"{task.title}: {what} against training sequences", y=0.955)
+    draw_title(figure, task.title, y=0.955)
     longest = max(trial.sequences for trial in trials)
     colours = (BLUE, ORANGE, GREEN, PURPLE, SKY)
     of_lstms = iter(colours)
@@ -58,8 +57,10 @@ def _trials_figure(trials: "Sequence[Trial]", task: "Task") -> Figure:
     _draw_limits(axes, task)
     _draw_published(axes, task, longest)
     if isinstance(criterion, Criterion):
+        subtitle = f"Error: mean |error| of the last {CURVE_STEP:,} training sequences, each before its step"
         _error_axis(axes)
     else:
+        subtitle = f"Score: {criterion.measure}"
         _score_axis(axes, criterion)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -67,7 +68,8 @@ def _trials_figure(trials: "Sequence[Trial]", task: "Task") -> Figure:
     axes.set_xlabel("training sequences seen", fontsize=12)
     legend = axes.legend(**LEGEND, ncols=2)
     lines = -(-len(legend.get_texts()) // 2)
-    figure.subplots_adjust(left=0.095, right=0.975, top=0.91 - 0.036 * lines, bottom=0.1)
+    figure.subplots_adjust(left=0.095, right=0.975, top=0.88 - 0.036 * lines, bottom=0.1)
+    draw_subtitle(figure, subtitle, y=0.907)
     decorate(axes)
     return figure
 
@@ -106,7 +108,7 @@ def _draw_limits(axes: Axes, task: "Task") -> None:
     if isinstance(criterion, Criterion):
         limits = {criterion.mean: f"mean |error| must fall below {criterion.mean:g}"}
     else:
-        limits = {limit: f"milestone: {limit_text(criterion, limit)}" for limit in criterion.milestones}
+        limits = {limit: f"milestone: a score {limit_text(criterion, limit)}" for limit in criterion.milestones}
         if criterion.limit is not None:
             limits[criterion.limit] = f"solved with a score {limit_text(criterion, criterion.limit)}"
     for limit, text in limits.items():
@@ -135,12 +137,10 @@ def _draw_published(axes: Axes, task: "Task", longest: int) -> None:
 
 
 def _error_axis(axes: Axes) -> None:
-    from trendlstm.experiments.learner import CURVE_STEP
-
     axes.set_yscale("log")
-    axes.set_ylabel(f"mean |error| of {CURVE_STEP:,} sequences, log scale", fontsize=12)
+    axes.set_ylabel("error, log scale", fontsize=12)
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
@@ -154,6 +154,6 @@ def _score_axis(axes: Axes, exam: Exam) -> None:
     elif not exam.more_is_better:
         axes.set_yscale("log")
         scale = ", log scale"
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_ylabel(textwrap.fill(f"{exam.measure}{scale}", 60), fontsize=12)
+    axes.set_ylabel(f"score{scale}", fontsize=12)
