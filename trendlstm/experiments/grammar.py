@@ -134,7 +134,7 @@ def reber() -> Task:
         lag=12,  # the mean length of a string
         draw=draw,
         criterion=Exam(
-            every=320,
+            every=160,
             take=take,
             measure="share of 512 test strings of which all possible next symbols were always the most probable ones",
             limit=1,
@@ -146,7 +146,7 @@ def reber() -> Task:
             Published("RTRL, 12 units", source, 25_000, "some trials solved"),
             Published("Elman", source, None, "no trial solved in 200,000 sequences"),
         ),
-        training=Training(max_sequences=50_000),
+        training=Training(batch_size=8, max_sequences=48_000),
         classes=len(SYMBOLS),
         is_every_step=True,
         differences=(
