@@ -8,7 +8,7 @@ import pytest
 from drawn_sequences import Answering, drawn
 
 from trendlstm.experiments import grammar
-from trendlstm.experiments.grammar import continual_reber, reber, symbols_until_error
+from trendlstm.experiments.grammar import continual_reber, reber
 from trendlstm.nn.state import State
 
 SYMBOLS = "BTPSXVE"
@@ -167,57 +167,52 @@ class Grammarian:
         return answers[:, :, None], State(after, after.copy())
 
 
-@pytest.fixture
-def shorter(monkeypatch):
-    monkeypatch.setattr(grammar, "LONGEST_STREAM", 3000)
+def score(network):
+    return continual_reber(longest=1300).criterion.take(network, np.random.default_rng(5))
 
 
-def test_a_stream_ends_at_its_first_error(shorter):
-    errors = [0, 7, 249, 250, 251, 1249, 1250, 2999, 3000, 10**6]
+def test_a_stream_ends_at_its_first_error():
+    errors = [0, 7, 249, 250, 251, 999, 1250, 1299, 1300, 10**6]
     knows = Grammarian(errors)
-    expected = np.minimum(errors, 3000).mean()
-    assert symbols_until_error(knows, np.random.default_rng(5)) == expected
-    assert knows.steps < 10 * 3000  # those that have ended cost nothing more
+    expected = np.minimum(errors, 1300).mean()
+    assert score(knows) == expected
+    assert knows.steps < 10 * 1300  # those that have ended cost nothing more
     none = Grammarian([10**9] * 10)
-    assert symbols_until_error(none, np.random.default_rng(5)) == 3000
+    assert score(none) == 1300
     none = Grammarian([3] * 10)
-    assert symbols_until_error(none, np.random.default_rng(5)) == 3 and none.steps == 2500
+    assert score(none) == 3 and none.steps == 2500
 
 
-def test_who_does_not_remember_fails_at_the_first_closing_symbol(shorter):
+def test_who_does_not_remember_fails_at_the_first_closing_symbol():
     def guess(answers):
         is_closing = (answers[:, :, 1] + answers[:, :, 2] == 1) & (answers.max(axis=2) == 1)
         answers[is_closing] = [0, 0.5, 0.5, 0, 0, 0, 0]
         return answers
 
-    score = symbols_until_error(Grammarian([10**6] * 10, wrong=guess), np.random.default_rng(5))
-    assert 6 <= score < 15
+    assert 6 <= score(Grammarian([10**6] * 10, wrong=guess)) < 15
 
 
 @pytest.mark.parametrize(
     ("of_ways", "is_right"),
     [((0.16, 0.84), True), ((0.14, 0.86), False), ((0.84, 0.16), True), ((1, 0), False)],
 )
-def test_how_far_a_probability_may_be_off(shorter, of_ways, is_right):
-    score = symbols_until_error(Grammarian([10**6] * 10, of_ways), np.random.default_rng(5))
-    assert (score == 3000) == is_right
+def test_how_far_a_probability_may_be_off(of_ways, is_right):
+    assert (score(Grammarian([10**6] * 10, of_ways)) == 1300) == is_right
 
 
 @pytest.mark.parametrize(("share", "is_right"), [(0.34, True), (0.36, False)])
-def test_how_probable_an_impossible_symbol_may_be(shorter, share, is_right):
+def test_how_probable_an_impossible_symbol_may_be(share, is_right):
     def mix(answers):
         is_certain = answers.max(axis=2) == 1
         impossible = np.roll(answers, 1, axis=2)
         answers[is_certain] = ((1 - share) * answers + share * impossible)[is_certain]
         return answers
 
-    score = symbols_until_error(Grammarian([10**6] * 10, wrong=mix), np.random.default_rng(5))
-    assert (score == 3000) == is_right
+    assert (score(Grammarian([10**6] * 10, wrong=mix)) == 1300) == is_right
 
 
 def test_the_published_figures():
     assert [figure.sequences for figure in reber().published] == [8_440, 39_740, 25_000, None]
     exam = continual_reber().criterion
     assert (exam.limit, exam.more_is_better, exam.milestones) == (1_000_000, True, (1000,))
-    assert exam.take is symbols_until_error
     assert ["%" in figure.result for figure in continual_reber().published] == [True] * 3

@@ -30,7 +30,7 @@ def check_places(places, length):
     assert len(early) == 10 and is_uniform(early)
 
 
-@pytest.mark.parametrize(("length", "count"), [(100, 2000), (1000, 1000), (10_000, 150)])
+@pytest.mark.parametrize(("length", "count"), [(100, 2000), (10_000, 100)])
 def test_adding_by_the_rule_of_1997(length, count):
     x, y, lengths = drawn(adding(length), count)
     assert length <= lengths.min() < lengths.max() <= length + length // 10
@@ -110,7 +110,7 @@ def test_the_exam_of_multiplication_counts_wrong_answers():
     [("6a", [(10, 20), (50, 60)]), ("6b", [(10, 20), (33, 43), (66, 76)])],
 )
 def test_temporal_order(variant, windows):
-    x, y, lengths = drawn(temporal_order(variant), 4000)
+    x, y, lengths = drawn(temporal_order(variant), 1500)
     assert {lengths.min(), lengths.max()} == {100, 110} and is_uniform(np.bincount(lengths)[100:])
     places = []
     for sequence, target, steps in zip(x, y, lengths):
@@ -130,9 +130,9 @@ def test_temporal_order(variant, windows):
     assert is_uniform(distractors)
 
 
-@pytest.mark.parametrize("length", [50, 200])
+@pytest.mark.parametrize("length", [10, 50])
 def test_long_lag(length):
-    x, y, lengths = drawn(long_lag(length))
+    x, y, lengths = drawn(long_lag(length), 1000)
     b, e = length, length + 1
     for sequence, target, steps in zip(x, y, lengths):
         symbols = sequence[:steps].argmax(axis=1)
@@ -143,8 +143,8 @@ def test_long_lag(length):
         assert steps - 1 - 1 >= length + 1  # from the second symbol to the trigger
     extra = lengths - (length + 3)
     assert extra.min() == 0
-    assert extra.mean() == pytest.approx(9, abs=1)
-    assert np.mean(extra == 0) == pytest.approx(0.1, abs=0.03)
+    assert extra.mean() == pytest.approx(9, abs=1.5)
+    assert np.mean(extra == 0) == pytest.approx(0.1, abs=0.04)
     assert is_uniform(y.sum(axis=0))
     assert is_uniform(x[:, :, :length].sum(axis=(0, 1)))
 
