@@ -5,8 +5,6 @@ Cummins 2000, "Learning to Forget", Neural Computation 12(10), they follow each 
 numbers 0 ... 6 of B, T, P, S, X, V, E.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from trendlstm.experiments.long_lags import PAPER
@@ -17,8 +15,8 @@ from trendlstm.nn.state import State
 
 SYMBOLS = "BTPSXVE"
 SHORTEST = 9  # symbols of an embedded string: BTBTXSETE
-STREAMS = 10  # of the continual exam
-LONGEST_STREAM = 1_000_000  # symbols of it
+STREAM = 1000  # symbols of a training stream
+TEST_STREAMS = 10
 TOLERANCE = 0.49  # of the continual exam: a squared error
 
 # Reber's grammar as a graph: the ways out of every node, a symbol and the node that it leads to. Of two ways each has
@@ -134,7 +132,7 @@ def reber() -> Task:
         lag=12,  # the mean length of a string
         draw=draw,
         criterion=Exam(
-            every=320,
+            every=160,
             take=take,
             measure="share of 512 test strings of which all possible next symbols were always the most probable ones",
             limit=1,
@@ -146,7 +144,7 @@ def reber() -> Task:
             Published("RTRL, 12 units", source, 25_000, "some trials solved"),
             Published("Elman", source, None, "no trial solved in 200,000 sequences"),
         ),
-        training=Training(max_sequences=50_000),
+        training=Training(batch_size=8, max_sequences=48_000),
         classes=len(SYMBOLS),
         is_every_step=True,
         differences=(
@@ -156,18 +154,25 @@ def reber() -> Task:
     )
 
 
-def continual_reber() -> Task:
+def continual_reber(longest: int = 1_000_000) -> Task:
     """Foresee the next symbol in a stream of embedded Reber strings that follow each other without a reset.
 
     A training sequence is a stream of 1,000 symbols, through which the state is carried.
+
+    Parameters
+    ----------
+    longest : int
+        Symbols of a test stream; the paper has a million.
     """
-    steps = 1000
 
     def draw(generator: np.random.Generator, count: int) -> Sequences:
-        symbols, _ = _streams(generator, count, steps + 1)
-        lengths = np.full(count, steps)
+        symbols = _streams(generator, count, STREAM + 1)
+        lengths = np.full(count, STREAM)
         y = symbols[:, 1:, None].astype(np.float32)
         return Sequences(one_hot(symbols[:, :-1], len(SYMBOLS), lengths), y, lengths)
+
+    def take(network: Network, generator: np.random.Generator) -> float:
+        return symbols_until_error(network, generator, longest)
 
     source = "Gers, Schmidhuber & Cummins 2000, Neural Computation 12(10), continual embedded Reber grammar"
     return Task(
@@ -179,10 +184,10 @@ def continual_reber() -> Task:
         lag=12,  # the mean length of a string
         draw=draw,
         criterion=Exam(
-            every=320,
-            take=symbols_until_error,
-            measure=f"symbols until the first error, mean of {STREAMS} test streams",
-            limit=LONGEST_STREAM,
+            every=160,
+            take=take,
+            measure=f"symbols until the first error, mean of {TEST_STREAMS} test streams",
+            limit=longest,
             more_is_better=True,
             milestones=(1000,),
         ),
@@ -195,26 +200,26 @@ def continual_reber() -> Task:
             ),
             Published("LSTM 1997", source, None, "0 % of 100 trials solved", trials=100),
         ),
-        training=Training(max_sequences=10_000, truncate=50),
+        training=Training(batch_size=8, truncate=50, max_sequences=16_000),
         classes=len(SYMBOLS),
         is_every_step=True,
     )
 
 
-def symbols_until_error(network: Network, generator: np.random.Generator) -> float:
-    """How many symbols a network foresees before its first error, the mean of ten streams of a million at most.
+def symbols_until_error(network: Network, generator: np.random.Generator, longest: int) -> float:
+    """How many symbols a network foresees before its first error, the mean of ten streams.
 
     A symbol is foreseen when, of all seven, the squared error of min(1, 2 p) to "can come next", 1 or 0, is below 0.49:
     p is the probability that the network gives it, and of two symbols that can come next each has 1/2. The streams are
-    processed together, in pieces that grow, until each has had an error.
+    processed together, in pieces that grow, until each has had an error or `longest` symbols.
     """
-    streams = [_Stream(one) for one in generator.spawn(STREAMS)]
-    reached = np.zeros(STREAMS)
-    running = np.arange(STREAMS)
+    streams = [_Stream(one) for one in generator.spawn(TEST_STREAMS)]
+    reached = np.zeros(TEST_STREAMS)
+    running = np.arange(TEST_STREAMS)
     state: State | None = None
     seen, piece = 0, 250
-    while running.size and seen < LONGEST_STREAM:
-        steps = min(piece, LONGEST_STREAM - seen)
+    while running.size and seen < longest:
+        steps = min(piece, longest - seen)
         symbols, nodes = (np.stack(parts) for parts in zip(*(streams[k].take(steps) for k in running)))
         x = one_hot(symbols, len(SYMBOLS), np.full(running.size, steps))
         answers, state = network.predict(x, n_threads=1, every_step=True, state=state, return_state=True)
@@ -223,7 +228,7 @@ def symbols_until_error(network: Network, generator: np.random.Generator) -> flo
         fails = is_wrong.any(axis=1)
         reached[running] += np.where(fails, is_wrong.argmax(axis=1), steps)
         state = State(*(None if part is None else part[~fails] for part in state))
-        running, seen, piece = running[~fails], seen + steps, min(4 * piece, 32_000)
+        running, seen, piece = running[~fails], seen + steps, min(2 * piece, 2000)
     return float(reached.mean())
 
 
@@ -231,32 +236,24 @@ class _Stream:
     """An endless stream of strings, of which symbols are taken a few at a time."""
 
     def __init__(self, generator: np.random.Generator) -> None:
-        self._parts = self._draw(generator)
+        self._generator, self._count = generator, 32  # strings to draw next
         self._symbols = self._nodes = np.zeros(0, np.uint8)
 
     def take(self, steps: int) -> tuple[np.ndarray, np.ndarray]:
         """The next symbols, and the nodes that they lead to."""
         while self._symbols.size < steps:
-            symbols, nodes = next(self._parts)
-            self._symbols = np.concatenate([self._symbols, symbols])
-            self._nodes = np.concatenate([self._nodes, nodes])
+            strings = Strings(self._generator, self._count)
+            self._count = min(4 * self._count, 8192)
+            self._symbols = np.append(self._symbols, strings.symbols[strings.is_symbol])
+            self._nodes = np.append(self._nodes, strings.nodes[strings.is_symbol])
         taken = self._symbols[:steps], self._nodes[:steps]
         self._symbols, self._nodes = self._symbols[steps:], self._nodes[steps:]
         return taken
 
-    @staticmethod
-    def _draw(generator: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        count = 32
-        while True:
-            strings = Strings(generator, count)
-            yield strings.symbols[strings.is_symbol], strings.nodes[strings.is_symbol]
-            count = min(4 * count, 8192)
 
-
-def _streams(generator: np.random.Generator, count: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first symbols of several streams, (N, T), and the nodes that they lead to."""
+def _streams(generator: np.random.Generator, count: int, steps: int) -> np.ndarray:
+    """The first symbols of several streams, (N, T)."""
     of_each = -(-steps // SHORTEST)  # strings, enough of the shortest
     strings = Strings(generator, count * of_each)
     ends = strings.lengths.reshape(count, of_each).sum(axis=1).cumsum()
-    places = np.append(0, ends[:-1])[:, None] + np.arange(steps)
-    return strings.symbols[strings.is_symbol][places], strings.nodes[strings.is_symbol][places]
+    return strings.symbols[strings.is_symbol][np.append(0, ends[:-1])[:, None] + np.arange(steps)]

@@ -106,6 +106,7 @@ def _adding_2022(length: int) -> Task:
             for size, (solved, first) in reached.items()
             if size == length
         ),
+        training=Training(max_sequences=80_000),
     )
 
 
@@ -162,7 +163,7 @@ def multiplication(length: int = 100) -> Task:
         )
         if length == 100
         else (),
-        training=Training(max_sequences=300_000),
+        training=Training(max_sequences=320_000),
         differences=(
             "Solved with fewer than 13 wrong of 2,000 fresh sequences, seen every 1,600 training sequences; the paper: "
             "of the last 2,000 training sequences.",
