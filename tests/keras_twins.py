@@ -39,7 +39,8 @@ def keras_twin(net, T):
         if config.cell == "ann":
             del layers[1]
     layers += [keras.layers.Dense(size, "relu") for size in config.dense]
-    layers.append(keras.layers.Dense(config.output_size))
+    last = "softmax" if config.loss == "cross-entropy" else "linear"
+    layers.append(keras.layers.Dense(config.last_layer_size, last))
     model = keras.Sequential([inputs, *layers])
     model.set_weights(keras_arrays(config, net.state_dict()))
     return model

@@ -418,14 +418,16 @@ def backward(params: Params, x: np.ndarray, dout: np.ndarray, cell: str = "lstm"
 class Loss:
     """What is minimised; `outputs` (..., m * each) are the network's own, several of each target side by side."""
 
-    name: str = "mse"  # or mae, huber, pinball, gaussian
+    name: str = "mse"  # or mae, huber, pinball, gaussian, cross-entropy
     quantiles: tuple[float, ...] = ()  # of pinball
     delta: float = 1.0  # of huber
+    classes: int = 0  # of cross-entropy, whose targets are their numbers, 0, 1, ...
 
     @property
     def each(self) -> int:
         """The outputs of one target."""
-        return {"pinball": len(self.quantiles), "gaussian": 2}.get(self.name, 1)
+        several = {"pinball": len(self.quantiles), "gaussian": 2, "cross-entropy": self.classes}
+        return several.get(self.name, 1)
 
     def of_targets(self, outputs: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The loss of every target, (..., m), and its derivative by every output, (..., m * each)."""
@@ -443,6 +445,11 @@ class Loss:
             # an output above the target costs 1 - q a unit, one below it q: see Koenker & Bassett 1978
             slopes = ((error > 0) - np.array(self.quantiles)) / self.each
             losses = slopes * error
+        elif self.name == "cross-entropy":
+            probability = np.exp(out) / np.exp(out).sum(axis=-1, keepdims=True)
+            is_target = np.arange(self.classes) == y[..., None]
+            losses = np.where(is_target, -np.log(probability), 0.0)
+            slopes = probability - is_target
         else:
             mean, raw = out[..., 0], out[..., 1]
             scale = np.log1p(np.exp(raw)) + 1e-6

@@ -119,6 +119,7 @@ LOSSES = [
     naive.Loss("huber", delta=0.6),
     naive.Loss("pinball", (0.05, 0.5, 0.9)),
     naive.Loss("gaussian"),
+    naive.Loss("cross-entropy", classes=3),
 ]
 
 
@@ -127,14 +128,15 @@ LOSSES = [
 def test_the_gradients_of_every_loss_are_the_finite_differences(loss, every_step):
     rng, params, x, _ = problem("lstm", m=2 * loss.each)
     lengths = np.array([5, 1, 3, 4])
-    y = rng.normal(size=(4, 5, 2) if every_step else (4, 2))
+    shape = (4, 5, 2) if every_step else (4, 2)
+    y = rng.integers(loss.classes, size=shape) if loss.classes else rng.normal(size=shape)
 
     def outputs():
         return naive.predict(params, x, "lstm", every_step, lengths=lengths)
 
     # at a kink there is no derivative: no error may be within reach of a step of 0 or of Huber's delta
     errors = np.abs(outputs().reshape(*y.shape, loss.each) - y[..., None])
-    assert np.nanmin(errors) > 1e-3 and np.nanmin(np.abs(errors - loss.delta)) > 1e-3
+    assert loss.classes or (np.nanmin(errors) > 1e-3 and np.nanmin(np.abs(errors - loss.delta)) > 1e-3)
     if loss.name == "huber":
         assert np.nanmin(errors) < loss.delta < np.nanmax(errors), "one of the branches is not tested"
     mean, gradients = naive.loss_and_gradients(params, x, y, "lstm", loss, lengths=lengths)
@@ -154,6 +156,12 @@ def test_losses_are_the_equations_written_out():
     scale = math.log1p(math.exp(0.3)) + 1e-6
     density = math.exp(-((1.0 - 0.2) ** 2) / (2 * scale**2)) / (scale * math.sqrt(2 * math.pi))
     assert naive.Loss("gaussian").mean(np.array([[0.2, 0.3]]), y) == pytest.approx(-math.log(density))
+    # two targets of three classes each: the second class of the first one, the third of the other
+    powers = [math.exp(z) for z in (0.5, 1.0, -2.0)]
+    losses = [-math.log(powers[k] / sum(powers)) for k in (1, 2)]
+    classes = naive.Loss("cross-entropy", classes=3)
+    found, _ = classes.of_targets(np.array([[0.5, 1.0, -2.0] * 2]), np.array([[1, 2]]))
+    np.testing.assert_allclose(found, [losses], rtol=1e-14)
 
 
 @pytest.mark.parametrize("squash_output", [True, False])

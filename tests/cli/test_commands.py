@@ -1467,6 +1467,10 @@ def _quick(initialise):
     ("options", "named"),
     [
         ("--loss l2", "'l2' is not one of 'mse', 'mae', 'huber', 'pinball', 'gaussian'."),
+        (
+            "--loss cross-entropy",
+            "'cross-entropy' is not one of 'mse', 'mae', 'huber', 'pinball', 'gaussian'.",
+        ),
         ("--loss pinball", "loss 'pinball' needs quantiles, such as 0.1, 0.5, 0.9."),
         ("--loss mae --quantiles 0.1,0.5,0.9", "quantiles are of the loss 'pinball', but the loss is 'mae'"),
         ("--quantiles 0.1,0.5,1", "quantiles must be different numbers above 0 and below 1, ascending"),

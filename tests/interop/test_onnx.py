@@ -104,7 +104,12 @@ def test_any_network_computes_the_same(tmp_path_factory, cell, dtype, data):
     assert_agree(answer(path, x=x[:samples]), expected[:samples], dtype, np.abs(expected).max())
 
 
-LOSSES = [{"loss": "huber"}, {"loss": "pinball", "quantiles": (0.1, 0.5, 0.7)}, {"loss": "gaussian"}]
+LOSSES = [
+    {"loss": "huber"},
+    {"loss": "cross-entropy", "classes": 3},
+    {"loss": "pinball", "quantiles": (0.1, 0.5, 0.7)},
+    {"loss": "gaussian"},
+]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -124,7 +129,7 @@ def test_predicted_distributions(tmp_path, options, dtype):
     )
 
 
-@pytest.mark.parametrize("options", LOSSES[1:], ids=lambda options: options["loss"])
+@pytest.mark.parametrize("options", LOSSES[2:], ids=lambda options: options["loss"])
 def test_the_model_of_a_run_gives_the_median(tmp_path, options):
     run = run_of(dtype="float64", **options)
     tl.export_onnx(run, tmp_path / "run.onnx")

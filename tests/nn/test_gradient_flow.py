@@ -69,6 +69,15 @@ def test_all_terms_together_are_the_gradient_that_training_uses(problem):
     assert not terms[-1].any()  # h_0 = 0
 
 
+def test_the_loss_is_the_networks_own():
+    """Two targets of three classes: all terms together are the gradient that training uses."""
+    rng = np.random.default_rng(0)
+    net = tl.Network(2, 4, (), 2, dtype="float64", loss="cross-entropy", classes=3)
+    x, y = rng.normal(size=(9, 5, 2)), rng.integers(3, size=(9, 2))
+    _, gradients = net.loss_and_gradients(x, y)
+    assert_close(weight_gradient_terms(net, x, y).sum(axis=0), gradients["recurrent.weight_hh"], 1e-12)
+
+
 def test_a_term_is_the_gradient_of_the_weights_of_one_step_alone():
     """By finite differences in the weights that only step T-k uses."""
     net, x, y = random_problem(N=3, T=4, cell="rnn", hidden_size=3)

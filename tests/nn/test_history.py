@@ -1,5 +1,6 @@
 """What a fit's history says of itself."""
 
+import re
 from dataclasses import replace
 
 import matplotlib
@@ -92,6 +93,14 @@ def test_a_learning_rate_is_shown_if_it_is_not_the_same_in_all_epochs():
     right = figure.axes[1]
     assert right.get_ylabel() == "learning rate"
     np.testing.assert_array_equal(right.lines[0].get_ydata(), falling.learning_rate)
+
+
+@pytest.mark.parametrize(
+    ("minimised", "label"), [("mae", "mean absolute error of the"), ("cross-entropy", "mean cross-entropy$")]
+)
+def test_plot_names_the_loss(minimised, label):
+    ax = replace(make_history(), minimised=minimised).plot(Figure().add_subplot())
+    assert re.match(label, ax.get_ylabel())
 
 
 def test_plot_takes_pyplots_current_axes_only_if_none_are_given():

@@ -725,6 +725,7 @@ def test_repr_names_what_is_not_usual():
     assert repr(tl.Network(layers=2, dropout=0.2)) == f"{usual}, layers=2, dropout=0.2)"
     told = repr(tl.Network(loss="pinball", quantiles=(0.1, 0.5)))
     assert told == f"{usual}, loss='pinball', quantiles=(0.1, 0.5))"
+    assert repr(tl.Network(loss="cross-entropy", classes=3)) == f"{usual}, loss='cross-entropy', classes=3)"
 
 
 def test_a_pickle_holds_settings_and_weights_alone():

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from walks import random_walk, trained
 from trendlstm.data.frames import price_set
 from trendlstm.errors import OptionError, RunError
 from trendlstm.evaluation.baselines import Ridge
-from trendlstm.nn.network import load_with_extra
+from trendlstm.nn.network import Network, load_with_extra
 from trendlstm.output.runs import RunFolder, load_run, write_run
 from trendlstm.workflows import train as pipeline
 
@@ -199,6 +200,18 @@ def test_weights_that_are_not_finite_are_named_with_their_file(folder):
     network.save(folder / "final-1.safetensors", extra)
     with pytest.raises(
         RunError, match=r"final-1\.safetensors is damaged: parameter .* must be finite as float32, but"
+    ):
+        load_run(folder)
+
+
+@pytest.mark.parametrize(
+    "other", [{"output_size": 2}, {"loss": "mae"}, {"loss": "cross-entropy", "classes": 3}], ids=str
+)
+def test_weights_of_another_network_are_named_with_their_file(folder, other):
+    network, extra = load_with_extra(folder / "final-1.safetensors")
+    Network.from_config(replace(network.config, **other)).save(folder / "final-1.safetensors", extra)
+    with pytest.raises(
+        RunError, match=r"final-1\.safetensors does not fit the settings in .*run\.json: train"
     ):
         load_run(folder)
 

@@ -49,6 +49,30 @@ def test_there_and_back_is_the_same_network(cell, T, F, H, dense, m, bias, dtype
     naive.assert_close(again.predict(x), model.predict_on_batch(x), rtol, "outputs")
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru", "ann"])
+def test_a_softmax_is_the_loss_cross_entropy(cell, dtype):
+    """Of one target; as many losses and steps of it as Keras' own make the same."""
+    rng = np.random.default_rng(3)
+    loss = dict(loss="cross-entropy", classes=4)
+    net = random_network(
+        rng, cell=cell, input_size=2, hidden_size=5, dense=(3,), dtype=dtype, lag=6, **loss
+    )  # fmt: skip
+    model = keras_twin(net, 6)
+    again = tl.from_keras(model)
+    assert again.config == net.config and same_weights(again.state_dict(), net.state_dict())
+    for ours, theirs in zip(tl.to_keras_weights(net), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    x, y = rng.normal(size=(40, 6, 2)).astype(dtype), rng.integers(4, size=40)
+    rtol = 1e-12 if dtype == "float64" else 1e-5
+    naive.assert_close(again.predict(x)[:, 0], model.predict_on_batch(x), rtol, "probabilities")
+    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    expected = float(model.train_on_batch(x, y))
+    assert net.loss_and_gradients(x, y)[0] == pytest.approx(expected, rel=1e-5)
+    net.fit(x, y, epochs=1, batch_size=40, learning_rate=0.1, optimizer="sgd", momentum=0.0)
+    for ours, theirs in zip(tl.to_keras_weights(net), model.get_weights(), strict=True):
+        naive.assert_close(ours, theirs, 1e-5)
+
+
 def test_training_goes_on_from_the_weights_as_it_would_in_keras(dtype):
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(40, 6, 2)).astype(dtype), 1 + rng.normal(size=(40, 1)).astype(dtype)
@@ -72,6 +96,9 @@ def test_layers_that_mean_the_same_are_the_same():
     outputs = layers.Activation("linear")(layers.Dense(1)(layers.ReLU()(layers.Dense(2)(hidden))))
     net = tl.from_keras(keras.Model(inputs, outputs))
     assert net.config == tl.NetworkConfig(2, 4, (3, 2), 1)
+    classes = sequential(layers.LSTM(4), layers.Dense(3), layers.Activation("softmax"))
+    expected = tl.NetworkConfig(2, 4, (), 1, lag=5, loss="cross-entropy", classes=3)
+    assert tl.from_keras(classes).config == expected
     flat = keras.Sequential(
         [keras.Input((3, 2)), layers.Flatten(), layers.Dense(4), layers.Activation("tanh"), layers.Dense(1)]
     )
@@ -236,6 +263,9 @@ class OwnModel(keras.Model):
         (lambda: sequential(layers.LSTM(3, go_backwards=True), layers.Dense(1)), "runs backwards"),
         (lambda: sequential(layers.Bidirectional(layers.LSTM(3)), layers.Dense(1)), r"\(Bidirectional\) is a layer"),
         (lambda: sequential(layers.LSTM(3), layers.Dense(2), layers.Dense(1)), "as one between it needs 'relu'"),
+        (lambda: sequential(layers.LSTM(3), layers.Dense(1, "softmax")), "'softmax', but as the last it .* 'linear'"),
+        (lambda: sequential(layers.LSTM(3), layers.Dense(2, "softmax"), layers.Dense(1)), "between it needs 'relu'"),
+        (lambda: sequential(layers.LSTM(3), layers.Dense(2, "sigmoid")), "the last it needs 'linear' or 'softmax'"),
         (lambda: sequential(layers.LSTM(3), layers.Dense(1, use_bias=False)), "has no bias"),
         (lambda: sequential(layers.LSTM(3), layers.Dense(1, kernel_regularizer="l2")), "has a kernel_regularizer"),
         (lambda: sequential(layers.LSTM(3), layers.ReLU(), layers.Dense(1)), r"\(ReLU\) applies relu"),

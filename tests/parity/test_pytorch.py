@@ -84,6 +84,8 @@ def torch_loss(loss, outputs, y):
         return torch.nn.functional.l1_loss(outputs, y)
     if loss == "huber":
         return torch.nn.functional.huber_loss(outputs, y, delta=1.5)
+    if loss == "cross-entropy":
+        return torch.nn.CrossEntropyLoss()(outputs.reshape(y.numel(), -1), y.flatten().long())
     if loss == "gaussian":
         mean, raw = outputs.reshape(*y.shape, 2).unbind(-1)
         scale = torch.nn.functional.softplus(raw) + 1e-6
@@ -94,15 +96,22 @@ def torch_loss(loss, outputs, y):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("loss", ["mae", "huber", "pinball", "gaussian"])
+@pytest.mark.parametrize("loss", ["mae", "huber", "pinball", "gaussian", "cross-entropy"])
 def test_other_losses(loss, dtype):
     """The loss and its gradient, and ten steps of Adam."""
     rng = np.random.default_rng(5)
-    options = {"pinball": {"quantiles": QUANTILES}, "huber": {"huber_delta": 1.5}}.get(loss, {})
+    own = {
+        "pinball": {"quantiles": QUANTILES},
+        "huber": {"huber_delta": 1.5},
+        "cross-entropy": {"classes": 5},
+    }
+    options = own.get(loss, {})
     net = random_network(
         rng, input_size=3, hidden_size=9, dense=(7,), output_size=2, dtype=dtype, lag=6, loss=loss, **options
     )  # fmt: skip
     x, y = rng.normal(size=(40, 6, 3)).astype(dtype), (1 + 2 * rng.normal(size=(40, 2))).astype(dtype)
+    if loss == "cross-entropy":
+        y = rng.integers(5, size=(40, 2)).astype(dtype)
     twin, rtol = Twin(net), RTOL[dtype]
     expected = torch_loss(loss, twin(torch.from_numpy(x)), torch.from_numpy(y))
     expected.backward()

@@ -126,6 +126,30 @@ def test_other_ways_to_write_the_same_module():
         assert tl.from_pytorch(Changed(change)).config == tl.NetworkConfig(2, 4, (3,), 1)
 
 
+def test_a_softmax_is_the_loss_cross_entropy():
+    """Of one target; and a network of several takes the weights of a module that gives what comes before it."""
+    torch.manual_seed(0)
+    stack = nn.Sequential(
+        nn.LSTM(2, 4, batch_first=True), Last(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 6)
+    )
+    stack.double()
+    classes = nn.Sequential(stack, nn.Softmax(dim=-1))
+    net = tl.from_pytorch(classes)
+    assert net.config == tl.NetworkConfig(
+        2, 4, (3,), 1, dtype="float64", loss="cross-entropy", classes=6
+    )  # fmt: skip
+    x = torch.randn(9, 6, 2, dtype=torch.float64)
+    naive.assert_close(net.predict(x.numpy())[:, 0], classes(x).detach().numpy(), 1e-12, "probabilities")
+    state = tl.to_pytorch_state_dict(net, classes)
+    assert all(torch.equal(state[name], tensor) for name, tensor in classes.state_dict().items()
+               if "bias_" not in name)  # fmt: skip
+
+    two = tl.Network(2, 4, (3,), 2, dtype="float64", loss="cross-entropy", classes=3)
+    two.load_state_dict(tl.from_pytorch(stack).state_dict())
+    expected = torch.softmax(stack(x).reshape(9, 2, 3), dim=-1).detach().numpy()
+    naive.assert_close(two.predict(x.numpy()), expected, 1e-12, "probabilities")
+
+
 class Stack(nn.Module):
     """Several recurrent layers with one Dropout layer after all of them, or after those that `drops` says."""
 
@@ -240,6 +264,18 @@ class WithOwnCell(nn.Module):
         (lambda: nn.Sequential(nn.LSTM(2, 3), Last(), nn.LayerNorm(3), nn.Linear(3, 1)), r"2 \(LayerNorm\) has"),
         (lambda: nn.Sequential(nn.LSTM(2, 3), Last(), nn.Linear(3, 1, bias=False)), r"2\.weight has no bias"),
         (lambda: nn.Sequential(nn.LSTM(2, 3)), "no linear layer comes after"),
+        (
+            lambda: nn.Sequential(nn.LSTM(2, 3), Last(), nn.Linear(3, 2), nn.LogSoftmax(dim=-1)),
+            r"3 \(LogSoftmax\) is a layer that a Network does not have",
+        ),
+        (
+            lambda: nn.Sequential(nn.LSTM(2, 3), Last(False), nn.Linear(3, 2), nn.Softmax(dim=0)),
+            "something else than the last hidden state of one lstm, then a linear layer and softmax: its outputs",
+        ),
+        (
+            lambda: nn.Sequential(nn.LSTM(2, 3), Last(False), nn.Softmax(dim=1), nn.Linear(3, 2)),
+            "something else than the last hidden state of one lstm, then a linear layer and softmax: its outputs",
+        ),
         (WithOwnCell, r"cell \(OwnCell\) has weights that a Network does not"),
         (lambda: Tutorial(batch_first=True, relu=False), "has no ReLU between its linear layers"),
         (lambda: Changed(lambda _, y, x: torch.relu(y + 1)), "something else than the last hidden state of one lstm, "

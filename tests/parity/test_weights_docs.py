@@ -10,7 +10,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "weights.md").read_text(encoding="u
 
 def test_the_examples_do_what_they_say():
     names = {}
-    for snippet in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[:4]:
+    for snippet in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[:5]:
         exec(snippet, names)
     x = np.random.default_rng(0).normal(size=(4, 20, 1)).astype(np.float32)
     tl, model, module, torch = (names[name] for name in ("tl", "model", "module", "torch"))
@@ -23,3 +23,5 @@ def test_the_examples_do_what_they_say():
     expected = module(torch.from_numpy(x)).detach().numpy()
     for network in (names["network"], names["same"]):
         np.testing.assert_allclose(network.predict(x), expected, rtol=1e-4, atol=1e-6)
+    expected = torch.softmax(names["classifier"](torch.from_numpy(x)), dim=-1).detach().numpy()
+    np.testing.assert_allclose(names["with_classes"].predict(x)[:, 0], expected, rtol=1e-4)

@@ -9,7 +9,7 @@ from simulated_returns import PROCESSES
 from walks import prepared, random_walk, small_config, trained
 
 import trendlstm as tl
-from trendlstm.config import DataConfig
+from trendlstm.config import BacktestConfig, DataConfig, NetworkConfig, TrainConfig
 from trendlstm.data.windows import Scaler, all_samples, make_windows
 from trendlstm.errors import OptionError
 from trendlstm.evaluation.baselines import BASELINES
@@ -284,6 +284,15 @@ def test_a_number_has_no_distribution():
     result = trained(loss="huber")
     assert result.assessment.distributions == []
     assert "low" not in result.assessment.predictions
+
+
+@pytest.mark.parametrize("settings", [TrainConfig, BacktestConfig])
+def test_prices_are_no_classes(settings):
+    with pytest.raises(OptionError) as raised:
+        settings(network=NetworkConfig(loss="cross-entropy", classes=2))
+    assert str(raised.value) == (
+        "loss 'cross-entropy' is for classes, and prices are none: use one of mse, mae, huber, pinball, gaussian."
+    )
 
 
 @pytest.mark.parametrize("quantiles", [(0.1, 0.9), (0.5,), (0.5, 0.9), (0.1, 0.5)])

@@ -21,6 +21,7 @@ def network_of(
     lag: int | None = None,
     dropout: float = 0.0,
     recurrent_dropout: float = 0.0,
+    softmax: bool = False,
 ) -> Network:
     """The network that has these parameters, its sizes and dtype read off them.
 
@@ -33,6 +34,8 @@ def network_of(
         T, if it is known; needed by `ann`.
     dropout, recurrent_dropout : float
         The network's.
+    softmax : bool
+        Whether the last layer's outputs are those of the classes of one target, for the loss "cross-entropy".
 
     Raises
     ------
@@ -62,13 +65,15 @@ def network_of(
         input_size=inputs,
         hidden_size=hidden or len(first),
         dense=tuple(sizes[:-1]),
-        output_size=sizes[-1],
+        output_size=1 if softmax else sizes[-1],
         cell=cell,
         dtype=first.dtype,
         lag=lag,
         bias=any("bias" in name and not name.startswith("dense.") for name in weights),
         dropout=dropout,
         recurrent_dropout=recurrent_dropout,
+        loss="cross-entropy" if softmax else "mse",
+        classes=sizes[-1] if softmax else 0,
     )
     network.load_state_dict(weights)
     return network
@@ -99,8 +104,11 @@ def redrawn(network: Network, seed: int) -> Network:
 
 
 def disagreement(network: Network, windows: np.ndarray, outputs: np.ndarray) -> float:
-    """How far another model's outputs (N, m) are from the network's, as a share of the largest; 0 within rounding."""
-    ours = network.predict(windows)
+    """How far another model's outputs (N, m) or probabilities (N, K) are from the network's.
+
+    As a share of the largest; 0 within rounding.
+    """
+    ours = network.predict(windows).reshape(outputs.shape)
     error, scale = np.max(np.abs(ours - outputs)), np.max(np.abs(outputs))
     if error <= _TOLERANCE[network.config.dtype] * scale:
         return 0.0

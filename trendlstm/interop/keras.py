@@ -39,15 +39,17 @@ def from_keras(model: Any) -> Network:
     ----------
     model : keras.Sequential or keras.Model
         Built, of float32 or float64. LSTM, GRU or SimpleRNN layers, all of one kind (or Flatten and a Dense layer with
-        tanh), then Dense layers with ReLU, then a linear Dense layer. Dropout layers follow every recurrent layer (or
-        the one with tanh), all at one rate, or none. A SimpleRNN may have a `recurrent_dropout`. Not modified.
+        tanh), then Dense layers with ReLU, then a Dense layer that is linear or has a softmax. Dropout layers follow
+        every recurrent layer (or the one with tanh), all at one rate, or none. A SimpleRNN may have a
+        `recurrent_dropout`. Not modified.
 
     Returns
     -------
     Network
         `predict(x)` gives the model's outputs to rounding. Its `lag` is the steps of the model's input, if they are
-        fixed; its `dropout` is the rate of the Dropout layers. Nothing else of how the model was trained comes along:
-        neither its optimizer nor which layers were frozen.
+        fixed; its `dropout` is the rate of the Dropout layers; its loss is "cross-entropy", of one target, if the last
+        layer has a softmax. Nothing else of how the model was trained comes along: neither its optimizer, nor another
+        loss, nor which layers were frozen.
 
     Raises
     ------
@@ -71,7 +73,12 @@ def from_keras(model: Any) -> Network:
         )
     stack = _read_layers(model)
     network = network_of(
-        stack.cell, _weights(stack), _steps(model, stack.cell), stack.dropout, stack.recurrent_dropout
+        stack.cell,
+        _weights(stack),
+        _steps(model, stack.cell),
+        stack.dropout,
+        stack.recurrent_dropout,
+        softmax=stack.activations[-1] == "softmax",
     )
     windows = random_windows(network)
     try:
@@ -81,7 +88,7 @@ def from_keras(model: Any) -> Network:
             f"the Keras model {model.name!r} cannot be called with windows of shape {windows.shape}: "
             f"{first_line(error)}."
         ) from error
-    expected = (len(windows), network.config.output_size)
+    expected = (len(windows), network.config.last_layer_size)
     shape = getattr(outputs, "shape", None)
     if shape != expected:
         raise OptionError(
@@ -112,7 +119,8 @@ def to_keras_weights(network: Network) -> list[np.ndarray]:
         biases (2, 3 * H), gates in the order z, r, n; for `ann` kernel (T * F, H) and bias (H,) of the Dense layer
         after Flatten. Then kernel (in, out) and bias (out,) of each Dense layer. Dropout layers have no weights. Of the
         losses "pinball" and "gaussian" the twin gives the last layer's outputs as they are: quantiles that are not
-        sorted, and what `Network.predict` makes a standard deviation of.
+        sorted, and what `Network.predict` makes a standard deviation of. Of "cross-entropy" its last layer must have a
+        softmax to give probabilities, those of one target: of several, Keras would take all classes together.
 
     Raises
     ------
@@ -294,17 +302,24 @@ def _own_problem(kind: str, config: Mapping[str, Any]) -> str:
 
 
 def _dense_problems(stack: _Stack) -> list[str]:
-    """What is wrong with Dense layers where they stand: tanh comes after Flatten, the last is linear, ReLU between."""
+    """What is wrong with Dense layers where they stand.
+
+    tanh comes after Flatten, ReLU between, and the last is linear or has the softmax of several classes.
+    """
     problems = []
     if not stack.dense:
         return ["it does not end with a Dense layer"]
     for number, (layer, activation) in enumerate(zip(stack.dense, stack.activations, strict=True)):
-        hidden = stack.flattens and number == 0
-        expected = "tanh" if hidden else "linear" if number == len(stack.dense) - 1 else "relu"
-        if activation != expected:
-            place = {"tanh": "the first", "relu": "one between", "linear": "the last"}[expected]
+        hidden, several = stack.flattens and number == 0, _config(layer)["units"] > 1
+        place, expected = "one between", ["relu"]
+        if hidden:
+            place, expected = "the first", ["tanh"]
+        elif number == len(stack.dense) - 1:
+            place, expected = "the last", ["linear", "softmax"] if several else ["linear"]
+        if activation not in expected:
+            needed = " or ".join(map(repr, expected))
             problems.append(
-                f"{layer.name} (Dense) has activation={activation!r}, but as {place} it needs {expected!r}"
+                f"{layer.name} (Dense) has activation={activation!r}, but as {place} it needs {needed}"
             )
         if not hidden and not _config(layer)["use_bias"]:
             problems.append(f"{layer.name} (Dense) has no bias")

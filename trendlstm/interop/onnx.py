@@ -139,14 +139,19 @@ def _network_model(network: Network) -> _Described:
     config = network.config
     steps = config.lag if config.cell == "ann" and config.lag else "T"
     x = Tensor("x", config.dtype, ("N", steps, config.input_size), "scaled inputs, oldest step first")
+    scaled, targets = "scaled as its targets were", ("N", config.output_size)
     what, shape = {
         "pinball": (
-            "the quantiles that the network predicts",
-            ("N", config.output_size, len(config.quantiles)),
+            f"the quantiles that the network predicts, {scaled}",
+            (*targets, config.outputs_per_target),
         ),
-        "gaussian": ("mean and standard deviation that the network predicts", ("N", config.output_size, 2)),
-    }.get(config.loss, ("the network's outputs", ("N", config.output_size)))
-    y = Tensor("y", config.dtype, shape, f"{what}, scaled as its targets were")
+        "gaussian": (
+            f"mean and standard deviation that the network predicts, {scaled}",
+            (*targets, config.outputs_per_target),
+        ),
+        "cross-entropy": ("the probability of each class", (*targets, config.outputs_per_target)),
+    }.get(config.loss, (f"the network's outputs, {scaled}", targets))
+    y = Tensor("y", config.dtype, shape, what)
     graph = Graph()
     add_network(graph, network, x.name, output=y.name)
     about = f"A network of trendlstm {__version__} (cell {config.cell})."

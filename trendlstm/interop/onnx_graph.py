@@ -149,13 +149,16 @@ def add_network(graph: Graph, network: Network, x: str, output: str | None = Non
     # `Network.predict` refuses such inputs; ONNX Runtime's LSTM makes plausible outputs of them
     nan = graph.constant("nan", np.array(np.nan, config.dtype))
     is_finite = _add_is_finite(graph, x, config.dtype)
-    if config.loss not in ("pinball", "gaussian"):
+    if config.loss not in ("pinball", "gaussian", "cross-entropy"):
         return graph.add("Where", is_finite, y, nan, output=output)
     return _add_distribution(graph, config, graph.add("Where", is_finite, y, nan), output)
 
 
 def _add_distribution(graph: Graph, config: NetworkConfig, y: str, output: str | None) -> str:
-    """Sorted quantiles (N, m, Q), or mean and scale (N, m, 2), from the last layer's outputs, as `nn.outputs`."""
+    """Sorted quantiles (N, m, Q), mean and scale (N, m, 2), or probabilities (N, m, K), of the last layer's outputs.
+
+    As `nn.outputs` has them.
+    """
     each = config.outputs_per_target
     shape = graph.constant("distribution.shape", [-1, config.output_size, each])
     values = graph.add("Reshape", y, shape)
@@ -163,6 +166,8 @@ def _add_distribution(graph: Graph, config: NetworkConfig, y: str, output: str |
         count = graph.constant("distribution.quantiles", [each])
         quantiles, _ = graph.add_several(2, "TopK", values, count, largest=0)
         return graph.add("Identity", quantiles, output=output)
+    if config.loss == "cross-entropy":
+        return graph.add("Softmax", values, axis=2, output=output)
     mean, raw = graph.add_several(2, "Split", values, axis=2)
     floor = graph.constant("distribution.floor", np.array(SCALE_FLOOR, config.dtype))
     if config.dtype == "float32":

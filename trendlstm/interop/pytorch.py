@@ -19,7 +19,7 @@ _GATES_TO_CELL: dict[int, Cell] = {4: "lstm", 3: "gru", 1: "rnn"}
 _MODE_TO_CELL: dict[str, Cell] = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn"}
 _DRAWS = 8  # of weights to call a module with
 _WITHOUT_DROPOUT = "Give its state_dict() instead for a network with the same weights and no dropout."
-_ACTIVATIONS = {"recurrent": ("ReLU",), "feed-forward": ("ReLU", "Tanh")}
+_ACTIVATIONS = {"recurrent": ("ReLU", "Softmax"), "feed-forward": ("ReLU", "Softmax", "Tanh")}
 
 
 def from_pytorch(source: Any, cell: Cell | None = None, lag: int | None = None) -> Network:
@@ -34,11 +34,11 @@ def from_pytorch(source: Any, cell: Cell | None = None, lag: int | None = None) 
     ----------
     source : torch.nn.Module, or mapping of str to tensor or ndarray
         Of float32 or float64. Layers of `torch.nn.LSTM`, `GRU` or `RNN`, in one module or in several of one kind (or
-        one linear layer and tanh), then linear layers with ReLU between them. A module drops units at one rate after
-        each recurrent layer (between those of one class by its `dropout`, elsewhere by a `torch.nn.Dropout`), or not at
-        all. It takes windows (N, T, F), or (T, N, F) where its recurrent layer is not `batch_first`, or (N, T * F)
-        without such a layer, and returns the outputs (N, m), or a tuple that begins with them. It is called in
-        evaluation mode; its weights are not modified.
+        one linear layer and tanh), then linear layers with ReLU between them, and a `torch.nn.Softmax` after the last
+        or none. A module drops units at one rate after each recurrent layer (between those of one class by its
+        `dropout`, elsewhere by a `torch.nn.Dropout`), or not at all. It takes windows (N, T, F), or (T, N, F) where its
+        recurrent layer is not `batch_first`, or (N, T * F) without such a layer, and returns the outputs (N, m), or a
+        tuple that begins with them. It is called in evaluation mode; its weights are not modified.
     cell : {"lstm", "gru", "rnn", "ann"}, optional
         For a mapping: "rnn" says that the nonlinearity of an RNN is tanh, "ann" that tanh follows the first of linear
         layers alone.
@@ -49,7 +49,9 @@ def from_pytorch(source: Any, cell: Cell | None = None, lag: int | None = None) 
     -------
     Network
         `predict(x)` of windows (N, T, F) gives the module's outputs to rounding. Its `dropout` is the module's, 0 for a
-        mapping, which does not say.
+        mapping, which does not say. Its loss is "cross-entropy", of one target, if the module ends with a
+        `torch.nn.Softmax`. Of a module that `torch.nn.CrossEntropyLoss` has trained, which takes the outputs before it,
+        another network of this loss and of the same sizes takes the weights: `load_state_dict(network.state_dict())`.
 
     Raises
     ------
@@ -65,7 +67,8 @@ def from_pytorch(source: Any, cell: Cell | None = None, lag: int | None = None) 
         if cell not in (None, found):
             raise OptionError(f"cell is {cell!r}, but the module is of the cell {found!r}: leave it out.")
         dropout = _dropout_of_module(torch.nn, source)
-        network = _network_of(found, source.state_dict(), lag, dropout)
+        softmax = any(isinstance(child, torch.nn.Softmax) for child in source.modules())
+        network = _network_of(found, source.state_dict(), lag, dropout, softmax)
         _prove(torch, source, network)
         return network
     if not isinstance(source, Mapping):
@@ -95,8 +98,9 @@ def to_pytorch_state_dict(network: Network, module: Any = None) -> dict[str, Any
         `recurrent.bias_hh_l0` (gates * H,), gates in the order i, f, g, o (GRU: r, z, n), then those of `l1`, ...;
         `dense.0.weight` (out, in), `dense.0.bias` (out,), ... Where layers have different hidden sizes, `recurrent` is
         a `ModuleList` of one layer each, because PyTorch has one size a module: `recurrent.0.weight_ih_l0`, ... Of the
-        losses "pinball" and "gaussian" the module gives the last layer's outputs as they are: quantiles that are not
-        sorted, and what `Network.predict` makes a standard deviation of.
+        losses "pinball", "gaussian" and "cross-entropy" the module gives the last layer's outputs as they are:
+        quantiles that are not sorted, what `Network.predict` makes a standard deviation of, and what it makes
+        probabilities of (those of one target, if the module ends with a `torch.nn.Softmax`).
 
     Raises
     ------
@@ -153,7 +157,11 @@ def _canonical_names(config: NetworkConfig, name: str) -> list[str]:
 
 
 def _network_of(
-    cell: Cell | None, tensors: Mapping[str, Any], lag: int | None, dropout: float = 0.0
+    cell: Cell | None,
+    tensors: Mapping[str, Any],
+    lag: int | None,
+    dropout: float = 0.0,
+    softmax: bool = False,
 ) -> Network:
     """The network that a state_dict's tensors make."""
     cell, names = _parameter_names(cell, _shapes(tensors))
@@ -169,7 +177,7 @@ def _network_of(
             if other.any():  # else the first one's bits, which -0.0 + 0.0 would change
                 first = first + other
         weights[ours] = first
-    return network_of(cell, weights, lag if cell == "ann" else None, dropout)
+    return network_of(cell, weights, lag if cell == "ann" else None, dropout, softmax=softmax)
 
 
 def _shapes(tensors: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -429,7 +437,7 @@ def _prove(torch: Any, module: Any, network: Network) -> None:
     for draw in range(_DRAWS):
         drawn = redrawn(network, draw) if draw else network
         state = to_pytorch_state_dict(drawn, module) if draw else module.state_dict()
-        outputs = _outputs(torch, module, state, tensor, config.output_size, steps_first, instead)
+        outputs = _outputs(torch, module, state, tensor, config.last_layer_size, steps_first, instead)
         error = disagreement(drawn, windows, outputs)
         if error and not disagreement(_without_relu(drawn), windows, outputs):
             raise OptionError(
@@ -437,6 +445,8 @@ def _prove(torch: Any, module: Any, network: Network) -> None:
             )
         if error:
             layers = "linear layers with ReLU between them" if config.dense else "a linear layer"
+            if config.loss == "cross-entropy":
+                layers += " and softmax"
             before = "a linear layer and tanh"
             if config.cell != "ann":
                 several = f"{config.layers} layers of {config.cell}"
@@ -453,7 +463,7 @@ def _prove(torch: Any, module: Any, network: Network) -> None:
             if isinstance(child, torch.nn.Dropout) and child.p > 0
         ]
         try:
-            outputs = _outputs(torch, module, state, tensor, config.output_size, steps_first, instead)
+            outputs = _outputs(torch, module, state, tensor, config.last_layer_size, steps_first, instead)
         finally:
             for hook in halving:
                 hook.remove()
@@ -477,7 +487,7 @@ def _with_halved_outputs(network: Network, recurrent: list[Any]) -> Network:
         if layer < config.layers - 1:
             above = f"{recurrent_name(config.layers, layer + 1)}.weight_ih"
         values[above] /= 2
-    return network_of(config.cell, values, config.lag)
+    return network_of(config.cell, values, config.lag, softmax=config.loss == "cross-entropy")
 
 
 def _outputs(
@@ -522,4 +532,5 @@ def _without_relu(network: Network) -> Network:
     for following, offset in dense[1:]:
         weight, bias = following @ weight, following @ bias + offset
     joined = {**weights, "dense.0.weight": weight, "dense.0.bias": bias}
-    return network_of(network.config.cell, joined, network.config.lag)
+    softmax = network.config.loss == "cross-entropy"
+    return network_of(network.config.cell, joined, network.config.lag, softmax=softmax)

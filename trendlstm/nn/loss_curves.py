@@ -90,7 +90,8 @@ def draw_losses(axes: Axes, histories: Sequence[Losses]) -> None:
     if any(np.ptp(one.learning_rate) > 0 for one in histories):
         _draw_rates(axes, [one.learning_rate for one in histories])
     values = np.concatenate([loss for _, _, losses in curves for loss in losses])
-    loss_name = f"{LOSS_NAMES[histories[0].minimised]} of the scaled target"
+    minimised = histories[0].minimised
+    loss_name = LOSS_NAMES[minimised] + ("" if minimised == "cross-entropy" else " of the scaled target")
     axes.set_ylabel(loss_name, fontsize=12)
     if 0 < 10 * values.min() < values.max():
         axes.set_yscale("log")

@@ -48,7 +48,8 @@ def check_samples(
         y = y[:, None]
     if y.shape != expected and (y.shape != every_step or config.cell == "ann"):
         or_every_step = "" if config.cell == "ann" else f", or {every_step} for the outputs of every step"
-        raise DataError(f"{prefix}y must have shape {expected}{or_every_step}, but has {y.shape}.")
+        numbered = ": classes are given by their numbers, not in a column each" if config.classes else ""
+        raise DataError(f"{prefix}y must have shape {expected}{or_every_step}, but has {y.shape}{numbered}.")
     if config.loss == "cross-entropy":
         _require_classes(f"{prefix}y", given, config.classes)
     return x, y, lengths

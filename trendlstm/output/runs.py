@@ -514,9 +514,10 @@ def load_run(path: str | Path) -> Run:
     stem = "final" if is_final_fit else "model"
     networks, scaler, learned_until = load_weights(folder, stem, count)
     names = _weight_files(stem, count)
-    shape = len(config.window.features), config.window.horizon
+    needed = len(config.window.features), config.window.horizon, config.network.loss
     for name, network in zip(names, networks, strict=True):
-        if (network.config.input_size, network.config.output_size) != shape:
+        its = network.config
+        if (its.input_size, its.output_size, its.loss) != needed:
             raise RunError(f"{folder / name} does not fit the settings in {document_path}: train again.")
     forecaster = Forecaster(networks, scaler, config.window.lag, config.window.horizon, learned_until)
     return Run(
