@@ -53,7 +53,7 @@ class Checkpoints:
             return None
         path = self._folder / f"{name}.npz"
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return dict(arrays)
         except FileNotFoundError:
             return None

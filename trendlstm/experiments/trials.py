@@ -109,7 +109,7 @@ def run_trials(
     device : {"cpu", "cuda", "auto"}
         What trains the networks, see `Network.fit`.
     progress : callable, optional
-        Called on this thread with a `TrialsProgress`, about 20 times a second and at the end.
+        Called on this thread with a `TrialsProgress`, at the beginning, about 20 times a second and at the end.
     checkpoints : Checkpoints, optional
         What earlier calls with the same `settings` have left, from where this one goes on, and where it leaves what it
         does itself. The GPU does without.
@@ -150,6 +150,7 @@ def run_trials(
             solved = sum(trial.outcome == "solved" for trial in ended)
             progress(TrialsProgress(share, len(ended), solved))
 
+    report()
     if on_gpu:
         _run_on_gpu(jobs, report)
     else:

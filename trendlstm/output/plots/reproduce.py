@@ -108,7 +108,9 @@ def _draw_limits(axes: Axes, task: "Task") -> None:
     if isinstance(criterion, Criterion):
         limits = {criterion.mean: f"mean |error| must fall below {criterion.mean:g}"}
     else:
-        limits = {limit: f"milestone: a score {limit_text(criterion, limit)}" for limit in criterion.milestones}
+        limits = {
+            limit: f"milestone: a score {limit_text(criterion, limit)}" for limit in criterion.milestones
+        }
         if criterion.limit is not None:
             limits[criterion.limit] = f"solved with a score {limit_text(criterion, criterion.limit)}"
     for limit, text in limits.items():
