@@ -10,7 +10,7 @@ from drawn_sequences import drawn
 from trendlstm.errors import OptionError
 from trendlstm.experiments import LENGTHS, TASKS, VARIANTS
 from trendlstm.experiments.task import Exam
-from trendlstm.experiments.tasks import make_task
+from trendlstm.experiments.tasks import make_task, quick_task
 
 pytest.importorskip("sklearn")
 
@@ -55,6 +55,19 @@ def test_names_and_sizes_that_there_are_not():
     ]:
         with pytest.raises(OptionError, match=words):
             make_task(*arguments)
+
+
+def test_quick_tasks_are_smaller():
+    for name in TASKS:
+        whole, quick = make_task(name), quick_task(name)
+        assert name in quick.name and quick.training.trials == 2
+        assert quick.training.max_sequences < whole.training.max_sequences
+        same = {"trials": 2, "max_sequences": quick.training.max_sequences}
+        assert quick.training == whole.training._replace(**same)
+        if isinstance(quick.criterion, Exam):
+            assert quick.training.max_sequences % quick.criterion.every == 0
+    with pytest.raises(OptionError, match="'subtracting'"):
+        quick_task("subtracting")
 
 
 @pytest.mark.parametrize("name", TASKS)

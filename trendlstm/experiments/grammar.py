@@ -176,7 +176,7 @@ def continual_reber(longest: int = 1_000_000) -> Task:
 
     source = "Gers, Schmidhuber & Cummins 2000, Neural Computation 12(10), continual embedded Reber grammar"
     return Task(
-        name="continual-reber",
+        name="continual-reber" if longest == 1_000_000 else f"continual-reber-{longest}",
         title="Continual embedded Reber grammar",
         question="Foresee all symbols that can come next, in an endless stream of strings.",
         input_size=len(SYMBOLS),

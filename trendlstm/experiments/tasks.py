@@ -1,6 +1,7 @@
 """Tasks by name: `make_task` in the papers' sizes, `quick_task` in those that take seconds."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from trendlstm.errors import OptionError
@@ -20,6 +21,17 @@ _MAKERS: dict[str, Callable[..., Task]] = {
     "continual-reber": continual_reber,
     "copy": copy,
     "digits": digits,
+}
+
+_QUICK: dict[str, tuple[Callable[[], Task], int]] = {  # with the most training sequences
+    "adding": (adding, 40_000),
+    "multiplication": (lambda: multiplication(50), 64_000),
+    "temporal-order": (temporal_order, 20_000),
+    "long-lag": (lambda: long_lag(50), 20_000),
+    "reber": (reber, 16_000),
+    "continual-reber": (lambda: continual_reber(longest=20_000), 4_800),
+    "copy": (lambda: copy(30), 64_000),
+    "digits": (digits, 28_800),
 }
 
 
@@ -50,6 +62,25 @@ def make_task(name: str, length: int | None = None, variant: str | None = None) 
         _check(what, value, sizes[name])
         chosen[what] = value
     return _MAKERS[name](**chosen)
+
+
+def quick_task(name: str) -> Task:
+    """The task of one name in a size of which two trials of two networks take seconds.
+
+    Parameters
+    ----------
+    name : str
+        One of `experiments.TASKS`.
+
+    Raises
+    ------
+    OptionError
+        An unknown name.
+    """
+    _check("task", name, TASKS)
+    make, sequences = _QUICK[name]
+    task = make()
+    return replace(task, training=task.training._replace(trials=2, max_sequences=sequences))
 
 
 def _check(name: str, value: object, allowed: tuple) -> None:
