@@ -53,5 +53,7 @@ def test_a_trial_that_diverges_ends():
     ],
 )
 def test_what_the_gpu_cannot_do_is_refused_by_name(options, words):
-    with pytest.raises(OptionError, match=f"device 'cuda' cannot do {words}, which small needs: use device 'cpu'"):
+    with pytest.raises(
+        OptionError, match=f"device 'cuda' cannot do {words}, which small needs: use device 'cpu'"
+    ):
         trials.run_trials(small_task(**options), [Model("lstm", 1)], device="cuda")

@@ -1,6 +1,7 @@
 """How the trials of a task fared beside the literature: tables, differences, conclusions, and the files of a run."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def _exam_columns(exam: Exam) -> tuple[list[str], Any, list[str]]:
 def _score_columns() -> tuple[list[str], Any, list[str]]:
     def row(group: Sequence[Trial]) -> list[object]:
         scores = _last_scores(group)
-        return [len(group), _mean(scores), *(score_text(f(scores)) for f in (min, max))]
+        return [len(group), _mean(scores), *(score_text(f(scores)) if scores else None for f in (min, max))]
 
     return (
         ["Trials", "Mean", "Lowest", "Highest"],
@@ -311,7 +312,7 @@ def _is_of_1997(task: Task) -> bool:
 def write_files(folder: Path, document: dict[str, Any], task: Task, trials: Sequence[Trial]) -> None:
     """Write `reproduce.json`, `trials.csv` and `curves.csv` (errors or scores against training sequences)."""
     write_json(folder / "reproduce.json", document)
-    write_csv(folder / "trials.csv", pd.DataFrame([_trial(task, trial) for trial in trials]))
+    write_csv(folder / "trials.csv", pd.DataFrame(map(partial(_trial, task), trials), dtype=object))
     name = "mean_error" if isinstance(task.criterion, Criterion) else "score"
     points = [
         {**trial.model._asdict(), "seed": trial.seed, "sequences": int(sequences), name: value}
