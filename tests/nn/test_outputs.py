@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from naive import assert_close
 
 import trendlstm as tl
-from trendlstm.errors import DataError, OptionError
+from trendlstm.errors import DataError, OptionError, TrainingError
 from trendlstm.nn.many import recurse
 
 RTOL = {"float64": 1e-9, "float32": 1e-4}
@@ -264,6 +264,21 @@ def test_probabilities_of_large_outputs_are_finite(dtype):
         loss, gradients = net.loss_and_gradients(x, [target])
         assert loss == pytest.approx(expected, rel=1e-12)
         np.testing.assert_array_equal(gradients["dense.0.bias"], slopes)
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_outputs_that_are_not_finite_end_a_fit_on_classes(number):
+    """The first output is where the search for the largest begins."""
+    net, x, y = (
+        tl.Network(hidden_size=1, dense=(), loss="cross-entropy", classes=3),
+        np.ones((4, 1, 1)),
+        [1] * 4,
+    )
+    values = {name: np.ones_like(value) for name, value in net.state_dict().items()}
+    values["dense.0.weight"][number], values["dense.0.bias"][number] = 3e38, 3e38
+    net.load_state_dict(values)
+    with pytest.raises(TrainingError, match="no longer finite in epoch 1"):
+        net.fit(x, y, epochs=2)
 
 
 def test_probabilities_of_every_step_and_with_dropout():

@@ -369,14 +369,15 @@ def _target_loss(plan, out, target, k, delta):
 @inlined
 def _class_loss(out, target, delta):
     """The cross-entropy of the classes' outputs where the class is number `target`; half its gradient to `delta`."""
-    largest, total = np.float64(out[0]), 0.0
+    real, largest, total = delta.dtype.type, np.float64(out[0]), 0.0
     for c in range(out.size):
         largest = max(largest, np.float64(out[c]))
     for c in range(out.size):
-        total += softmax_numerator(np.float64(out[c]), largest)
+        numerator = softmax_numerator(np.float64(out[c]), largest)
+        total += numerator
+        delta[c] = real(numerator)  # of the largest output 1, so that p - 1 of a likely class loses nothing
     for c in range(out.size):
-        gradient = cross_entropy_backward(np.float64(out[c]), largest, total, c == target)
-        delta[c] = delta.dtype.type(0.5 * gradient)
+        delta[c] = real(0.5 * cross_entropy_backward(np.float64(delta[c]) / total, c == target))
     return cross_entropy(np.float64(out[target]), largest, total)
 
 

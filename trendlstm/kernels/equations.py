@@ -230,9 +230,9 @@ def cross_entropy(z, largest, total):
 
 
 @inlined
-def cross_entropy_backward(z, largest, total, is_target):
-    """Its derivative by any class's output: p - 1 of the target's class, p of another."""
-    return softmax_numerator(z, largest) / total - is_target
+def cross_entropy_backward(probability, is_target):
+    """Its derivative by the output of a class: p - 1 of the target's class, p of another."""
+    return probability - is_target
 
 
 # ------------------------------------------------------------------------------------------- gradient clipping
