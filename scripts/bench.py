@@ -39,6 +39,7 @@ from measuring import (
     run_script,
     versions,
     write_case,
+    write_long_case,
 )
 from peers import FIT, MANY, PREDICT, timed
 
@@ -46,6 +47,7 @@ import trendlstm as tl
 from trendlstm.kernels.buffers import aligned_zeros
 from trendlstm.kernels.simd import TILE_ROWS, VECTOR_BYTES, full_tile
 
+LONG = (1000, 10_000)  # steps
 LARGE = ((64, 512), (256, 32), (256, 512), (512, 32), (512, 512))  # hidden size, minibatch
 
 
@@ -122,6 +124,20 @@ def bench_cells(folder: Path, peers: list[str], peak: dict[int, float]) -> list[
                     row["percent_of_peak"] = 1e5 * flops / measured["ms"] / peak[threads]
                 rows.append(row)
                 say("cells and layers", row)
+    return rows
+
+
+def bench_long(folder: Path, peers: list[str]) -> list[dict[str, Any]]:
+    """Training on long sequences, the adding problem's, against PyTorch: steps of sequences a second, and memory."""
+    rows = []
+    for steps in LONG:
+        for hidden in (16, HIDDEN):
+            for name, threads, measured in fits(write_long_case(folder, steps, hidden), peers):
+                row = {"T": steps, "H": hidden, "name": name, "threads": threads}
+                row["steps_per_second"] = 2e3 * BATCH_SIZE * steps / measured["ms"]
+                row["peak_mib"] = measured["peak_mib"]
+                rows.append(row)
+                say("long sequences", row)
     return rows
 
 
@@ -348,6 +364,7 @@ def main(alone: bool) -> None:
             "breakdown": bench_breakdown(peak[1]),
             "large_fits": bench_large(folder, [name for name in peers["fit"] if name == "PyTorch"]),
             "cells": bench_cells(folder, [name for name in peers["fit"] if name == "PyTorch"], peak),
+            "long_sequences": bench_long(folder, [name for name in peers["fit"] if name == "PyTorch"]),
             "many_fits": bench_many(folder, peers["many"], peak),
             "inference": bench_predict(folder, peers["predict"]),
             "backtest": bench_backtest(folder, not alone),

@@ -14,6 +14,7 @@ import numpy as np
 
 import trendlstm as tl
 from trendlstm.config import Cell
+from trendlstm.experiments.long_lags import adding
 
 ROOT = Path(__file__).parents[1]
 SAMPLES, BATCH_SIZE, HIDDEN, REPEATS = 800, 32, 64, 7
@@ -70,6 +71,25 @@ def write_case(
         fits=MANY_FITS,
         cell=cell,
         layers=layers,
+        **network.state_dict(),
+    )
+    return path
+
+
+def write_long_case(folder: Path, steps: int, hidden: int) -> Path:
+    """Two minibatches of the adding problem and a network as `trendlstm reproduce` trains, for scripts/peers.py."""
+    sequences = adding(steps, "2022").draw(np.random.default_rng(0), 2 * BATCH_SIZE)
+    path = folder / f"long-{steps}-{hidden}.npz"
+    network = tl.Network(2, hidden, (), 1, lag=steps, forget_bias="chrono")
+    np.savez(
+        path,
+        x=sequences.x,
+        y=sequences.y,
+        epochs=1,
+        batch_size=BATCH_SIZE,
+        repeats=3,
+        cell="lstm",
+        layers=1,
         **network.state_dict(),
     )
     return path

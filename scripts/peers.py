@@ -2,10 +2,11 @@
 
 `python scripts/peers.py JOB NAME CASE` does one job in one framework and prints one JSON object; `bench.py` calls it
 so, one process each, for their thread pools and memory must not meet. CASE is an .npz file with the reference model's
-initial parameters in the names of `Network.state_dict` (its cell, layers, hidden size and dtype may differ, for which
-PyTorch alone is ready), the samples x and y, the size of a minibatch, and how often to repeat.
+initial parameters in the names of `Network.state_dict` (its cell, layers, sizes and dtype may differ, for which PyTorch
+alone is ready), the samples x and y, the size of a minibatch, and how often to repeat.
 """
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -36,6 +37,12 @@ def hidden_size(case: Case) -> int:
     return case["dense.0.weight"].shape[1]
 
 
+def dense_sizes(case: Case) -> list[int]:
+    """The widths of the dense layers, the outputs last."""
+    count = sum(name.startswith("dense.") and name.endswith(".bias") for name in case)
+    return [case[f"dense.{layer}.bias"].size for layer in range(count)]
+
+
 def batch_size(case: Case) -> int:
     return int(case["batch_size"])
 
@@ -50,7 +57,9 @@ def trendlstm_network(case: Case, seed: int = 0):
     dtype = case["x"].dtype.name
     # uniform: orthogonal weights of 1,024 units, here replaced at once, take seconds
     network = tl.Network(
+        input_size=case["x"].shape[2],
         hidden_size=hidden_size(case),
+        dense=tuple(dense_sizes(case)[:-1]),
         layers=int(case["layers"]),
         cell=str(case["cell"]),
         seed=seed,
@@ -71,20 +80,17 @@ def fit_trendlstm(case: Case) -> Trained:
 def torch_model(case: Case):
     import torch
 
-    hidden, layers = hidden_size(case), int(case["layers"])
+    hidden, layers, sizes = hidden_size(case), int(case["layers"]), dense_sizes(case)
 
     class Model(torch.nn.Module):
         def __init__(self):
             super().__init__()
             kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[str(case["cell"])]
-            self.recurrent = kind(1, hidden, layers, batch_first=True)
-            self.head = torch.nn.Sequential(
-                torch.nn.Linear(hidden, 32),
-                torch.nn.ReLU(),
-                torch.nn.Linear(32, 32),
-                torch.nn.ReLU(),
-                torch.nn.Linear(32, 1),
-            )
+            self.recurrent = kind(case["x"].shape[2], hidden, layers, batch_first=True)
+            dense = []
+            for n_in, n_out in itertools.pairwise([hidden, *sizes]):
+                dense += [torch.nn.Linear(n_in, n_out), torch.nn.ReLU()]
+            self.head = torch.nn.Sequential(*dense[:-1])
 
         def forward(self, x):
             return self.head(self.recurrent(x)[0][:, -1])
@@ -100,7 +106,7 @@ def torch_model(case: Case):
             biases.append(np.zeros_like(biases[0]))
             getattr(model.recurrent, f"bias_hh_l{layer}").requires_grad_(False)
         values += [case[f"{name}.weight_ih"], case[f"{name}.weight_hh"], *biases]
-    values += [case[f"dense.{layer}.{kind}"] for layer in range(3) for kind in ("weight", "bias")]
+    values += [case[f"dense.{layer}.{kind}"] for layer in range(len(sizes)) for kind in ("weight", "bias")]
     with torch.no_grad():
         for parameter, value in zip(model.parameters(), values, strict=True):
             parameter.copy_(torch.tensor(value))

@@ -79,6 +79,32 @@ def cells(rows: list[dict[str, Any]]) -> str:
     )
 
 
+def long_sequences(rows: list[dict[str, Any]]) -> str:
+    """Steps a second of training on long sequences, and the memory of the longest."""
+    sizes = list(dict.fromkeys((row["T"], row["H"]) for row in rows))
+    body = []
+    for name in names(rows):
+        cells = []
+        for steps, hidden in sizes:
+            own, rate = (
+                max(row["steps_per_second"] for row in rows if (row["name"], row["T"], row["H"]) == key)
+                for key in (("trendlstm", steps, hidden), (name, steps, hidden))
+            )
+            cells.append(f"{rate:,.0f}" + ("" if name == "trendlstm" else f" ({own / rate:.1f}x)"))
+        body.append([name, *cells])
+    longest = max(steps for steps, _ in sizes)
+    hidden = [size for steps, size in sizes if steps == longest]
+    peaks = {
+        name: [best(rows, name, "peak_mib", T=longest, H=size) for size in hidden] for name in names(rows)
+    }
+    memory = "; ".join(
+        f"{name} {', '.join(f'{peak:,.0f}' for peak in values)}" for name, values in peaks.items()
+    )
+    columns = [f"T = {steps:,}, H = {hidden}" for steps, hidden in sizes]
+    text = f"Peak MiB of the whole process at T = {longest:,}, H = {', '.join(map(str, hidden))}: {memory}."
+    return f"{table(['Training on long sequences: steps of a sequence a second', *columns], body)}\n\n{text}"
+
+
 def many_fits(rows: list[dict[str, Any]]) -> str:
     """Fits a second."""
     steps = sorted({row["T"] for row in rows})
@@ -240,6 +266,7 @@ def main() -> None:
             grid(),
             large_fits(results["large_fits"]),
             cells(results["cells"]),
+            *([long_sequences(results["long_sequences"])] if "long_sequences" in results else []),
             many_fits(results["many_fits"]),
             busy(results["busy"]),
             backtest(results["backtest"]),

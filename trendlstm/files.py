@@ -89,6 +89,35 @@ def one_at_a_time(path: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def held_alone(path: Path) -> Iterator[bool]:
+    """Hold a file, which is made if it is missing, as long as the block runs; False if another process has it already.
+
+    The holder may remove the file. Where files cannot be locked (Windows, some network file systems) everybody gets it.
+    """
+    while True:
+        with open(path, "ab") as file:
+            if sys.platform != "win32":
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    yield False
+                    return
+                except OSError:
+                    pass
+                if not _is_at(file, path):  # its last holder has removed it in the meantime
+                    continue
+            yield True
+            return
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 def collect_leftovers(folder: Path) -> None:
     """Remove what killed writers have left hidden in a folder: what is older than a day and held by no process.
 

@@ -1,9 +1,11 @@
 """Threads: what is done where the system has fewer of them, or less memory, than was asked for."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +105,21 @@ def test_too_small_an_address_space_is_an_error_not_an_endless_wait(tmp_path):
     command = [sys.executable, "-c", LIMITED]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.stdout == "the address space is limited, see `ulimit -v`\n", done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+def test_ctrl_c_goes_on_when_all_threads_have_ended():
+    """Also where Python takes a thread for ended because the signal has interrupted its `join`."""
+    waiting, asked, done = threading.Event(), threading.Event(), []
+
+    def work(rank):
+        waiting.wait()
+        if rank == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        asked.wait()
+        time.sleep(0.05)  # what a thread does between two looks at the flag
+        done.append(rank)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_together(work, lambda count: [(rank,) for rank in range(count)], 3, waiting.set, asked.set)
+    assert sorted(done) == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""A backtest whose process is killed at random moments, and gone on with each time, ends with the same bytes."""
+"""Work whose process is killed at random moments, and gone on with each time, ends with the same bytes."""
 
 import random
 import signal
@@ -46,3 +46,39 @@ def test_killed_at_ten_random_moments(tmp_path, changes):
     assert {name: (folder / name).read_bytes() for name in FILES} == {
         name: (tmp_path / "whole" / name).read_bytes() for name in FILES
     }
+
+
+def test_trials_killed_at_random_moments(tmp_path):
+    """The same command goes on from what checkpoints have, whatever the moment."""
+    # enough work for a few moments; the seed is this test's, because the checkpoints are in everybody's cache
+    command = "reproduce reber --cell lstm --forget-bias 1 --trials 3 --max-sequences 4000 --seed 1618033"
+    command += " --no-plot --quiet --threads 2 --out"
+    start = time.monotonic()
+    run(f"{command} {tmp_path / 'whole'}")
+    longest, moments, kills = time.monotonic() - start, random.Random(0), 0
+    prepare = """
+import sys
+from trendlstm.experiments import trials
+trials._CHECKPOINT_SECONDS = 0.01
+from trendlstm.__main__ import main
+main()
+"""
+    for _ in range(5):
+        process = subprocess.Popen(
+            [sys.executable, "-c", prepare, *command.split(), str(tmp_path / "killed")],
+            stderr=subprocess.PIPE,
+        )
+        try:
+            process.wait(1 + moments.uniform(0, longest))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.communicate()
+        if (tmp_path / "killed").exists():
+            break
+    assert kills > 0
+    if not (tmp_path / "killed").exists():
+        run(f"{command} {tmp_path / 'killed'}")
+    assert (tmp_path / "killed" / "curves.csv").read_bytes() == (
+        tmp_path / "whole" / "curves.csv"
+    ).read_bytes()

@@ -39,7 +39,7 @@ def make_console(as_json: bool, quiet: bool = False) -> Console:
 
 
 # About how many kernels each kind of work compiles, each by itself: for the length of a bar.
-_KERNELS = {"float32": 35, "float64": 35, "gradients": 27, "stream": 25}
+_KERNELS = {"float32": 35, "float64": 35, "gradients": 27, "stream-float32": 25, "stream-float64": 25}
 
 
 def compile_kernels(console: Console, *works: str) -> None:
@@ -48,8 +48,8 @@ def compile_kernels(console: Console, *works: str) -> None:
     Parameters
     ----------
     console : Console
-    *works : {"float32", "float64", "gradients", "stream"}
-        Fits of a dtype, gradient flows, and the trials of the long-lag tasks.
+    *works : {"float32", "float64", "gradients", "stream-float32", "stream-float64"}
+        Fits of a dtype, gradient flows, and the trials of `trendlstm reproduce` of a dtype.
     """
     from trendlstm.kernels.cache import has_compiled
 
@@ -79,10 +79,10 @@ def _compile(work: str) -> None:
         from trendlstm.nn.gradient_flow import compile_kernels
 
         compile_kernels()
-    elif work == "stream":
-        from trendlstm.experiments.trials import compile_kernels
+    elif work.startswith("stream-"):
+        from trendlstm.experiments.trials import compile_kernels as compile_streams
 
-        compile_kernels()
+        compile_streams(cast(DType, work.removeprefix("stream-")))
     else:
         from trendlstm.nn.compilation import compile_kernels as compile_fits
 

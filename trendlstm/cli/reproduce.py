@@ -1,6 +1,10 @@
-"""Repeat the long-lag experiments."""
+"""Repeat the experiments of the literature on memory."""
 
+import shutil
 import time
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -8,6 +12,8 @@ from trendlstm import experiments
 from trendlstm.cli.common import FORGET_BIAS, compile_kernels, make_console
 from trendlstm.cli.options import (
     COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
     SEED,
     combined,
     device_option,
@@ -18,31 +24,49 @@ from trendlstm.cli.options import (
     output_options,
     threads_option,
 )
-from trendlstm.config import INITS, Cell, Init, NetworkConfig
+from trendlstm.config import DTYPES, INITS, Cell, Device, DType, Init, NetworkConfig
+from trendlstm.errors import OptionError, TrendLSTMError
 from trendlstm.nn.device import check_limits, choose_device
+from trendlstm.output.console import Console
 from trendlstm.output.wording import device_sentence
 
-_reproduce_options = combined(
+if TYPE_CHECKING:
+    from trendlstm.experiments.checkpoints import Checkpoints
+    from trendlstm.experiments.models import Model
+    from trendlstm.experiments.task import Task
+
+ALL = "all"
+_LONG = 2000  # steps: failing takes so long that two networks are enough, unless others are asked for
+_THE_TASKS = "the task's"
+
+
+def _sizes(sizes: dict[str, tuple]) -> str:
+    """What can be chosen of each task: "adding: 100,500"."""
+    return "; ".join(f"of {task}: {listed(values)}" for task, values in sizes.items())
+
+
+_task_options = combined(
     option(
         "--length",
         type=COUNT,
         default=None,
-        show_default="100",
-        help=f"Of adding: {listed(experiments.ADDING_LENGTHS)}; of long-lag: {listed(experiments.LONG_LAGS)}.",
+        show_default="the first",
+        help=f"Steps {_sizes(experiments.LENGTHS)}.",
     ),
     option(
         "--variant",
-        type=click.Choice(experiments.TEMPORAL_ORDERS),
+        type=click.Choice(sorted({name for names in experiments.VARIANTS.values() for name in names})),
         default=None,
-        show_default="6a",
-        help="Of temporal-order: two or three symbols to remember.",
+        show_default="the first",
+        help=f"Rule or kind {_sizes(experiments.VARIANTS)}.",
     ),
+    flag("--quick", help="Small sizes and few trials, which take seconds a task."),
     option(
         "--cell",
         "cells",
         type=click.Choice(experiments.CELLS),
         multiple=True,
-        default=experiments.USUAL_CELLS,
+        show_default="those that show most",
         help="May be given several times.",
     ),
     option(
@@ -50,16 +74,44 @@ _reproduce_options = combined(
         "forget_biases",
         type=click.Choice(list(FORGET_BIAS)),
         multiple=True,
-        default=("chrono", "1"),
+        show_default="those that show most",
         help="Initial bias of the forget gate; may be given several times.",
     ),
     option("--init", type=click.Choice(INITS), default=NetworkConfig.init, help="Initial weights."),
-    option("--trials", type=COUNT, default=experiments.TRIALS, help="Networks of each kind."),
+)
+_training_options = combined(
+    option(
+        "--hidden", "hidden_size", type=COUNT, default=None, show_default=_THE_TASKS, help="Hidden units, H."
+    ),
+    option("--batch-size", type=COUNT, default=None, show_default=_THE_TASKS, help="Sequences per step."),
+    option(
+        "--lr",
+        "--learning-rate",
+        "learning_rate",
+        type=POSITIVE,
+        default=None,
+        show_default=_THE_TASKS,
+        help="Learning rate.",
+    ),
+    option(
+        "--clip-norm",
+        type=NOT_NEGATIVE,
+        default=None,
+        show_default=_THE_TASKS,
+        help="Largest norm of a minibatch's gradient; 0: any.",
+    ),
+    option("--trials", type=COUNT, default=None, show_default=_THE_TASKS, help="Networks of each kind."),
     option(
         "--max-sequences",
         type=click.IntRange(1, 100_000_000),
-        default=experiments.MAX_SEQUENCES,
-        help="Training sequences after which a trial ends unsolved.",
+        default=None,
+        show_default=_THE_TASKS,
+        help="Training sequences after which a trial ends.",
+    ),
+)
+_run_options = combined(
+    option(
+        "--dtype", type=click.Choice(DTYPES), default=NetworkConfig.dtype, help="Precision of all arithmetic."
     ),
     option("--seed", type=SEED, default=0, help="Of the first trial; the next has SEED + 1."),
     threads_option,
@@ -68,95 +120,251 @@ _reproduce_options = combined(
         "--out",
         type=click.Path(),
         default=None,
-        show_default="runs/TASK-LENGTH-YYYYMMDD-HHMMSS",
+        show_default="runs/TASK-YYYYMMDD-HHMMSS",
         help="The folder for the figure and the tables; must not exist.",
     ),
 )
 
 
+class _Experiment(NamedTuple):
+    """A task, and the networks that are tried on it."""
+
+    task: "Task"
+    models: "list[Model]"
+
+
+class _Settings(NamedTuple):
+    """What all tasks of a command have in common."""
+
+    seed: int
+    dtype: DType
+    threads: int | None
+    device: Device
+    no_plot: bool
+
+
 @click.command(
-    short_help="Repeat a long-lag experiment of the first LSTM paper.",
+    short_help="Repeat an experiment on memory of the literature.",
     epilog=examples(
-        "trendlstm reproduce adding --length 100",
-        "trendlstm reproduce temporal-order --variant 6b",
+        "trendlstm reproduce adding --length 10000",
+        "trendlstm reproduce continual-reber",
         "trendlstm reproduce long-lag --cell lstm --cell gru --trials 5",
+        "trendlstm reproduce all --quick",
     ),
 )
-@click.argument("task", type=click.Choice(experiments.TASKS))
-@_reproduce_options
+@click.argument("task", type=click.Choice((*experiments.TASKS, ALL)))
+@_task_options
+@_training_options
+@_run_options
 @flag("--no-plot", help="Draw no picture.")
 @output_options
 def reproduce(
     task: str,
     length: int | None,
     variant: str | None,
+    quick: bool,
     cells: tuple[Cell, ...],
     forget_biases: tuple[str, ...],
     init: Init,
-    trials: int,
-    max_sequences: int,
     seed: int,
+    dtype: DType,
     threads: int | None,
     device: str,
     out: str | None,
     no_plot: bool,
     as_json: bool,
     quiet: bool,
+    **training: Any,
 ) -> None:
-    """Repeat a long-lag experiment of the paper that introduced the LSTM, beside the paper's own figures.
+    """Repeat an experiment of the literature on memory, beside the published figures; "all" repeats them all.
 
-    adding: add two marked numbers of a long random sequence. temporal-order: in which order two or three symbols
-    came. long-lag: a symbol comes again after many random others.
+    adding, multiplication: of two marked numbers of a long random sequence. temporal-order: in which order two or three
+    symbols came. long-lag: a symbol comes again after many random others. reber, continual-reber: the next symbol of a
+    grammar, the latter in an endless stream. copy: ten symbols after a long time. digits: an image pixel by pixel.
+
+    A command that was interrupted or killed goes on where it was when it is given again.
     """
     console = make_console(as_json, quiet)
-    from trendlstm.experiments.tasks import make_task
-    from trendlstm.experiments.trials import HIDDEN_SIZE, make_models, run_trials
-    from trendlstm.output.reproduce import (
-        describe,
-        progress_text,
-        show_findings,
-        show_trials,
-        task_sentences,
-        write_files,
-    )
+    settings = _Settings(seed, dtype, threads, choose_device(device), no_plot)
+
+    def choose(name: str) -> _Experiment:
+        return _choose(name, length, variant, quick, cells, forget_biases, init, training)
+
+    if task == ALL:
+        for what, value in (("length", length), ("variant", variant)):
+            if value is not None:
+                raise OptionError(f"{what} is not for all tasks at once: leave it out.")
+        document = _reproduce_all(console, choose, settings, out, quick)
+    else:
+        document = _reproduce_one(console, choose(task), settings, out, device)
+    if as_json:
+        console.json(document)
+    if document.get("failures"):
+        click.get_current_context().exit(1)
+
+
+def _choose(
+    name: str,
+    length: int | None,
+    variant: str | None,
+    quick: bool,
+    cells: tuple[Cell, ...],
+    forget_biases: tuple[str, ...],
+    init: Init,
+    training: dict[str, Any],
+) -> _Experiment:
+    """The task and the networks of a command's options."""
+    from dataclasses import replace
+
+    from trendlstm.experiments import tasks
+    from trendlstm.experiments.models import make_models, usual_models
+
+    if quick and (length is not None or variant is not None):
+        raise OptionError("--quick has a size of its own: leave --length and --variant out.")
+    task = tasks.quick_task(name) if quick else tasks.make_task(name, length, variant)
+    given = {setting: value for setting, value in training.items() if value is not None}
+    task = replace(task, training=task.training._replace(**given))
+    models = usual_models(name, init)
+    if cells or forget_biases:
+        biases = [FORGET_BIAS[bias] for bias in forget_biases or ("chrono", "1")]
+        models = make_models(cells or dict.fromkeys(model.cell for model in models), biases, init)
+    elif quick or task.lag > _LONG:
+        models = models[:2]
+    return _Experiment(task, models)
+
+
+def _reproduce_one(
+    console: Console, chosen: _Experiment, settings: _Settings, out: str | None, asked: str
+) -> dict[str, Any]:
+    from trendlstm.output.reproduce import show_findings, task_sentences, trials_table
     from trendlstm.output.runs import RunFolder
 
-    chosen = make_task(task, length, variant)
-    models = make_models(cells, [FORGET_BIAS[bias] for bias in forget_biases], init)
-    folder = RunFolder(out, chosen.name)
-    used = choose_device(device)
-    if used == "cuda":
-        for cell in cells:
-            network = NetworkConfig(input_size=chosen.input_size, hidden_size=HIDDEN_SIZE, cell=cell)
-            check_limits(network, chosen.lag)
-    console.print(task_sentences(chosen))
-    console.print(device_sentence(device, used))
+    folder = RunFolder(out, chosen.task.name)
+    _check_device(chosen, settings)
+    console.print(task_sentences(chosen.task))
+    console.print(device_sentence(asked, settings.device))
     console.print()
-    with folder:
-        if used == "cpu":
-            compile_kernels(console, "stream")
-        start = time.perf_counter()
-        with console.progress("Training", 1) as bar:
-            results = run_trials(
-                chosen,
-                models,
-                trials=trials,
-                max_sequences=max_sequences,
-                seed=seed,
-                n_threads=threads,
-                device=used,
-                progress=lambda progress: bar.update(progress.share, progress_text(progress)),
-            )
-        document = describe(chosen, results, max_sequences, seed, used, time.perf_counter() - start)
-        write_files(folder.stage, document, results)
-        if not no_plot:
-            from trendlstm.output.plots.reproduce import plot_trials
-
-            plot_trials(results, chosen, folder.stage / "errors.png")
+    with folder, _open_checkpoints(chosen, settings) as kept:
+        document, trials = _train(console, chosen, settings, kept, folder.stage, "Training")
         path = folder.publish()
-    show_trials(console, chosen, results)
+        kept.remove()
+    console.show(trials_table(chosen.task, trials))
     console.print()
     show_findings(console, document)
-    console.print(f"All {len(results)} trials took {document['seconds']:.1f} s. The results are in {path}.")
-    if as_json:
-        console.json({"run": path, **document})
+    console.print(f"All {len(trials)} trials took {document['seconds']:.1f} s. The results are in {path}.")
+    return {"run": path, **document}
+
+
+def _reproduce_all(
+    console: Console, choose: Any, settings: _Settings, out: str | None, quick: bool
+) -> dict[str, Any]:
+    from trendlstm.output.reproduce_all import describe_all, estimate_sentence, summary_table, write_summary
+    from trendlstm.output.runs import RunFolder
+
+    folder = RunFolder(out, ALL)
+    start = time.perf_counter()
+    documents: dict[str, dict[str, Any]] = {}
+    failures: dict[str, str] = {}
+    with folder, ExitStack() as stack:
+        finished = []
+        if not quick:
+            _compile(console, settings)
+            console.print(estimate_sentence(map(choose, experiments.TASKS), settings.threads))
+        for number, name in enumerate(experiments.TASKS, start=1):
+            part = folder.stage / name
+            try:
+                chosen = choose(name)
+                _check_device(chosen, settings)
+                kept = stack.enter_context(_open_checkpoints(chosen, settings))
+                part.mkdir()
+                progress = f"{name} ({number} of {len(experiments.TASKS)})"
+                documents[name], _ = _train(console, chosen, settings, kept, part, progress)
+                finished.append(kept)
+            except Exception as error:  # whatever it is, it must not lose the others
+                shutil.rmtree(part, ignore_errors=True)
+                failures[name] = (
+                    str(error) if isinstance(error, TrendLSTMError) else f"{type(error).__name__}: {error}"
+                )
+                console.warning(f"{name} failed: {failures[name]}")
+        document = describe_all(
+            documents, failures, settings.seed, settings.device, time.perf_counter() - start
+        )
+        write_summary(folder.stage, document)
+        path = folder.publish()
+        for kept in finished:
+            kept.remove()
+    console.show(summary_table(document))
+    console.print()
+    console.print(f"All tasks took {document['seconds'] / 60:.1f} min. The results are in {path}.")
+    return {"run": path, **document, "tasks": documents}
+
+
+def _check_device(chosen: _Experiment, settings: _Settings) -> None:
+    """Raise an OptionError where the device cannot do what is chosen."""
+    if settings.device == "cuda":
+        from trendlstm.experiments.models import network_config
+        from trendlstm.experiments.trials import check_gpu
+
+        check_gpu(chosen.task)
+        for model in chosen.models:
+            check_limits(network_config(chosen.task, model, settings.seed, settings.dtype), chosen.task.lag)
+
+
+def _open_checkpoints(chosen: _Experiment, settings: _Settings) -> "AbstractContextManager[Checkpoints]":
+    from trendlstm.experiments.checkpoints import Checkpoints, open_checkpoints
+    from trendlstm.experiments.trials import settings as trial_settings
+
+    if settings.device == "cuda":
+        return nullcontext(Checkpoints(None))
+    return open_checkpoints(trial_settings(*chosen, settings.seed, settings.dtype))
+
+
+def _compile(console: Console, settings: _Settings) -> None:
+    if settings.device == "cpu":
+        compile_kernels(console, f"stream-{settings.dtype}")
+
+
+def _train(
+    console: Console,
+    chosen: _Experiment,
+    settings: _Settings,
+    kept: "Checkpoints",
+    folder: Path,
+    description: str,
+) -> tuple[dict[str, Any], list]:
+    """Run the trials of a task, and write their files; what `describe` says, and the trials."""
+    from trendlstm.experiments.trials import run_trials
+    from trendlstm.output.reproduce import describe, progress_text, write_files
+
+    task, models = chosen
+    _compile(console, settings)
+    if begun := kept.count():
+        console.notice(
+            f"Going on from the checkpoints of {begun} of {len(models) * task.training.trials} trials, which an "
+            "interrupted run of this command has left."
+        )
+    start = time.perf_counter()
+    try:
+        with console.progress(description, 1) as bar:
+            trials = run_trials(
+                task,
+                models,
+                seed=settings.seed,
+                dtype=settings.dtype,
+                n_threads=settings.threads,
+                device=settings.device,
+                progress=lambda progress: bar.update(progress.share, progress_text(task, progress)),
+                checkpoints=kept,
+            )
+    except KeyboardInterrupt:
+        if kept.count():
+            console.notice("What the trials have done is kept: the same command goes on from there.")
+        raise
+    seconds = time.perf_counter() - start
+    document = describe(task, trials, settings.seed, settings.dtype, settings.device, seconds)
+    write_files(folder, document, task, trials)
+    if not settings.no_plot:
+        from trendlstm.output.plots.reproduce import plot_trials
+
+        plot_trials(trials, task, folder / "errors.png")
+    return document, trials

@@ -143,7 +143,7 @@ class Task:
     draw: Callable[[np.random.Generator, int], Sequences]
     criterion: Criterion | Exam
     published: tuple[Published, ...]
-    training: Training = Training()
+    training: Training = Training()  # noqa: RUF009 (immutable)
     classes: int = 0
     is_every_step: bool = False
     differences: tuple[str, ...] = ()

@@ -1,80 +1,33 @@
-"""Trials: networks that learn from fresh sequences until they meet the paper's criterion, or have seen enough."""
+"""Trials: networks that learn from fresh sequences until they meet a task's criterion, or have seen enough."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from trendlstm.config import Cell, Device, FitConfig, ForgetBias, Init, NetworkConfig
+from trendlstm.config import Device, DType, FitConfig
 from trendlstm.errors import OptionError
-from trendlstm.experiments import MAX_SEQUENCES, TRIALS, USUAL_CELLS
-from trendlstm.experiments.tasks import Task, make_task
-from trendlstm.kernels import buffers, decisions
-from trendlstm.kernels.buffers import Data
+from trendlstm.experiments.checkpoints import Checkpoints
+from trendlstm.experiments.learner import Learner, Stopped, exam_interval, passes
+from trendlstm.experiments.models import Model, make_network
+from trendlstm.experiments.task import Criterion, Exam, Task
+from trendlstm.experiments.tasks import make_task
+from trendlstm.kernels import decisions
 from trendlstm.kernels.cache import note_compiled
-from trendlstm.kernels.gang import ASKED, COUNTERS, STOP
-from trendlstm.kernels.stream import StreamOptions, StreamState, stream_worker
 from trendlstm.nn.device import choose_device
-from trendlstm.nn.network import Network
 from trendlstm.nn.queue import run_queue
 from trendlstm.nn.threads import thread_count
 
 TEST_SEQUENCES = 2560
-CURVE_STEP = 1000  # sequences: between two points of a curve, and what each is the mean of
-TRAINING = FitConfig(batch_size=32, learning_rate=1e-2, clip_norm=1.0)
-HIDDEN_SIZE = 16
 
-_BLOCK_NUMBERS = 2**20  # input numbers that are drawn at once
+_CHECKPOINT_SECONDS = 5.0  # between two of a trial
 _OUTCOMES = {
     decisions.USED_UP: "not solved",
     decisions.SOLVED: "solved",
     decisions.NOT_FINITE: "diverged",
 }
-
-
-class Model(NamedTuple):
-    """What is tried: a cell and its initial values, see `Network`.
-
-    The LSTM of 1997 has no forget gate; "chrono" gives it the input gate's half, b_i = -ln U[1, T-1], which keeps the
-    gates almost shut at first, as the paper's own negative biases do.
-    """
-
-    cell: Cell
-    forget_bias: ForgetBias | None = "chrono"
-    init: Init = "orthogonal"
-
-    @property
-    def is_lstm(self) -> bool:
-        """Whether the forget bias says anything of it."""
-        return self.cell in ("lstm", "lstm1997")
-
-    @property
-    def label(self) -> str:
-        """For people: "LSTM, chrono biases"."""
-        if not self.is_lstm:
-            return self.cell.upper()
-        if self.cell == "lstm1997":
-            return f"LSTM 1997, {'input gates shut' if self.forget_bias == 'chrono' else 'zero biases'}"
-        return "LSTM, " + (
-            "chrono biases" if self.forget_bias == "chrono" else f"forget bias {self.forget_bias}"
-        )
-
-
-def make_models(
-    cells: Iterable[Cell] = USUAL_CELLS,
-    forget_biases: Iterable[ForgetBias] = ("chrono", 1),
-    init: Init = "orthogonal",
-) -> list[Model]:
-    """Every cell with every bias, without those that would be the same: RNN and GRU have one case, `lstm1997` two."""
-    made: dict[str, Model] = {}
-    for cell in cells:
-        for bias in forget_biases:
-            model = Model(cell, bias, init)
-            model = model if model.is_lstm else model._replace(forget_bias=None)
-            made.setdefault(model.label, model)
-    return list(made.values())
 
 
 @dataclass(frozen=True)
@@ -86,14 +39,18 @@ class Trial:
     model : Model
     seed : int
         Of its initial weights and of its sequences.
-    outcome : {"solved", "not solved", "diverged"}
+    outcome : {"solved", "not solved", "trained", "diverged"}
+        "trained": its task has an exam that is neither passed nor failed, and it has seen all sequences.
     sequences : int
         Training sequences it saw: until it was solved, if it was.
-    wrong : int
+    wrong : int or None
         Test sequences, of `TEST_SEQUENCES` fresh ones, with an |error| that is not below the criterion's tolerance.
+        None if the task has an exam.
     curve : ndarray (points,)
-        Mean |error| of the `CURVE_STEP` training sequences before every `CURVE_STEP`-th and before the end, each judged
-        before its minibatch's step.
+        Mean |error| of the `learner.CURVE_STEP` training sequences before every `CURVE_STEP`-th and before the end,
+        each judged before its minibatch's step. Empty if the task has an exam.
+    exams : ndarray (exams, 2)
+        Training sequences seen, and the score then.
     parameters : int
         Of the network.
     seconds : float
@@ -104,16 +61,23 @@ class Trial:
     seed: int
     outcome: str
     sequences: int
-    wrong: int
+    wrong: int | None
     curve: np.ndarray
+    exams: np.ndarray
     parameters: int
     seconds: float
+
+    def reached(self, exam: Exam) -> dict[float, int]:
+        """The limits of an exam that were passed, milestones first, and after how many training sequences."""
+        limits = (*exam.milestones, *(() if exam.limit is None else (exam.limit,)))
+        passed = {limit: self.exams[passes(exam, self.exams[:, 1], limit), 0] for limit in limits}
+        return {limit: int(sequences[0]) for limit, sequences in passed.items() if sequences.size}
 
 
 class TrialsProgress(NamedTuple):
     """What a progress callback is told."""
 
-    share: float  # of the most work that all trials may need, 0 ... 1
+    share: float  # of the most work that all trials may need from where they begin or go on, 0 ... 1
     finished: int
     solved: int
 
@@ -122,14 +86,14 @@ def run_trials(
     task: Task,
     models: Sequence[Model],
     *,
-    trials: int = TRIALS,
-    max_sequences: int = MAX_SEQUENCES,
     seed: int = 0,
+    dtype: DType = "float32",
     n_threads: int | None = None,
     device: Device = "cpu",
     progress: Callable[[TrialsProgress], None] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> list[Trial]:
-    """Let `trials` networks of every model learn a task, one network to a thread at a time.
+    """Let networks of every model learn a task as its `training` says, one network to a thread at a time.
 
     The k-th trial of each model has the seed `seed + k`: the same sequences for all models. Nothing depends on the
     number of threads.
@@ -138,17 +102,17 @@ def run_trials(
     ----------
     task : Task
     models : sequence of Model
-    trials : int
-        Of each model.
-    max_sequences : int
-        After so many training sequences a trial ends unsolved.
     seed : int
+    dtype : {"float32", "float64"}
     n_threads : int, optional
         Default: all cores that the process may use.
     device : {"cpu", "cuda", "auto"}
         What trains the networks, see `Network.fit`.
     progress : callable, optional
-        Called on this thread with a `TrialsProgress`, about 20 times a second and at the end.
+        Called on this thread with a `TrialsProgress`, at the beginning, about 20 times a second and at the end.
+    checkpoints : Checkpoints, optional
+        What earlier calls with the same `settings` have left, from where this one goes on, and where it leaves what it
+        does itself. The GPU does without.
 
     Returns
     -------
@@ -158,14 +122,22 @@ def run_trials(
     Raises
     ------
     OptionError
-        A number is below 1, or a model cannot be made.
+        A number is out of range, a model cannot be made, or the device cannot do what the task needs.
     KeyboardInterrupt
         Ctrl-C, after all threads have ended.
     """
-    for name, value in (("trials", trials), ("max_sequences", max_sequences)):
-        if value < 1:
-            raise OptionError(f"{name} must be a whole number from 1 up, but is {value!r}.")
-    jobs = [_RunningTrial(task, model, seed + k, max_sequences) for model in models for k in range(trials)]
+    _check(task)
+    on_gpu = choose_device(device) == "cuda"
+    if on_gpu:
+        check_gpu(task)
+    kept = Checkpoints(None) if checkpoints is None or on_gpu else checkpoints
+    jobs = [
+        _RunningTrial(task, model, seed + k, dtype, kept, f"{number}-{k}")
+        for number, model in enumerate(models)
+        for k in range(task.training.trials)
+    ]
+    before = sum(job.done for job in jobs)
+    remaining = len(jobs) * task.training.max_sequences - before
 
     def stop_all() -> None:
         for job in jobs:
@@ -173,137 +145,162 @@ def run_trials(
 
     def report() -> None:
         if progress is not None:
-            done = [job.trial for job in jobs if job.trial]
-            seen = sum(max_sequences if job.trial else int(job.progress[0].seen) for job in jobs)
-            solved = sum(trial.outcome == "solved" for trial in done)
-            progress(TrialsProgress(seen / (len(jobs) * max_sequences), len(done), solved))
+            ended = [job.trial for job in jobs if job.trial]
+            share = (sum(job.done for job in jobs) - before) / remaining if remaining else 1.0
+            solved = sum(trial.outcome == "solved" for trial in ended)
+            progress(TrialsProgress(share, len(ended), solved))
 
-    if choose_device(device) == "cuda":
+    report()
+    if on_gpu:
         _run_on_gpu(jobs, report)
-        report()
-        return [job.trial for job in jobs if job.trial]
-    run_queue([job.run for job in jobs], thread_count(n_threads), report, stop_all)
-    note_compiled("stream")
+    else:
+        run_queue([job.run for job in jobs if not job.trial], thread_count(n_threads), report, stop_all)
+        note_compiled(f"stream-{dtype}")
     report()
     return [job.trial for job in jobs if job.trial]
 
 
-def compile_kernels() -> None:
+def settings(task: Task, models: Sequence[Model], seed: int, dtype: DType) -> dict[str, Any]:
+    """What decides how the trials of a task of this package go, in numbers and texts."""
+    criterion = task.criterion._asdict()
+    criterion.pop("take", None)  # follows from the task
+    return {
+        "task": task.name,
+        "criterion": criterion,
+        "lag": task.lag,
+        **task.training._asdict(),
+        "models": [model._asdict() for model in models],
+        "seed": seed,
+        "dtype": dtype,
+    }
+
+
+def check_gpu(task: Task) -> None:
+    """Raise an OptionError that names what the GPU cannot do of a task; `device.check_limits` does of its networks."""
+    for is_needed, what in (
+        (task.classes > 0, "the loss 'cross-entropy'"),
+        (task.training.truncate is not None, "truncated gradients"),
+        (isinstance(task.criterion, Exam), "exams on fresh sequences"),
+    ):
+        if is_needed:
+            raise OptionError(f"device 'cuda' cannot do {what}, which {task.name} needs: use device 'cpu'.")
+
+
+def most_seconds(task: Task, models: Sequence[Model], n_threads: int | None = None) -> float:
+    """How long `run_trials` takes if no trial ends early, by the time of a minibatch and an exam of each model."""
+    training = task.training
+    total = 0.0
+    for model in models:
+        learner = Learner(task, make_network(task, model, seed=0), seed=0)
+        learner.train_block(training.batch_size)  # which makes the work space
+        start = time.perf_counter()
+        learner.train_block(training.batch_size)
+        total += (time.perf_counter() - start) * training.max_sequences / training.batch_size
+        if isinstance(task.criterion, Exam):
+            start = time.perf_counter()
+            task.criterion.take(learner.network, np.random.default_rng(0))
+            total += (time.perf_counter() - start) * training.max_sequences / exam_interval(task)
+    return total * training.trials / thread_count(n_threads)
+
+
+def compile_kernels(dtype: DType = "float32") -> None:
     """Compile what trials need, or load it from the cache."""
-    run_trials(
-        make_task("adding", None, None),
-        [Model("lstm")],
-        trials=1,
-        max_sequences=TRAINING.batch_size,
-        n_threads=1,
+    task = make_task("adding")
+    training = task.training._replace(trials=1, max_sequences=task.training.batch_size)
+    run_trials(replace(task, training=training), [Model("lstm")], dtype=dtype, n_threads=1)
+
+
+def _check(task: Task) -> None:
+    training = task.training
+    for name in ("trials", "max_sequences"):
+        if getattr(training, name) < 1:
+            raise OptionError(f"{name} must be a whole number from 1 up, but is {getattr(training, name)!r}.")
+    FitConfig(
+        batch_size=training.batch_size,
+        learning_rate=training.learning_rate,
+        clip_norm=training.clip_norm or None,
+        truncate=training.truncate,
     )
 
 
 class _RunningTrial:
     """One trial: what its thread works on."""
 
-    def __init__(self, task: Task, model: Model, seed: int, max_sequences: int) -> None:
-        self.task, self.model, self.seed, self.max_sequences = task, model, seed, max_sequences
-        self.config = NetworkConfig(
-            input_size=task.input_size,
-            hidden_size=HIDDEN_SIZE,
-            dense=(),
-            output_size=task.output_size,
-            seed=seed,
-            lag=task.lag,
-            cell=model.cell,
-            forget_bias=model.forget_bias or 0,
-            init=model.init,
-        )
-        self.counters = np.zeros(COUNTERS, np.int64)
-        self.progress = np.zeros(1, decisions.STREAM_PROGRESS)
+    def __init__(
+        self, task: Task, model: Model, seed: int, dtype: DType, checkpoints: Checkpoints, name: str
+    ) -> None:
+        self.task, self.model, self.seed = task, model, seed
+        self.learner = Learner(task, make_network(task, model, seed, dtype), seed)
         self.trial: Trial | None = None
+        self._checkpoints, self._name = checkpoints, name
+        self._seconds = 0.0
+        kept = checkpoints.load(name)
+        if kept is None:
+            return
+        if "outcome" in kept:
+            arrays: dict[str, Any] = {name: kept.pop(name) for name in ("curve", "exams")}
+            values: dict[str, Any] = {"wrong": None} | {key: value.item() for key, value in kept.items()}
+            self.trial = Trial(model, seed, **values, **arrays)
+        else:
+            self._seconds = kept.pop("seconds").item()
+            self.learner.unpack(kept)
 
-    def run(self) -> None:
-        start = time.perf_counter()
-        network = self.make_network()
-        errors = self._train(network)
-        if self.progress[0].outcome != decisions.UNFINISHED:
-            self.finish(network, errors, time.perf_counter() - start)
+    @property
+    def done(self) -> int:
+        """Training sequences, of the most that it may see; all of them if it has ended."""
+        return self.task.training.max_sequences if self.trial else self.learner.seen
 
     def stop(self) -> None:
-        self.counters[STOP] = ASKED
+        self.learner.stop()
 
-    def make_network(self) -> Network:
-        network = Network.from_config(self.config)
-        if self.model.cell == "lstm1997" and self.model.forget_bias == "chrono":
-            _shut_input_gates(network)
-        return network
+    def run(self) -> None:
+        """Let the network learn, and see what it has learned. It is kept now and then, and when it is stopped."""
+        start = time.perf_counter() - self._seconds
+        saved = time.monotonic()
+        kept: dict[str, Any] = {}
+        try:
+            while not self.learner.has_ended:
+                self.learner.train_block()
+                if self._checkpoints.are_kept:
+                    kept = {**self.learner.pack(), "seconds": time.perf_counter() - start}
+                    if time.monotonic() - saved > _CHECKPOINT_SECONDS:
+                        self._checkpoints.save(self._name, kept)
+                        saved = time.monotonic()
+            self.finish(time.perf_counter() - start)
+        except Stopped:
+            pass
+        finally:
+            if self.trial is None and kept:
+                self._checkpoints.save(self._name, kept)
 
-    def blocks(self) -> Iterator[Data]:
-        """The training sequences."""
-        generator = np.random.default_rng([self.seed, 1])  # the weights have streams of their own
-        for count in self._counts(self.max_sequences):
-            yield Data(*self.task.draw(generator, count))
-
-    def finish(self, network: Network, errors: np.ndarray, seconds: float) -> None:
-        """Make the trial of a trained network, and of the mean |error| of every sequence that it saw."""
-        test = np.random.default_rng([self.seed, 2])
-        ends = [*range(CURVE_STEP, errors.size, CURVE_STEP), errors.size]
-        self.trial = Trial(
-            model=self.model,
-            seed=self.seed,
-            outcome=_OUTCOMES[self.progress[0].outcome],
-            sequences=errors.size,
-            wrong=self._count_wrong(network, test),
-            curve=np.array([errors[max(0, end - CURVE_STEP) : end].mean() for end in ends]),
-            parameters=network.num_params,
-            seconds=seconds,
+    def finish(self, seconds: float) -> None:
+        """Make the trial of a learner that has ended, and keep it."""
+        learner, task = self.learner, self.task
+        outcome = _OUTCOMES[learner.outcome]
+        if outcome == "not solved" and isinstance(task.criterion, Exam) and task.criterion.limit is None:
+            outcome = "trained"
+        results: dict[str, Any] = {
+            "outcome": outcome,
+            "sequences": learner.seen,
+            "wrong": self._count_wrong(task.criterion) if isinstance(task.criterion, Criterion) else None,
+            "curve": learner.curve(),
+            "exams": np.reshape(learner.exams, (-1, 2)),
+            "parameters": learner.network.num_params,
+            "seconds": seconds,
+        }
+        self.trial = Trial(self.model, self.seed, **results)
+        self._checkpoints.save(
+            self._name, {name: value for name, value in results.items() if value is not None}
         )
 
-    def _counts(self, count: int) -> Iterator[int]:
-        """Parts of `count` sequences that fit into memory, of whole minibatches."""
-        batch = TRAINING.batch_size
-        most = max(_BLOCK_NUMBERS // (self.task.lag * self.task.input_size) // batch, 1) * batch
-        for first in range(0, count, most):
-            yield min(most, count - first)
-
-    def options(self) -> StreamOptions:
-        criterion = self.task.criterion
-        assert TRAINING.clip_norm is not None
-        return StreamOptions(
-            TRAINING.batch_size,
-            TRAINING.learning_rate,
-            TRAINING.clip_norm,
-            criterion.tolerance,
-            criterion.mean,
-        )
-
-    def _train(self, network: Network) -> np.ndarray:
-        """Train the network; returns the mean |error| of every sequence that it saw."""
-        theta, options = network.theta, self.options()
-        names = ("first_moment", "second_moment", "gradient")
-        state = StreamState(
-            theta=theta,
-            **{name: buffers.aligned_zeros(theta.size, theta.dtype) for name in names},
-            recent=np.zeros(self.task.criterion.run),
-            progress=self.progress,
-            counters=self.counters,
-        )
-        parts = []
-        for data in self.blocks():
-            before = self.progress[0].seen
-            plan = network.plan(data.x.shape[1])
-            errors = np.zeros(data.x.shape[0])
-            work = buffers.make_workspace(plan, theta.dtype)
-            stream_worker(plan, data, np.arange(errors.size), options, state, work, errors)
-            parts.append(errors[: self.progress[0].seen - before])
-            if self.progress[0].outcome != decisions.USED_UP:
-                break
-        return np.concatenate(parts)
-
-    def _count_wrong(self, network: Network, generator: np.random.Generator) -> int:
+    def _count_wrong(self, criterion: Criterion) -> int:
         """How many of TEST_SEQUENCES have an |error| that is not below the tolerance."""
-        wrong = 0
-        for count in self._counts(TEST_SEQUENCES):
-            x, y, lengths = self.task.draw(generator, count)
-            worst = np.abs(network.predict(x, lengths, n_threads=1) - y).max(axis=1)
-            wrong += int(np.sum(~(worst < self.task.criterion.tolerance)))
+        generator = np.random.default_rng([self.seed, 2])
+        wrong, most = 0, self.learner.block_size
+        for first in range(0, TEST_SEQUENCES, most):
+            x, y, lengths = self.task.draw(generator, min(most, TEST_SEQUENCES - first))
+            worst = np.abs(self.learner.network.predict(x, lengths, n_threads=1) - y).max(axis=1)
+            wrong += int(np.sum(~(worst < criterion.tolerance)))
         return wrong
 
 
@@ -314,39 +311,17 @@ def _run_on_gpu(jobs: "Sequence[_RunningTrial]", report: Callable[[], None]) -> 
     for cell in dict.fromkeys(job.model.cell for job in jobs):
         start = time.perf_counter()
         group = [job for job in jobs if job.model.cell == cell]
-        networks = [job.make_network() for job in group]
-        thetas = [network.theta for network in networks]
-        streams = gpu.GpuStreams(group[0].config, thetas, group[0].options(), group[0].task.criterion.run)
-        blocks = [job.blocks() for job in group]
-        errors: list[list[np.ndarray]] = [[] for _ in group]
-        learning = list(range(len(group)))
-        while learning:
-            drawn = {
-                index: (networks[index].plan(block.x.shape[1]), block)
-                for index in learning
-                for block in [next(blocks[index], None)]
-                if block
-            }
-            learning = []
-            for index, (outcome, judged) in streams.train(drawn, report).items() if drawn else ():
-                errors[index].append(judged)
-                progress = group[index].progress[0]
-                progress.outcome, progress.seen = outcome, sum(map(len, errors[index]))
-                if outcome == decisions.USED_UP:
-                    learning.append(index)
+        learners = [job.learner for job in group]
+        criterion = group[0].task.criterion
+        assert isinstance(criterion, Criterion)  # `check_gpu`
+        thetas = [learner.network.theta for learner in learners]
+        streams = gpu.GpuStreams(learners[0].network.config, thetas, learners[0].options, criterion.run)
+        while drawn := {
+            index: learner.next_block() for index, learner in enumerate(learners) if not learner.has_ended
+        }:
+            for index, (outcome, errors) in streams.train(drawn, report).items():
+                learners[index].note_block(outcome, errors)
         streams.copy_back()
         seconds = time.perf_counter() - start  # of all together
-        for job, network, parts in zip(group, networks, errors, strict=True):
-            job.finish(network, np.concatenate(parts), seconds)
-
-
-def _shut_input_gates(network: Network) -> None:
-    """Set b_i = -ln U[1, T-1] in an LSTM without forget gate."""
-    config = network.config
-    assert config.lag is not None
-    generator = np.random.default_rng([config.seed, 3])
-    values = network.state_dict()
-    values["recurrent.bias"][: config.hidden_size] = -np.log(
-        generator.uniform(1, config.lag - 1, config.hidden_size)
-    )
-    network.load_state_dict(values)
+        for job in group:
+            job.finish(seconds)

@@ -1,4 +1,4 @@
-"""Training on a stream of fresh sequences until they are all answered well: one network, one thread, one compiled call.
+"""Training on a stream of fresh sequences: one network, one thread, one compiled call.
 
 Every thread trains a network of its own, so the result does not depend on how many of them run.
 """
@@ -8,7 +8,18 @@ from typing import NamedTuple
 import numpy as np
 
 from .adam import adam_step, clip, squared_norm
-from .chunk import backward_chunks, chunk_loss, forward_chunks, load_chunk, outputs, transpose_weights
+from .buffers import Data
+from .chunk import (
+    backward_chunks,
+    chunk_loss,
+    forward_chunks,
+    load_chunk,
+    load_states,
+    minibatch_targets,
+    outputs,
+    save_states,
+    transpose_weights,
+)
 from .compile import compiled, inlined
 from .decisions import NOT_FINITE, UNFINISHED, USED_UP, judge_sequence
 from .gang import GO_ON, STOP
@@ -25,6 +36,18 @@ class StreamOptions(NamedTuple):
     mean_error: float
 
 
+class Block(NamedTuple):
+    """N sequences of a stream, which one call trains on."""
+
+    data: Data
+    order: np.ndarray  # (N,) int64, 0 ... N-1: the order in which they are seen
+    # (N, S) receives what sequences go on from in truncated BPTT, see `chunk.load_states`; else (0, S)
+    states: np.ndarray
+    errors: (
+        np.ndarray
+    )  # (N,) float64: receives the mean |error| over the outputs of every sequence that was judged
+
+
 class StreamState(NamedTuple):
     """What goes on from block to block of sequences. P parameters."""
 
@@ -32,14 +55,14 @@ class StreamState(NamedTuple):
     first_moment: np.ndarray  # (P,)
     second_moment: np.ndarray  # (P,)
     gradient: np.ndarray  # (P,)
-    recent: np.ndarray  # (run,) float64: mean |error| of the last sequences, as a ring
+    recent: np.ndarray  # (run,) float64: mean |error| of the last sequences, as a ring; (0,): none is judged
     progress: np.ndarray  # (1,) record, see `decisions`
     counters: np.ndarray  # int64, see `gang`
 
 
 @compiled
-def stream_worker(plan, data, order, options, state, work, errors):
-    """Train on some sequences, and judge each before the step that it leads to.
+def stream_worker(plan, block, options, state, work):
+    """Train on a block of sequences, and judge each before the step that it leads to.
 
     Ends early if the training has succeeded, with the weights that gave the answers, if the STOP counter says so, or
     when a loss is not finite.
@@ -47,73 +70,87 @@ def stream_worker(plan, data, order, options, state, work, errors):
     Parameters
     ----------
     plan : Plan
-        Of the squared error.
-    data : Data
-        The sequences.
-    order : ndarray (N,) of int64
-        0 ... N-1, the order in which they are seen.
+        Of fewer steps than the sequences for truncated BPTT, as in `Network.fit`. What judges sequences is the squared
+        error after their last step.
+    block : Block
     options : StreamOptions
     state : StreamState
         Modified.
     work : Workspace
-    errors : ndarray (N,) of float64
-        Receives the mean |error| over the outputs of every sequence that was judged.
     """
     progress = state.progress[0]
     progress.outcome = UNFINISHED
     transpose_weights(plan, state.theta, work)
-    for first in range(0, order.size, options.batch_size):
-        if atomic_load(state.counters, STOP) != GO_ON:
-            return
-        count = min(options.batch_size, order.size - first)
-        error = _minibatch(plan, data, order, first, count, options, state, work, errors)
-        if progress.outcome != UNFINISHED:
-            return
-        if not np.isfinite(error):
-            progress.outcome = NOT_FINITE
-            return
-        if options.clip_norm > 0.0:
-            clip(state.gradient, squared_norm(state.gradient), options.clip_norm)
-        progress.step += 1
-        adam_step(
-            state.theta,
-            state.gradient,
-            state.first_moment,
-            state.second_moment,
-            progress.step,
-            options.learning_rate,
-        )
-        transpose_weights(plan, state.theta, work)
+    for first in range(0, block.order.size, options.batch_size):
+        count = min(options.batch_size, block.order.size - first)
+        for step in range(0, block.data.x.shape[1], plan.steps):  # once, but in truncated BPTT
+            targets = minibatch_targets(plan, block.data.lengths, block.order, first, count, step)
+            if targets == 0:
+                break
+            loss = _minibatch(plan, block, first, count, step, 2.0 / targets, options, state, work)
+            if progress.outcome != UNFINISHED or atomic_load(state.counters, STOP) != GO_ON:
+                return
+            if not np.isfinite(loss):
+                progress.outcome = NOT_FINITE
+                return
+            if options.clip_norm > 0.0:
+                clip(state.gradient, squared_norm(state.gradient), options.clip_norm)
+            progress.step += 1
+            adam_step(
+                state.theta,
+                state.gradient,
+                state.first_moment,
+                state.second_moment,
+                progress.step,
+                options.learning_rate,
+            )
+            transpose_weights(plan, state.theta, work)
+        if state.recent.size == 0:
+            progress.seen += count
     progress.outcome = USED_UP
 
 
 @inlined
-def _minibatch(plan, data, order, first, count, options, state, work, errors):
-    """The sum of squared errors of a minibatch, whose gradient becomes state.gradient; ends early with success."""
-    progress, chunk_rows = state.progress[0], work.lengths.size
+def _minibatch(plan, block, first, count, step, scale, options, state, work):
+    """The sum of a minibatch's losses; state.gradient becomes `scale` times the gradient of half that sum.
+
+    Ends early with success, or when it is to stop.
+    """
+    data, order, chunk_rows = block.data, block.order, work.lengths.size
     for j in range(state.gradient.size):
         state.gradient[j] = state.gradient.dtype.type(0)
     gradients = view(state.gradient, 0, (1, state.gradient.size))
     total = 0.0
     for start in range(first, first + count, chunk_rows):
+        if atomic_load(state.counters, STOP) != GO_ON:
+            return total
         rows = min(chunk_rows, first + count - start)
-        load_chunk(
-            plan, work, data.x, data.lengths, order, start, rows, np.int64(0), np.int64(0), np.uint64(0)
-        )
+        load_chunk(plan, work, data.x, data.lengths, order, start, rows, np.int64(0), step, np.uint64(0))
+        if step > 0:
+            load_states(plan, work, block.states, order, start, rows, np.int64(0))
         forward_chunks(plan, state.theta, work)
-        total += chunk_loss(plan, work, data.y, order, start, rows, np.int64(0), np.int64(0))
-        delta = outputs(plan, work.deltas, chunk_rows)[0]
-        for r in range(rows):
-            error, is_correct = 0.0, True
-            for k in range(plan.outputs):
-                distance = abs(np.float64(delta[r, k]))
-                error += distance
-                is_correct = is_correct and distance < options.tolerance
-            errors[start + r] = error / plan.outputs
-            judge_sequence(progress, options, state.recent, errors[start + r], is_correct)
-            if progress.outcome != UNFINISHED:
+        total += chunk_loss(plan, work, data.y, order, start, rows, np.int64(0), step)
+        if state.recent.size > 0:
+            _judge(plan, block.errors, start, rows, options, state, work)
+            if state.progress[0].outcome != UNFINISHED:
                 return total
-        backward_chunks(
-            plan, work, gradients, np.int64(0), np.int64(1), np.int64(1), 2.0 / (count * plan.outputs)
-        )
+        if block.states.shape[0] > 0:
+            save_states(plan, work, block.states, order, start, rows, np.int64(0))
+        backward_chunks(plan, work, gradients, np.int64(0), np.int64(1), np.int64(1), scale)
     return total
+
+
+@inlined
+def _judge(plan, errors, start, rows, options, state, work):
+    """Note the mean |error| of a chunk's sequences, as far as the one with which the training has succeeded."""
+    progress, delta = state.progress[0], outputs(plan, work.deltas, work.lengths.size)[0]
+    for r in range(rows):
+        error, is_correct = 0.0, True
+        for k in range(plan.outputs):
+            distance = abs(np.float64(delta[r, k]))
+            error += distance
+            is_correct = is_correct and distance < options.tolerance
+        errors[start + r] = error / plan.outputs
+        judge_sequence(progress, options, state.recent, errors[start + r], is_correct)
+        if progress.outcome != UNFINISHED:
+            return

@@ -7,7 +7,7 @@ import numbers
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, Self, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -199,7 +199,7 @@ class Network:
         self.load_state_dict(initial_values(self.config))
 
     @classmethod
-    def from_config(cls, config: NetworkConfig) -> "Network":
+    def from_config(cls, config: NetworkConfig) -> Self:
         """The network of these settings, with its initial values."""
         values = config.to_dict()
         lists = {"dense": config.dense, "hidden_size": config.hidden_size, "quantiles": config.quantiles}

@@ -4,6 +4,7 @@ import math
 import numbers
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from trendlstm.errors import OptionError
 
 _POLL_SECONDS = 0.05  # how often a waiting main thread looks at the progress
+_PAUSE_SECONDS = 0.002  # and, when it has asked them to stop, at whether the threads have
 
 
 def available_threads() -> int:
@@ -94,6 +96,7 @@ def _run_once(
 ) -> int:
     """As `run_together`, on as many threads as can be started; returns how many that were."""
     failures: list[BaseException] = []
+    ended: list[None] = []
 
     # Each begins at once, on the idle core where it was started. Behind a common starting gate the system wakes several
     # on one core, and short fits end before it has spread them: 14 ms instead of 9 for an epoch on 4 threads.
@@ -102,19 +105,22 @@ def _run_once(
             function(*values)
         except BaseException as error:  # handed to the calling thread below
             failures.append(error)
+        finally:
+            ended.append(None)
 
     started: list[threading.Thread] = []
     end = abandon or stop
     try:
         for values in arguments:
             thread = threading.Thread(target=run, args=(values,), daemon=True)
+            started.append(thread)  # before a signal can interrupt its start
             try:
                 thread.start()
             except RuntimeError:  # there are no more
+                started.pop()
                 if abandon is not None:
                     abandon()
                 break
-            started.append(thread)
         else:
             end = stop
         for thread in started:
@@ -123,8 +129,9 @@ def _run_once(
                 while_waiting()
     except BaseException:
         end()
-        for thread in started:
-            thread.join()
+        # not `join`: before 3.13 Python takes a thread for ended if a signal interrupts that
+        while len(ended) < sum(thread.ident is not None for thread in started):
+            time.sleep(_PAUSE_SECONDS)
         raise
     if failures:
         raise failures[0]

@@ -1,35 +1,64 @@
-"""How the trials fared beside the paper: the table, the differences, the conclusions, and the files of a run."""
+"""How the trials of a task fared beside the literature: tables, differences, conclusions, and the files of a run."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from trendlstm.experiments.tasks import PAPER, Criterion, Task
-from trendlstm.experiments.trials import (
-    CURVE_STEP,
-    HIDDEN_SIZE,
-    TEST_SEQUENCES,
-    TRAINING,
-    Model,
-    Trial,
-    TrialsProgress,
-)
+from trendlstm.experiments.learner import CURVE_STEP, exam_interval
+from trendlstm.experiments.long_lags import PAPER
+from trendlstm.experiments.models import Model
+from trendlstm.experiments.task import Criterion, Exam, Published, Task
+from trendlstm.experiments.trials import TEST_SEQUENCES, Trial, TrialsProgress, settings
 from trendlstm.files import write_csv, write_json
+from trendlstm.formats import significant
 from trendlstm.output.console import Console
 from trendlstm.output.record import header
+from trendlstm.output.tables import Table
+from trendlstm.output.wording import count
 
 
 def task_sentences(task: Task) -> str:
     """What the task asks, and when a trial has succeeded."""
-    return f"{task.title}. {task.question}\n{_criterion_sentence(task.criterion)}"
+    return f"{task.title}. {task.question}\n{criterion_sentence(task)}"
 
 
-def progress_text(progress: TrialsProgress) -> str:
+def criterion_sentence(task: Task) -> str:
+    """When a trial has succeeded, in words."""
+    criterion = task.criterion
+    if isinstance(criterion, Criterion):
+        mean = f" and their mean below {criterion.mean:g}" if criterion.mean < np.inf else ""
+        return (
+            f"Solved: the last {criterion.run:,} training sequences all had |errors| below {criterion.tolerance:g}"
+            f"{mean}."
+        )
+    score = f"Score, taken every {exam_interval(task):,} training sequences: {criterion.measure}."
+    if criterion.limit is None:
+        return f"{score} What counts is the last one."
+    return f"{score}\nSolved: a score {limit_text(criterion, criterion.limit)}."
+
+
+def limit_text(exam: Exam, limit: float) -> str:
+    """What a score must be to pass a limit: "below 0.01", "of 99 or more"."""
+    return f"of {_limit(limit)} or more" if exam.more_is_better else f"below {_limit(limit)}"
+
+
+def _limit(limit: float) -> str:
+    return f"{limit:,.0f}" if limit >= 1 else f"{limit:g}"
+
+
+def score_text(score: float) -> str:
+    """A score with four significant digits, a whole number without places."""
+    return f"{score:,.0f}" if score == round(score) else significant(score)
+
+
+def progress_text(task: Task, progress: TrialsProgress) -> str:
     """The trials beside a progress bar."""
-    return f"{progress.finished} trials ended, {progress.solved} solved"
+    ended = f"{progress.finished} trials ended"
+    return f"{ended}, {progress.solved} solved" if _can_be_solved(task) else ended
 
 
 def by_model(trials: Sequence[Trial]) -> dict[Model, list[Trial]]:
@@ -40,47 +69,123 @@ def by_model(trials: Sequence[Trial]) -> dict[Model, list[Trial]]:
     return groups
 
 
-def show_trials(console: Console, task: Task, trials: Sequence[Trial]) -> None:
-    """The table of training sequences until success, and the paper's figures under ours."""
-    rows: list[list[object]] = []
-    for model, group in by_model(trials).items():
-        solved = _solved(group)
-        figures = [f"{f(solved):,.0f}" if solved else None for f in (np.mean, np.min, np.max)]
-        wrong = f"{np.mean([trial.wrong for trial in group]):,.1f}"
-        rows.append([model.label, group[0].parameters, f"{len(solved)} of {len(group)}", *figures, wrong])
-    paper = task.paper
-    rows.append(["paper: LSTM 1997", paper.weights, None, f"{paper.sequences:,}", None, None, paper.wrong])
-    columns = ["Network", "Weights", "Solved", "Mean", "Fewest", "Most", f"Wrong of {TEST_SEQUENCES:,}"]
-    console.table(f"{task.title}: training sequences until success", columns, rows)
-    count = "" if paper.trials is None else f", mean of {paper.trials} trials"
-    console.print(
-        "Mean, fewest, most: over the trials that were solved. Wrong: fresh sequences that the trained network got "
-        f"wrong, mean of all trials.\nPaper: {PAPER}, experiment {paper.experiment}{count}."
+def trials_table(task: Task, trials: Sequence[Trial]) -> Table:
+    """Training sequences until success, or scores where there is none, and the literature's figures under ours."""
+    criterion = task.criterion
+    if isinstance(criterion, Criterion):
+        columns, row, legend = _judged_columns()
+    elif criterion.limit is None:
+        columns, row, legend = _score_columns()
+    else:
+        columns, row, legend = _exam_columns(criterion)
+    rows = [[model.label, group[0].parameters, *row(group)] for model, group in by_model(trials).items()]
+    for published in task.published:
+        if published.sequences is not None:
+            figures = [f"{published.sequences:,}" if name == "Mean" else None for name in columns]
+            label = "from memory" if published.is_remembered else "published"
+            rows.append([f"{label}: {published.network}", published.weights, *figures])
+    title = "score after training" if columns[0] == "Trials" else "training sequences until success"
+    return Table(
+        f"{task.title}: {title}",
+        ["Network", "Weights", *columns],
+        rows,
+        [*legend, *map(_published_line, task.published)],
     )
 
 
+def _judged_columns() -> tuple[list[str], Any, list[str]]:
+    def row(group: Sequence[Trial]) -> list[object]:
+        return [*_sequences(group), f"{np.mean([trial.wrong for trial in group]):,.1f}"]
+
+    legend = [
+        "Mean, fewest, most: over the trials that were solved. Wrong: fresh sequences that the trained network got "
+        "wrong, mean of all trials."
+    ]
+    return ["Solved", "Mean", "Fewest", "Most", f"Wrong of {TEST_SEQUENCES:,}"], row, legend
+
+
+def _exam_columns(exam: Exam) -> tuple[list[str], Any, list[str]]:
+    def row(group: Sequence[Trial]) -> list[object]:
+        return [
+            *_sequences(group),
+            *(_milestone(group, exam, limit) for limit in exam.milestones),
+            _mean(_last_scores(group)),
+        ]
+
+    sign = "≥" if exam.more_is_better else "<"
+    milestones = [f"{sign} {_limit(limit)} after" for limit in exam.milestones]
+    legend = [
+        "Mean, fewest, most: over the trials that were solved. Score: the last one, mean of all trials.",
+        *(["After: mean of the trials that came so far, and how many did."] if milestones else []),
+    ]
+    return ["Solved", "Mean", "Fewest", "Most", *milestones, "Score"], row, legend
+
+
+def _score_columns() -> tuple[list[str], Any, list[str]]:
+    def row(group: Sequence[Trial]) -> list[object]:
+        scores = _last_scores(group)
+        return [len(group), _mean(scores), *(score_text(f(scores)) if scores else None for f in (min, max))]
+
+    return (
+        ["Trials", "Mean", "Lowest", "Highest"],
+        row,
+        ["Mean, lowest, highest: of the trials' last scores."],
+    )
+
+
+def _sequences(group: Sequence[Trial]) -> list[object]:
+    solved = _solved(group)
+    figures = [f"{f(solved):,.0f}" if solved else None for f in (np.mean, np.min, np.max)]
+    return [f"{len(solved)} of {len(group)}", *figures]
+
+
+def _milestone(group: Sequence[Trial], exam: Exam, limit: float) -> str | None:
+    reached = _reached(group, exam, limit)
+    return f"{np.mean(reached):,.0f} ({len(reached)} of {len(group)})" if reached else None
+
+
+def _reached(group: Sequence[Trial], exam: Exam, limit: float) -> list[int]:
+    """The training sequences after which trials passed a limit, of those that did."""
+    return [reached[limit] for trial in group for reached in [trial.reached(exam)] if limit in reached]
+
+
+def _last_scores(group: Sequence[Trial]) -> list[float]:
+    """The last score of every trial that has one: a network may diverge before."""
+    return [float(trial.exams[-1, 1]) for trial in group if len(trial.exams)]
+
+
+def _mean(scores: Sequence[float]) -> str | None:
+    return score_text(float(np.mean(scores))) if scores else None
+
+
+def _published_line(published: Published) -> str:
+    sequences = None if published.sequences is None else f"{published.sequences:,} sequences"
+    trials = None if published.trials is None else f"mean of {count(published.trials, 'trial')}"
+    said = "; ".join(filter(None, [", ".join(filter(None, [sequences, trials])), published.result]))
+    remembered = (
+        " This figure is from memory: we could not compare it with the text."
+        if published.is_remembered
+        else ""
+    )
+    return f"{published.network}: {said or 'no figure'} ({published.source}).{remembered}"
+
+
 def show_findings(console: Console, document: Mapping[str, Any]) -> None:
-    """What `describe` concludes, and how these trials differ from the paper's."""
-    for title, key in (("Conclusions", "conclusions"), ("Differences from the paper", "differences")):
+    """What `describe` concludes, and how these trials were trained and differ from the papers'."""
+    for title, key in (
+        ("Conclusions", "conclusions"),
+        ("Training, and differences from the papers", "differences"),
+    ):
         console.print("\n".join([f"{title}:", *(f"- {line}" for line in document[key]), ""]))
 
 
-def conclusions(trials: Sequence[Trial], task: Task, max_sequences: int) -> list[str]:
+def conclusions(task: Task, trials: Sequence[Trial]) -> list[str]:
     """What the numbers say: one sentence a network, how the paper compares, and whether the forget bias decided."""
     groups = by_model(trials)
-    sentences = []
-    for model, group in groups.items():
-        solved = _solved(group)
-        text = f"{model.label}: solved in {len(solved)} of {len(group)} trials"
-        if solved:
-            where = "" if len(solved) == len(group) else ", where solved"
-            text += f", after {np.mean(solved):,.0f} sequences on average{where}."
-        else:
-            text += f" within {max_sequences:,} sequences."
-        sentences.append(text)
+    sentences = [_conclusion(task, model, group) for model, group in groups.items()]
     successful = {model: group for model, group in groups.items() if _solved(group)}
-    if successful:
-        sentences.append(_paper_sentence(task, successful))
+    if successful and task.published and task.published[0].sequences is not None:
+        sentences.append(_published_sentence(task, task.published[0], successful))
     rate = {
         model.forget_bias: len(_solved(group)) / len(group)
         for model, group in groups.items()
@@ -95,113 +200,182 @@ def conclusions(trials: Sequence[Trial], task: Task, max_sequences: int) -> list
     return sentences
 
 
-def _paper_sentence(task: Task, successful: Mapping[Model, Sequence[Trial]]) -> str:
-    """The paper's figure, and what keeps it from being compared with those of the networks that solved the task."""
-    paper = task.paper
-    reasons = ["it learned by plain gradient descent, these by Adam"]
-    if paper.weights is not None:
-        reasons.insert(0, f"it has {paper.weights} weights, these {_weights(successful.values())}")
+def _conclusion(task: Task, model: Model, group: Sequence[Trial]) -> str:
+    most, solved = f"{task.training.max_sequences:,}", _solved(group)
+    if isinstance(task.criterion, Exam) and task.criterion.limit is None:
+        scores = _last_scores(group)
+        if not scores:
+            return f"{model.label}: diverged in all of {count(len(group), 'trial')}."
+        return (
+            f"{model.label}: a score of {_mean(scores)} on average after {most} sequences, {score_text(min(scores))} "
+            f"to {score_text(max(scores))} in {count(len(group), 'trial')}."
+        )
+    text = f"{model.label}: solved in {len(solved)} of {len(group)} trials"
+    if not solved:
+        return f"{text} within {most} sequences."
+    where = "" if len(solved) == len(group) else ", where solved"
+    return f"{text}, after {np.mean(solved):,.0f} sequences on average{where}."
+
+
+def _published_sentence(task: Task, published: Published, successful: Mapping[Model, Sequence[Trial]]) -> str:
+    """A published figure, and what keeps it from being compared with those of the networks that solved the task."""
+    reasons = []
+    if published.weights is not None:
+        reasons.append(f"it has {published.weights} weights, these {_weights(successful.values())}")
+    if _is_of_1997(task):
+        reasons.append("it learned by plain gradient descent, these by Adam")
     from_length = [model.label for model in successful if model.forget_bias == "chrono"]
     if from_length:
         labels = " and ".join(f'"{label}"' for label in from_length)
         reasons.append(f"the initial biases of {labels} were set from the task's length")
-    return (
-        f"The paper's LSTM took {paper.sequences:,} sequences, but is not the same network taught in the same way: "
-        f"{'; '.join(reasons)}."
-    )
+    name = "The paper's LSTM" if published.network == "LSTM 1997" else f'The published "{published.network}"'
+    but = f", but is not the same network taught in the same way: {'; '.join(reasons)}" if reasons else ""
+    return f"{name} took {published.sequences:,} sequences{but}."
 
 
-def differences(task: Task, trials: Sequence[Trial]) -> list[str]:
-    """Everything in which these trials differ from the paper's."""
+def differences(task: Task, trials: Sequence[Trial], dtype: str) -> list[str]:
+    """How these trials were trained, and everything in which they differ from those of the literature."""
+    is_of_1997 = _is_of_1997(task)
     cells = {trial.model.cell for trial in trials}
-    rate, clip, batch = TRAINING.learning_rate, TRAINING.clip_norm, TRAINING.batch_size
-    paper_weights = "" if task.paper.weights is None else f", {task.paper.weights} weights in all"
-    points = [
-        f"Adam with learning rate {rate:g}, on the exact gradient by full back-propagation through time, clipped at "
-        f"norm {clip:g}; the paper: plain gradient descent on a truncated gradient.",
-        f"Minibatches of {batch} sequences, each counted once and judged before the step it leads to; the paper: a "
-        "step after every sequence.",
-        f"{HIDDEN_SIZE} hidden units, each cell with gates of its own, and one linear output layer trained on the mean "
-        f"squared error, {_weights(by_model(trials).values())} weights in all; the paper: fewer cells in blocks that "
-        f"share their gates, sigmoid outputs{paper_weights}.",
-        "The cell's input and output are squashed by tanh; the paper: by sigmoids stretched to [-2, 2] and [-1, 1].",
-    ]
-    if "lstm" in cells:
-        points.append("LSTM: it has a forget gate, which came three years later (Gers et al. 2000).")
-    if "gru" in cells:
+    points = [*_training_points(task, trials, dtype, is_of_1997), *task.differences]
+    if is_of_1997:
         points.append(
-            "GRU: it came seventeen years later (Cho et al. 2014), and the paper has no figure of it."
+            "The cell's input and output are squashed by tanh; the paper: by sigmoids stretched to [-2, 2] and [-1, 1]."
         )
+        if "lstm" in cells:
+            points.append("LSTM: it has a forget gate, which came three years later (Gers et al. 2000).")
+        if "gru" in cells:
+            points.append(
+                "GRU: it came seventeen years later (Cho et al. 2014), and the paper has no figure of it."
+            )
     if any(trial.model.forget_bias == "chrono" and trial.model.is_lstm for trial in trials):
         points.append(
             f"Chrono biases (Tallec & Ollivier 2018): b_f = ln U[1, T-1], b_i = -b_f, with T = {task.lag:,} from "
-            "the task's length, so that the cells begin with a memory as long as they need; LSTM 1997: that b_i alone. "
-            "The paper too starts with input gates biased shut where the cells would drift, but from no such rule."
+            "the task's length, so that the cells begin with a memory as long as they need; LSTM 1997: that b_i alone."
+            + (
+                " The paper too starts with input gates biased shut where the cells would drift, but from no such rule."
+                if is_of_1997
+                else ""
+            )
         )
-    if task.criterion.mean < np.inf:
-        points.append(f"The mean error is that of the last {task.criterion.run:,} sequences.")
-    if "rnn" in cells:
-        points.append(
-            "RNN: the paper's nearest figure is that of experiment 2a with 100 distractors, where BPTT and RTRL solved "
-            "nothing in 5,000,000 sequences."
-            if task.paper.experiment == "2c"
-            else "RNN: it is here for comparison; the figure of the paper is the LSTM's alone."
-        )
+    if isinstance(task.criterion, Criterion):
+        if task.criterion.mean < np.inf:
+            points.append(f"The mean error is that of the last {task.criterion.run:,} sequences.")
+        if "rnn" in cells:
+            points.append(
+                "RNN: the paper's nearest figure is that of experiment 2a with 100 distractors, where BPTT and RTRL "
+                "solved nothing in 5,000,000 sequences."
+                if any("experiment 2c" in published.source for published in task.published)
+                else "RNN: it is here for comparison; the figure of the paper is the LSTM's alone."
+            )
     return points
 
 
-def write_files(folder: Path, document: dict[str, Any], trials: Sequence[Trial]) -> None:
-    """Write `reproduce.json`, `trials.csv` and `curves.csv` (mean |error| against training sequences)."""
+def _training_points(task: Task, trials: Sequence[Trial], dtype: str, is_of_1997: bool) -> list[str]:
+    training, groups = task.training, by_model(trials).values()
+    gradient = (
+        "the exact gradient by full back-propagation through time"
+        if training.truncate is None
+        else f"gradients truncated after {training.truncate:,} steps, a step of the optimizer each; the state goes on"
+    )
+    clipped = f", clipped at norm {training.clip_norm:g}" if training.clip_norm else ""
+    judged = " and judged before the step it leads to" if isinstance(task.criterion, Criterion) else ""
+    loss = "the cross-entropy of the softmax" if task.classes else "the mean squared error"
+    published = task.published[0].weights if task.published else None
+    weights = "" if published is None else f", {published} weights in all"
+
+    def papers(text: str) -> str:
+        return f"; the paper: {text}." if is_of_1997 else "."
+
+    return [
+        f"Adam with learning rate {training.learning_rate:g}, on {gradient}{clipped}, in {dtype}"
+        + papers("plain gradient descent on a truncated gradient"),
+        f"Minibatches of {training.batch_size} sequences, each counted once{judged}"
+        + papers("a step after every sequence"),
+        f"{training.hidden_size} hidden units, each cell with gates of its own, and one linear output layer trained on "
+        f"{loss}, {_weights(groups)} weights in all"
+        + papers(f"fewer cells in blocks that share their gates, sigmoid outputs{weights}"),
+    ]
+
+
+def _can_be_solved(task: Task) -> bool:
+    """Whether a trial succeeds or not, or has a score and nothing more."""
+    return isinstance(task.criterion, Criterion) or task.criterion.limit is not None
+
+
+def _is_of_1997(task: Task) -> bool:
+    """Whether a task is one of the paper that introduced the LSTM."""
+    of_paper = any(published.source.startswith(PAPER) for published in task.published)
+    return of_paper or isinstance(task.criterion, Criterion)
+
+
+def write_files(folder: Path, document: dict[str, Any], task: Task, trials: Sequence[Trial]) -> None:
+    """Write `reproduce.json`, `trials.csv` and `curves.csv` (errors or scores against training sequences)."""
     write_json(folder / "reproduce.json", document)
-    write_csv(folder / "trials.csv", pd.DataFrame([_trial(trial) for trial in trials]))
+    write_csv(folder / "trials.csv", pd.DataFrame(map(partial(_trial, task), trials), dtype=object))
+    name = "mean_error" if isinstance(task.criterion, Criterion) else "score"
     points = [
-        {
-            **trial.model._asdict(),
-            "seed": trial.seed,
-            "sequences": min((k + 1) * CURVE_STEP, trial.sequences),
-            "mean_error": error,
-        }
+        {**trial.model._asdict(), "seed": trial.seed, "sequences": int(sequences), name: value}
         for trial in trials
-        for k, error in enumerate(trial.curve.tolist())
+        for sequences, value in curve_points(trial).tolist()
     ]
     write_csv(folder / "curves.csv", pd.DataFrame(points))
 
 
+def curve_points(trial: Trial) -> np.ndarray:
+    """(points, 2): training sequences seen, and a trial's mean |error| or score there."""
+    if not trial.curve.size:
+        return trial.exams
+    seen = np.minimum(np.arange(1, trial.curve.size + 1) * CURVE_STEP, trial.sequences)
+    return np.column_stack([seen, trial.curve])
+
+
 def describe(
-    task: Task, trials: Sequence[Trial], max_sequences: int, seed: int, device: str, seconds: float
+    task: Task, trials: Sequence[Trial], seed: int, dtype: Any, device: str, seconds: float
 ) -> dict[str, Any]:
     """The content of `reproduce.json`."""
-    settings = {
-        "hidden_size": HIDDEN_SIZE,
-        "batch_size": TRAINING.batch_size,
-        "learning_rate": TRAINING.learning_rate,
-        "clip_norm": TRAINING.clip_norm,
-        "lag": task.lag,
-        "seed": seed,
-        "max_sequences": max_sequences,
-        "device": device,
-    }
+    groups = by_model(trials)
+    chosen = settings(task, list(groups), seed, dtype)
+    name, criterion = chosen.pop("task"), chosen.pop("criterion")
     return {
-        **header(settings, device, seconds),
-        "task": task.name,
-        "criterion": task.criterion._asdict(),
-        "paper": {"citation": PAPER, **task.paper._asdict()},
-        "networks": [
-            {
-                "network": model.label,
-                "trials": len(group),
-                "solved": len(solved),
-                "mean_sequences": np.mean(solved) if solved else None,
-                "fewest_sequences": min(solved, default=None),
-                "most_sequences": max(solved, default=None),
-                "mean_wrong": np.mean([trial.wrong for trial in group]),
-            }
-            for model, group in by_model(trials).items()
-            for solved in [_solved(group)]
+        **header({**chosen, "device": device}, device, seconds),
+        "task": name,
+        "title": task.title,
+        "criterion": {**criterion, "text": criterion_sentence(task)},
+        "published": [published._asdict() for published in task.published],
+        "networks": [_network(task, model, group) for model, group in groups.items()],
+        "trials": [_trial(task, trial) for trial in trials],
+        "conclusions": conclusions(task, trials),
+        "differences": differences(task, trials, dtype),
+    }
+
+
+def _network(task: Task, model: Model, group: Sequence[Trial]) -> dict[str, Any]:
+    solved, criterion = _solved(group), task.criterion
+    document: dict[str, Any] = {
+        "network": model.label,
+        "parameters": group[0].parameters,
+        "trials": len(group),
+        "solved": len(solved),
+        "mean_sequences": np.mean(solved) if solved else None,
+        "fewest_sequences": min(solved, default=None),
+        "most_sequences": max(solved, default=None),
+        "seconds": sum(trial.seconds for trial in group),
+    }
+    if isinstance(criterion, Criterion):
+        return document | {"mean_wrong": np.mean([trial.wrong for trial in group])}
+    if criterion.limit is None:
+        document["solved"] = None
+    scores = _last_scores(group)
+    return document | {
+        "mean_score": np.mean(scores) if scores else None,
+        "lowest_score": min(scores, default=None),
+        "highest_score": max(scores, default=None),
+        "milestones": [
+            {"limit": limit, "trials": len(reached), "mean_sequences": np.mean(reached) if reached else None}
+            for limit in criterion.milestones
+            for reached in [_reached(group, criterion, limit)]
         ],
-        "trials": [_trial(trial) for trial in trials],
-        "conclusions": conclusions(trials, task, max_sequences),
-        "differences": differences(task, trials),
     }
 
 
@@ -214,11 +388,13 @@ def _weights(groups: Iterable[Sequence[Trial]]) -> str:
     return " or ".join(f"{count:,}" for count in sorted({group[0].parameters for group in groups}))
 
 
-def _criterion_sentence(criterion: Criterion) -> str:
-    mean = f" and their mean below {criterion.mean:g}." if criterion.mean < np.inf else "."
-    return f"Solved: the last {criterion.run:,} training sequences all had |errors| below {criterion.tolerance:g}{mean}"
-
-
-def _trial(trial: Trial) -> dict[str, Any]:
-    names = ("seed", "outcome", "sequences", "wrong", "parameters", "seconds")
-    return {**trial.model._asdict(), **{name: getattr(trial, name) for name in names}}
+def _trial(task: Task, trial: Trial) -> dict[str, Any]:
+    values = {
+        **trial.model._asdict(),
+        **{name: getattr(trial, name) for name in ("seed", "outcome", "sequences", "parameters", "seconds")},
+    }
+    if isinstance(task.criterion, Criterion):
+        return values | {"wrong": trial.wrong}
+    reached = trial.reached(task.criterion)
+    milestones = {f"reached_{limit:g}": reached.get(limit) for limit in task.criterion.milestones}
+    return values | {"score": trial.exams[-1, 1] if len(trial.exams) else None, **milestones}

@@ -322,14 +322,21 @@ def refuse_to_remove(entry: Entry) -> None:
         raise RunError(f"{entry.path} is a link: remove it by hand, or give the folder that it points to.")
     if Path.cwd().is_relative_to(path.resolve()):
         raise RunError(f"{entry.path} is the folder that you are in: leave it first.")
-    foreign = sorted(
-        file.name for file in path.iterdir() if not any(map(partial(fnmatch, file.name), _WRITTEN))
-    )
+    foreign = sorted(file.name for file in path.iterdir() if not (_is_written(file) or _is_part(file)))
     if foreign:
         more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
         raise RunError(
             f"{entry.path} holds {', '.join(foreign[:3])}{more}, which no command has written: move that away first."
         )
+
+
+def _is_written(path: Path) -> bool:
+    return any(map(partial(fnmatch, path.name), _WRITTEN))
+
+
+def _is_part(path: Path) -> bool:
+    """Whether a path is the folder of one of the experiments that were run together."""
+    return (path / "reproduce.json").is_file() and all(map(_is_written, path.iterdir()))
 
 
 def remove_run(entry: Entry) -> None:
