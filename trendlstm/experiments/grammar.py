@@ -227,7 +227,8 @@ def symbols_until_error(network: Network, generator: np.random.Generator, longes
         is_wrong = ~(error < TOLERANCE)
         fails = is_wrong.any(axis=1)
         reached[running] += np.where(fails, is_wrong.argmax(axis=1), steps)
-        state = State(*(None if part is None else part[~fails] for part in state))
+        h, c = state
+        state = State(np.asarray(h)[~fails], None if c is None else np.asarray(c)[~fails])
         running, seen, piece = running[~fails], seen + steps, min(2 * piece, 2000)
     return float(reached.mean())
 
