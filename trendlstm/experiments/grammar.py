@@ -78,7 +78,8 @@ class Strings:
     """
 
     def __init__(self, generator: np.random.Generator, count: int) -> None:
-        symbols, nodes = [], []
+        symbols: list[np.ndarray] = []
+        nodes: list[np.ndarray] = []
         running, node = np.arange(count), np.zeros(count, np.uint8)
         while running.size:
             byte = generator.integers(256, size=running.size, dtype=np.uint8)
