@@ -174,7 +174,8 @@ def test_every_exam_of_a_trial_has_the_same_sequences_and_they_are_no_training_s
 
 
 def test_streams_are_drawn_a_few_at_a_time_although_their_lags_are_short():
-    task = small_task(criterion=EXAM._replace(every=10**6), is_every_step=True, steps=5000, truncate=50)
+    exam = EXAM._replace(every=10**6)
+    task = small_task(criterion=exam, is_every_step=True, steps=5000, truncate=50, max_sequences=1000)
     task, drawn = recorded(replace(task, lag=5))
     made = Learner(task, make_network(task, LSTM, 0), 0)
     made.train_block()
