@@ -57,7 +57,7 @@ def score_text(score: float) -> str:
 
 def progress_text(task: Task, progress: TrialsProgress) -> str:
     """The trials beside a progress bar."""
-    ended = f"{progress.finished} trials ended"
+    ended = f"{count(progress.finished, 'trial')} ended"
     return f"{ended}, {progress.solved} solved" if _can_be_solved(task) else ended
 
 
