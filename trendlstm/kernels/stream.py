@@ -43,9 +43,8 @@ class Block(NamedTuple):
     order: np.ndarray  # (N,) int64, 0 ... N-1: the order in which they are seen
     # (N, S) receives what sequences go on from in truncated BPTT, see `chunk.load_states`; else (0, S)
     states: np.ndarray
-    errors: (
-        np.ndarray
-    )  # (N,) float64: receives the mean |error| over the outputs of every sequence that was judged
+    # (N,) float64: receives the mean |error| over the outputs of every sequence that was judged
+    errors: np.ndarray
 
 
 class StreamState(NamedTuple):
