@@ -61,5 +61,6 @@ def test_the_exam_is_the_share_of_symbols_that_are_repeated():
 
 def test_the_task():
     task = copy(500)
-    assert (task.classes, task.is_every_step, task.lag) == (9, True, 750)
-    assert task.published and copy(30).published == ()
+    assert (task.classes, task.is_every_step) == (9, True)
+    assert [figure.is_remembered for figure in task.published] == [False, True]
+    assert copy(2000).published == task.published[1:] and copy(30).published == ()

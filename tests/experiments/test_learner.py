@@ -13,6 +13,7 @@ from trendlstm.experiments import CELLS, learner
 from trendlstm.experiments.learner import Learner, Stopped
 from trendlstm.experiments.models import Model, make_network
 from trendlstm.experiments.task import Sequences
+from trendlstm.nn.parameters import named_values
 
 KINDS = {
     "squared error": {},
@@ -49,7 +50,9 @@ def trained(task, model=LSTM, seed=1, dtype="float64"):
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_learner_trains_as_fit_does(kind, cell):
-    task = small_task(criterion=EXAM, steps=7, max_sequences=75, clip_norm=0.1, **KINDS[kind])
+    # targets of every step: `fit` takes the mean over the steps, which is no other direction
+    clip_norm = 1e-6 if KINDS[kind].get("is_every_step") else 0.1
+    task = small_task(criterion=EXAM, steps=7, max_sequences=75, clip_norm=clip_norm, **KINDS[kind])
     task, drawn = recorded(task)
     found = trained(task, Model(cell))
     drawn = [one for one in drawn if len(one.y) > 1]  # one alone tells how long the sequences are
@@ -72,6 +75,20 @@ def test_a_learner_trains_as_fit_does(kind, cell):
     for name, value in expected.state_dict().items():
         assert np.abs(values[name] - value).max() <= 1e-9 * np.abs(value).max()
         assert not np.array_equal(value, make_network(task, Model(cell), 1, "float64").state_dict()[name])
+
+
+@pytest.mark.parametrize("kind", ["squared error", "of every step", "classes", "classes of every step"])
+def test_the_loss_is_the_sum_over_the_steps_and_the_mean_over_sequences(kind):
+    task, drawn = recorded(
+        small_task(criterion=EXAM, steps=7, max_sequences=10, clip_norm=0.0, **KINDS[kind])
+    )
+    made = trained(task)
+    x, y, lengths = drawn[-1]
+    steps = lengths.mean() if task.is_every_step else 1
+    _, gradients = make_network(task, LSTM, 1, "float64").loss_and_gradients(x, y, lengths)
+    found = named_values(made.network.config, made._state.gradient)
+    for name, gradient in gradients.items():
+        assert np.abs(found[name] - steps * gradient).max() <= 1e-9 * np.abs(gradient).max()
 
 
 def essence(made):
@@ -174,7 +191,8 @@ def test_every_exam_of_a_trial_has_the_same_sequences_and_they_are_no_training_s
 
 
 def test_streams_are_drawn_a_few_at_a_time_although_their_lags_are_short():
-    task = small_task(criterion=EXAM._replace(every=10**6), is_every_step=True, steps=5000, truncate=50)
+    exam = EXAM._replace(every=10**6)
+    task = small_task(criterion=exam, is_every_step=True, steps=5000, truncate=50, max_sequences=1000)
     task, drawn = recorded(replace(task, lag=5))
     made = Learner(task, make_network(task, LSTM, 0), 0)
     made.train_block()

@@ -51,7 +51,7 @@ def test_killed_at_ten_random_moments(tmp_path, changes):
 def test_trials_killed_at_random_moments(tmp_path):
     """The same command goes on from what checkpoints have, whatever the moment."""
     # enough work for a few moments; the seed is this test's, because the checkpoints are in everybody's cache
-    command = "reproduce reber --cell lstm --forget-bias 1 --trials 3 --max-sequences 4000 --seed 1618033"
+    command = "reproduce reber --cell lstm --forget-bias 1 --trials 2 --max-sequences 4000 --seed 1618033"
     command += " --no-plot --quiet --threads 2 --out"
     start = time.monotonic()
     run(f"{command} {tmp_path / 'whole'}")
@@ -63,7 +63,7 @@ trials._CHECKPOINT_SECONDS = 0.01
 from trendlstm.__main__ import main
 main()
 """
-    for _ in range(5):
+    for _ in range(3):
         process = subprocess.Popen(
             [sys.executable, "-c", prepare, *command.split(), str(tmp_path / "killed")],
             stderr=subprocess.PIPE,

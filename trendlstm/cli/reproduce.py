@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,12 +29,13 @@ from trendlstm.config import DTYPES, INITS, Cell, Device, DType, Init, NetworkCo
 from trendlstm.errors import OptionError, TrendLSTMError
 from trendlstm.nn.device import check_limits, choose_device
 from trendlstm.output.console import Console
-from trendlstm.output.wording import device_sentence
+from trendlstm.output.wording import count, device_sentence
 
 if TYPE_CHECKING:
     from trendlstm.experiments.checkpoints import Checkpoints
     from trendlstm.experiments.models import Model
     from trendlstm.experiments.task import Task
+    from trendlstm.experiments.trials import Trial
 
 ALL = "all"
 _LONG = 2000  # steps: failing takes so long that two networks are enough, unless others are asked for
@@ -245,47 +247,59 @@ def _reproduce_one(
     console.print(device_sentence(asked, settings.device))
     console.print()
     with folder, _open_checkpoints(chosen, settings) as kept:
-        document, trials = _train(console, chosen, settings, kept, folder.stage, "Training")
+        trials, seconds = _train(console, chosen, settings, kept, "Training")
+        document = _write(chosen, settings, trials, seconds, folder.stage)
         path = folder.publish()
         kept.remove()
     console.show(trials_table(chosen.task, trials))
     console.print()
     show_findings(console, document)
-    console.print(f"All {len(trials)} trials took {document['seconds']:.1f} s. The results are in {path}.")
+    console.print(f"{count(len(trials), 'trial')} took {seconds:.1f} s. The results are in {path}.")
     return {"run": path, **document}
 
 
 def _reproduce_all(
-    console: Console, choose: Any, settings: _Settings, out: str | None, quick: bool
+    console: Console, choose: Callable[[str], _Experiment], settings: _Settings, out: str | None, quick: bool
 ) -> dict[str, Any]:
     from trendlstm.output.reproduce_all import describe_all, estimate_sentence, summary_table, write_summary
     from trendlstm.output.runs import RunFolder
 
     folder = RunFolder(out, ALL)
     start = time.perf_counter()
+    tasks: dict[str, _Experiment] = {}
     documents: dict[str, dict[str, Any]] = {}
     failures: dict[str, str] = {}
+
+    @contextmanager
+    def failing_alone(name: str) -> Iterator[None]:
+        """A task that fails must not lose the others, whatever the reason."""
+        try:
+            yield
+        except Exception as error:
+            is_ours = isinstance(error, TrendLSTMError)
+            failures[name] = str(error) if is_ours else f"{type(error).__name__}: {error}"
+            console.warning(f"{name} failed: {failures[name]}")
+
+    for name in experiments.TASKS:
+        with failing_alone(name):
+            chosen = choose(name)
+            _check_device(chosen, settings)
+            tasks[name] = chosen
     with folder, ExitStack() as stack:
         finished = []
+        _compile(console, settings)
         if not quick:
-            _compile(console, settings)
-            console.print(estimate_sentence(map(choose, experiments.TASKS), settings.threads))
-        for number, name in enumerate(experiments.TASKS, start=1):
-            part = folder.stage / name
-            try:
-                chosen = choose(name)
-                _check_device(chosen, settings)
+            console.print(estimate_sentence(tasks.values(), settings.threads))
+        for number, (name, chosen) in enumerate(tasks.items(), start=1):
+            with failing_alone(name):
                 kept = stack.enter_context(_open_checkpoints(chosen, settings))
+                trained = _train(console, chosen, settings, kept, f"{name} ({number} of {len(tasks)})")
+                part = folder.stage / name
                 part.mkdir()
-                progress = f"{name} ({number} of {len(experiments.TASKS)})"
-                documents[name], _ = _train(console, chosen, settings, kept, part, progress)
+                documents[name] = _write(chosen, settings, *trained, part)
                 finished.append(kept)
-            except Exception as error:  # whatever it is, it must not lose the others
-                shutil.rmtree(part, ignore_errors=True)
-                failures[name] = (
-                    str(error) if isinstance(error, TrendLSTMError) else f"{type(error).__name__}: {error}"
-                )
-                console.warning(f"{name} failed: {failures[name]}")
+        for name in failures:
+            shutil.rmtree(folder.stage / name, ignore_errors=True)
         document = describe_all(
             documents, failures, settings.seed, settings.device, time.perf_counter() - start
         )
@@ -329,12 +343,11 @@ def _train(
     chosen: _Experiment,
     settings: _Settings,
     kept: "Checkpoints",
-    folder: Path,
     description: str,
-) -> tuple[dict[str, Any], list]:
-    """Run the trials of a task, and write their files; what `describe` says, and the trials."""
+) -> "tuple[list[Trial], float]":
+    """Run the trials of a task; they, and the seconds that they took."""
     from trendlstm.experiments.trials import run_trials
-    from trendlstm.output.reproduce import describe, progress_text, write_files
+    from trendlstm.output.reproduce import progress_text
 
     task, models = chosen
     _compile(console, settings)
@@ -360,11 +373,19 @@ def _train(
         if kept.count():
             console.notice("What the trials have done is kept: the same command goes on from there.")
         raise
-    seconds = time.perf_counter() - start
-    document = describe(task, trials, settings.seed, settings.dtype, settings.device, seconds)
-    write_files(folder, document, task, trials)
+    return trials, time.perf_counter() - start
+
+
+def _write(
+    chosen: _Experiment, settings: _Settings, trials: "list[Trial]", seconds: float, folder: Path
+) -> dict[str, Any]:
+    """Write the files of a task's trials to its folder; returns what `reproduce.json` has."""
+    from trendlstm.output.reproduce import describe, write_files
+
+    document = describe(chosen.task, trials, settings.seed, settings.dtype, settings.device, seconds)
+    write_files(folder, document, chosen.task, trials)
     if not settings.no_plot:
         from trendlstm.output.plots.reproduce import plot_trials
 
-        plot_trials(trials, task, folder / "errors.png")
-    return document, trials
+        plot_trials(trials, chosen.task, folder / "errors.png")
+    return document

@@ -43,9 +43,8 @@ class Block(NamedTuple):
     order: np.ndarray  # (N,) int64, 0 ... N-1: the order in which they are seen
     # (N, S) receives what sequences go on from in truncated BPTT, see `chunk.load_states`; else (0, S)
     states: np.ndarray
-    errors: (
-        np.ndarray
-    )  # (N,) float64: receives the mean |error| over the outputs of every sequence that was judged
+    # (N,) float64: receives the mean |error| over the outputs of every sequence that was judged
+    errors: np.ndarray
 
 
 class StreamState(NamedTuple):
@@ -63,6 +62,9 @@ class StreamState(NamedTuple):
 @compiled
 def stream_worker(plan, block, options, state, work):
     """Train on a block of sequences, and judge each before the step that it leads to.
+
+    The loss of targets of every step is summed over the steps. `Network.fit` takes the mean, which where few of many
+    steps carry a task makes its gradient so small that Adam's epsilon stops the weights.
 
     Ends early if the training has succeeded, with the weights that gave the answers, if the STOP counter says so, or
     when a loss is not finite.
@@ -84,10 +86,9 @@ def stream_worker(plan, block, options, state, work):
     for first in range(0, block.order.size, options.batch_size):
         count = min(options.batch_size, block.order.size - first)
         for step in range(0, block.data.x.shape[1], plan.steps):  # once, but in truncated BPTT
-            targets = minibatch_targets(plan, block.data.lengths, block.order, first, count, step)
-            if targets == 0:
+            if minibatch_targets(plan, block.data.lengths, block.order, first, count, step) == 0:
                 break
-            loss = _minibatch(plan, block, first, count, step, 2.0 / targets, options, state, work)
+            loss = _minibatch(plan, block, first, count, step, options, state, work)
             if progress.outcome != UNFINISHED or atomic_load(state.counters, STOP) != GO_ON:
                 return
             if not np.isfinite(loss):
@@ -111,12 +112,13 @@ def stream_worker(plan, block, options, state, work):
 
 
 @inlined
-def _minibatch(plan, block, first, count, step, scale, options, state, work):
-    """The sum of a minibatch's losses; state.gradient becomes `scale` times the gradient of half that sum.
+def _minibatch(plan, block, first, count, step, options, state, work):
+    """The sum of a minibatch's losses, whose gradient becomes state.gradient; ends early with success, or to stop.
 
-    Ends early with success, or when it is to stop.
+    The gradient is that of the mean over sequences and targets, but of the sum over the steps that have some.
     """
     data, order, chunk_rows = block.data, block.order, work.lengths.size
+    scale = 2.0 / (count * plan.targets)
     for j in range(state.gradient.size):
         state.gradient[j] = state.gradient.dtype.type(0)
     gradients = view(state.gradient, 0, (1, state.gradient.size))

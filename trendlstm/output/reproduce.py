@@ -57,7 +57,7 @@ def score_text(score: float) -> str:
 
 def progress_text(task: Task, progress: TrialsProgress) -> str:
     """The trials beside a progress bar."""
-    ended = f"{progress.finished} trials ended"
+    ended = f"{count(progress.finished, 'trial')} ended"
     return f"{ended}, {progress.solved} solved" if _can_be_solved(task) else ended
 
 
@@ -281,6 +281,7 @@ def _training_points(task: Task, trials: Sequence[Trial], dtype: str, is_of_1997
     clipped = f", clipped at norm {training.clip_norm:g}" if training.clip_norm else ""
     judged = " and judged before the step it leads to" if isinstance(task.criterion, Criterion) else ""
     loss = "the cross-entropy of the softmax" if task.classes else "the mean squared error"
+    loss += ", summed over the steps" if task.is_every_step else ""
     published = task.published[0].weights if task.published else None
     weights = "" if published is None else f", {published} weights in all"
 
