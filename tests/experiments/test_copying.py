@@ -56,7 +56,7 @@ def test_the_exam_is_the_share_of_symbols_that_are_repeated():
 
     assert score(exact) == 1 and score(half) == 0.5
     assert score(lambda x: np.broadcast_to(np.eye(9)[3], (*x.shape[:2], 9))) == pytest.approx(1 / 8, abs=0.04)
-    assert (exam.limit, exam.more_is_better) == (0.99, True)
+    assert (exam.limit, exam.more_is_better) == (0.99, True) and exam.milestones == (0.5, 0.9)
 
 
 def test_the_task():

@@ -24,13 +24,13 @@ _MAKERS: dict[str, Callable[..., Task]] = {
 }
 
 _QUICK: dict[str, tuple[Callable[[], Task], int]] = {  # with the most training sequences
-    "adding": (adding, 40_000),
+    "adding": (adding, 60_000),
     "multiplication": (lambda: multiplication(50), 64_000),
     "temporal-order": (temporal_order, 20_000),
     "long-lag": (lambda: long_lag(50), 20_000),
     "reber": (reber, 16_000),
     "continual-reber": (lambda: continual_reber(longest=20_000), 4_800),
-    "copy": (lambda: copy(30), 64_000),
+    "copy": (lambda: copy(30), 80_000),
     "digits": (digits, 28_800),
 }
 
