@@ -60,6 +60,7 @@ def test_reproduce(tmp_path, cache):
         "hidden_size": 16,
         "batch_size": 32,
         "learning_rate": 0.01,
+        "halved_every": None,
         "clip_norm": 1.0,
         "truncate": None,
         "trials": 2,

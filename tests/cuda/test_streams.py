@@ -50,6 +50,7 @@ def test_a_trial_that_diverges_ends():
         ({"criterion": EXAM}, "exams on fresh sequences"),
         ({"classes": 3}, "the loss 'cross-entropy'"),
         ({"truncate": 2}, "truncated gradients"),
+        ({"halved_every": 50}, "a learning rate that falls"),
     ],
 )
 def test_what_the_gpu_cannot_do_is_refused_by_name(options, words):

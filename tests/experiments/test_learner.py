@@ -91,6 +91,21 @@ def test_the_loss_is_the_sum_over_the_steps_and_the_mean_over_sequences(kind):
         assert np.abs(found[name] - steps * gradient).max() <= 1e-9 * np.abs(gradient).max()
 
 
+def test_the_learning_rate_falls_to_half_in_so_many_sequences():
+    """Every block is learned with a rate of its own, as by a learner whose rate stays."""
+    task = small_task(criterion=EXAM, halved_every=20, learning_rate=0.1)
+    made, rates = Learner(task, make_network(task, LSTM, 1), 1), []
+    while not made.has_ended:
+        rates.append(made.options.learning_rate)
+        staying = small_task(criterion=EXAM, learning_rate=rates[-1])
+        other = Learner(staying, make_network(staying, LSTM, 1), 1)
+        other.unpack({name: np.asarray(value) for name, value in made.pack().items()})
+        for one in made, other:
+            one.train_block(10)
+        assert essence(one) == essence(made)
+    assert rates == pytest.approx([0.1 * 0.5 ** (seen / 20) for seen in range(0, 100, 10)])
+
+
 def essence(made):
     return [
         made.outcome,

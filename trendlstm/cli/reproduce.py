@@ -96,6 +96,14 @@ _training_options = combined(
         help="Learning rate.",
     ),
     option(
+        "--halve-every",
+        "halved_every",
+        type=click.IntRange(0, 100_000_000),
+        default=None,
+        show_default=_THE_TASKS,
+        help="Sequences in which the learning rate falls to half; 0: it stays.",
+    ),
+    option(
         "--clip-norm",
         type=NOT_NEGATIVE,
         default=None,

@@ -106,12 +106,15 @@ class Learner:
 
     @property
     def options(self) -> StreamOptions:
-        """The settings of the training for the kernels."""
+        """The settings of the training for the kernels, until the next block."""
         training, criterion = self.task.training, self.task.criterion
         tolerance = mean = 0.0
         if isinstance(criterion, Criterion):
             tolerance, mean = criterion.tolerance, criterion.mean
-        return StreamOptions(training.batch_size, training.learning_rate, training.clip_norm, tolerance, mean)
+        rate = training.learning_rate
+        if training.halved_every:
+            rate *= 0.5 ** (self.seen / training.halved_every)
+        return StreamOptions(training.batch_size, rate, training.clip_norm, tolerance, mean)
 
     def train_block(self, most: int | None = None) -> None:
         """Learn from the next block of sequences, and take the exam if one is due after it.

@@ -91,12 +91,14 @@ class Published(NamedTuple):
 class Training(NamedTuple):
     """How the networks of a task are trained unless told otherwise: by Adam, on sequences that come once each.
 
+    The learning rate falls to half in `halved_every` sequences, with every block of them that is drawn; None: it stays.
     `truncate` is that of `Network.fit`, for sequences that are long streams.
     """
 
     hidden_size: int = 16
     batch_size: int = 32
     learning_rate: float = 1e-2
+    halved_every: int | None = None
     clip_norm: float = 1.0
     truncate: int | None = None
     trials: int = 10

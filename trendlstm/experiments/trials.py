@@ -180,6 +180,7 @@ def check_gpu(task: Task) -> None:
     for is_needed, what in (
         (task.classes > 0, "the loss 'cross-entropy'"),
         (task.training.truncate is not None, "truncated gradients"),
+        (bool(task.training.halved_every), "a learning rate that falls"),
         (isinstance(task.criterion, Exam), "exams on fresh sequences"),
     ):
         if is_needed:

@@ -278,6 +278,8 @@ def _training_points(task: Task, trials: Sequence[Trial], dtype: str, is_of_1997
         if training.truncate is None
         else f"gradients truncated after {training.truncate:,} steps, a step of the optimizer each; the state goes on"
     )
+    halved = training.halved_every
+    falling = f", which falls to half in {halved:,} sequences" if halved else ""
     clipped = f", clipped at norm {training.clip_norm:g}" if training.clip_norm else ""
     judged = " and judged before the step it leads to" if isinstance(task.criterion, Criterion) else ""
     loss = "the cross-entropy of the softmax" if task.classes else "the mean squared error"
@@ -289,7 +291,7 @@ def _training_points(task: Task, trials: Sequence[Trial], dtype: str, is_of_1997
         return f"; the paper: {text}." if is_of_1997 else "."
 
     return [
-        f"Adam with learning rate {training.learning_rate:g}, on {gradient}{clipped}, in {dtype}"
+        f"Adam with learning rate {training.learning_rate:g}{falling}, on {gradient}{clipped}, in {dtype}"
         + papers("plain gradient descent on a truncated gradient"),
         f"Minibatches of {training.batch_size} sequences, each counted once{judged}"
         + papers("a step after every sequence"),
