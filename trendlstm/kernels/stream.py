@@ -9,7 +9,7 @@ import numpy as np
 
 from .adam import adam_step, clip, squared_norm
 from .chunk import backward_chunks, chunk_loss, forward_chunks, load_chunk, outputs, transpose_weights
-from .compile import compiled, inlined
+from .compile import entry_point, inlined
 from .decisions import NOT_FINITE, UNFINISHED, USED_UP, judge_sequence
 from .gang import GO_ON, STOP
 from .simd import atomic_load, view
@@ -37,7 +37,7 @@ class StreamState(NamedTuple):
     counters: np.ndarray  # int64, see `gang`
 
 
-@compiled
+@entry_point
 def stream_worker(plan, data, order, options, state, work, errors):
     """Train on some sequences, and judge each before the step that it leads to.
 
