@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 import numba
 from numba.core import config, inline_closurecall
 from numba.core.bytecode import FunctionIdentity
-from numba.core.compiler import Compiler
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import PassManager
 
 from .cache import KernelCache, kernel_name
 from .linking import KernelLibrary
@@ -68,13 +69,36 @@ class _InlineWorker(inline_closurecall.InlineWorker):
             inline_closurecall.copy = copy
 
 
-class _QuickCompiler(Compiler):
+# Passes of Numba's compiler that do nothing for kernels, which have no `with`, no closure or comprehension, no `raise`,
+# no tuple of several types to loop over and no expression of whole arrays; and one that is for `inspect_types`.
+_NEEDLESS_PASSES = {
+    "AnnotateTypes",
+    "InlineClosureLikes",
+    "InlineOverloads",
+    "LiteralPropagationSubPipelinePass",
+    "LiteralUnroll",
+    "MakeFunctionToJitFunction",
+    "NopythonRewrites",
+    "RewriteDynamicRaises",
+    "WithLifting",
+}
+
+
+class _QuickCompiler(CompilerBase):
     """Numba's compiler in the settings of `_quick_settings`, and with symbols that do not depend on the process.
 
     A kernel's symbol has a number in it, which Numba counts up with everything that the process compiles. Here it comes
     from the kernel's name, so that a kernel has the same symbol whoever compiles it: the callers that one process has
     compiled find the kernels that another one has.
     """
+
+    def define_pipelines(self) -> list[PassManager]:
+        passes = PassManager("kernel")
+        for each, description in DefaultPassBuilder.define_nopython_pipeline(self.state).passes:
+            if each.__name__ not in _NEEDLESS_PASSES:
+                passes.add_pass(each, description)
+        passes.finalize()
+        return [passes]
 
     def compile_extra(self, func: Callable) -> Any:
         self.state.library = KernelLibrary(self.state.targetctx.codegen(), func.__qualname__)
