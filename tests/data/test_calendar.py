@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trendlstm.data import calendar as calendars
+from trendlstm.data.closes import recorded_closes
 from trendlstm.errors import DataError, OptionError
 
 
@@ -127,7 +128,7 @@ def test_a_calendar_that_cannot_be_made_is_named(monkeypatch):
         raise ValueError("Special dates [...] are not sessions.")
 
     monkeypatch.setattr(exchange_calendars, "get_calendar", fail)
-    calendars._recorded_closes.cache_clear()
+    recorded_closes.cache_clear()
     with pytest.raises(DataError, match=r"cannot make the calendar XLON .*--calendar"):
         calendars.next_sessions(pd.Timestamp("2026-10-01"), 3, "XLON")
-    calendars._recorded_closes.cache_clear()
+    recorded_closes.cache_clear()

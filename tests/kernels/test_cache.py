@@ -22,7 +22,7 @@ from trendlstm.cli import main
 from trendlstm.experiments import trials
 from trendlstm.kernels import cache
 from trendlstm.kernels.cache import has_compiled, kernel_folder, note_compiled
-from trendlstm.kernels.compile import compiled
+from trendlstm.kernels.compile import entry_point
 from trendlstm.nn import gradient_flow
 from trendlstm.nn.many import compile_kernels
 
@@ -43,7 +43,7 @@ def in_a_new_process():
     """The kernel as a new process has it: neither compiled nor loaded."""
     for path in [path for path in cache._kernels if path.parent == kernel_folder()]:
         del cache._kernels[path]
-    return compiled(twice)
+    return entry_point(twice)
 
 
 def loaded_and_compiled(dispatcher):
@@ -153,7 +153,7 @@ def test_a_closure_is_refused():
         return number * x
 
     with pytest.raises(TypeError, match="closure"):
-        compiled(times)
+        entry_point(times)
 
 
 # ------------------------------------------------------------------------------------- what the folder depends on

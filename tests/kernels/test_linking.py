@@ -10,20 +10,20 @@ import pytest
 
 import trendlstm
 from trendlstm.kernels.cache import kernel_folder
-from trendlstm.kernels.compile import compiled
+from trendlstm.kernels.compile import entry_point
 
 MODULE = """
-from trendlstm.kernels.compile import compiled
+from trendlstm.kernels.compile import entry_point
 
-@compiled
+@entry_point
 def half(x):
     return x / 2
 
-@compiled
+@entry_point
 def square(x):
     return x * x
 
-@compiled
+@entry_point
 def square_and_one(x):
     return square(x) + 1.0
 """
@@ -105,9 +105,9 @@ def test_two_functions_of_one_name_are_two_kernels():
     def local(x):
         return x + 1.0
 
-    first = compiled(local)
+    first = entry_point(local)
 
     def local(x):
         return x + 2.0
 
-    assert (first(1.0), compiled(local)(1.0), first(1.0)) == (2.0, 3.0, 2.0)
+    assert (first(1.0), entry_point(local)(1.0), first(1.0)) == (2.0, 3.0, 2.0)

@@ -10,7 +10,7 @@ from numba.core.caching import NullCache
 
 from trendlstm.cli import common
 from trendlstm.kernels.cache import kernel_folder
-from trendlstm.kernels.compile import compiled
+from trendlstm.kernels.compile import entry_point
 from trendlstm.nn import compilation, many
 from trendlstm.nn.compilation import compile_kernels, counted_kernels
 from trendlstm.output import console
@@ -29,7 +29,7 @@ def kernels(monkeypatch):
     """Two kernels that are not compiled yet."""
     for function in (twice, thrice):
         monkeypatch.setattr(function, "__module__", "trendlstm.kernels.of_a_test")
-    made = compiled(twice), compiled(thrice)
+    made = entry_point(twice), entry_point(thrice)
     for kernel in made:
         kernel._cache = NullCache()  # there is no such module for it to be loaded from
     return made

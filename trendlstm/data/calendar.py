@@ -3,11 +3,11 @@
 import logging
 import re
 import warnings
-from functools import lru_cache
 
 import pandas as pd
 
-from trendlstm.errors import DataError, OptionError
+from trendlstm.data.closes import recorded_closes
+from trendlstm.errors import OptionError
 
 EVERY_DAY = "24/7"
 DEFAULT_CALENDAR = "XNYS"
@@ -250,37 +250,11 @@ def _closes(
     Outside those dates weekdays stand for sessions; they close at midnight.
     """
     check_calendar(calendar)
-    # Making a calendar takes the same 0.1 s for a month as for years: whole years let calls share one.
-    known, first, last = _recorded_closes(calendar, start.year - 1, max(end.year, start.year + 2))
+    # whole years, so that calls share them
+    known, first, last = recorded_closes(calendar, start.year - 1, max(end.year, start.year + 2))
     days = pd.bdate_range(start, end)
     days = days[(days < first) | (days > last)]
     weekdays = pd.Series((days + pd.Timedelta(days=1)).tz_localize("UTC"), index=days)
     closes = known.loc[start:end]
     parts = [part for part in (closes, weekdays) if len(part)]
     return (pd.concat(parts).sort_index() if len(parts) > 1 else parts[0]), first, last
-
-
-@lru_cache(maxsize=16)
-def _recorded_closes(
-    calendar: str, first_year: int, last_year: int
-) -> tuple[pd.Series, pd.Timestamp, pd.Timestamp]:
-    """Closing times in these years, and from when to when the calendar has its holidays on record."""
-    import exchange_calendars
-
-    start, end = pd.Timestamp(first_year, 1, 1), pd.Timestamp(last_year, 12, 31)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # exchange_calendars' own use of pandas is deprecated
-        try:
-            return exchange_calendars.get_calendar(calendar, start=start, end=end).closes, start, end
-        except ValueError:  # some calendars refuse dates outside the years on record
-            try:
-                bounded = exchange_calendars.get_calendar(calendar)
-            except ValueError as error:  # as XTAE does with pandas 3.1
-                raise DataError(
-                    f"exchange_calendars cannot make the calendar {calendar} with the installed pandas: name another "
-                    "exchange with --calendar."
-                ) from error
-        start, end = max(start, bounded.bound_min() or start), min(end, bounded.bound_max() or end)
-        if start > end:
-            return bounded.closes.iloc[:0], start, end
-        return exchange_calendars.get_calendar(calendar, start=start, end=end).closes, start, end

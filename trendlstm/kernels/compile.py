@@ -1,15 +1,18 @@
 """How every kernel is compiled."""
 
 import copy
+import gc
 import hashlib
 import itertools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import numba
 from numba.core import config, inline_closurecall
 from numba.core.bytecode import FunctionIdentity
-from numba.core.compiler import Compiler
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import PassManager
 
 from .cache import KernelCache, kernel_name
 from .linking import KernelLibrary
@@ -28,48 +31,109 @@ _FAST_MATH = _Ordered({"nsz", "contract", "arcp"})
 
 
 class _BlockCopier:
-    """What Numba's inliner gets in the place of the module `copy`: blocks of one function share one copy of its scope.
+    """What Numba's inliner gets in the place of the module `copy` while it inlines a function once.
 
-    The inliner copies a function block by block, and each block refers to all of the function's variables through its
-    scope. To copy them anew with every block took a sixth of the time to compile.
+    It copies the function block by block, and each block refers to all of the function's variables through its scope:
+    the blocks share one copy of that. It copies them again for a caller who wants the function as it was; none does.
     """
 
     def __init__(self) -> None:
-        self._scope: Any = None
-        self._copied: dict[int, Any] = {}
+        self._memo: dict[int, Any] = {}
+        self._copies: set[int] = set()
 
     def deepcopy(self, block: Any) -> Any:
-        if block.scope is not self._scope:
-            self._scope, self._copied = block.scope, {}
-        return copy.deepcopy(block, self._copied)
+        if id(block) in self._copies:
+            return block
+        copied = copy.deepcopy(block, self._memo)
+        self._copies.add(id(copied))
+        return copied
 
 
-class _QuickCompiler(Compiler):
-    """Numba's compiler with LLVM's first level of optimisation, not its third.
+_prepared: dict[Callable, Any] = {}  # by `_InlineWorker`
 
-    The time goes into tiles that are vector code already and into loops that the first level vectorises as well: the
-    kernels are as fast, and a quarter of the time to compile them is saved. Numba knows the level, and how its inliner
-    copies, only as settings of the process; it is compiling under its global lock here, so nobody else's code meets
-    ours.
+
+class _InlineWorker(inline_closurecall.InlineWorker):
+    """Numba's inliner, which prepares a function once for all the places where it is inlined."""
+
+    def run_untyped_passes(self, func: Callable, enable_ssa: bool = False) -> Any:
+        self.flags.enable_ssa = enable_ssa  # as Numba's does; the flags are a part of the caller's symbol
+        if func not in _prepared:
+            _prepared[func] = super().run_untyped_passes(func, enable_ssa)
+        return _prepared[func]
+
+    def inline_ir(self, *arguments: Any, **options: Any) -> Any:
+        inline_closurecall.copy = _BlockCopier()  # type: ignore[assignment]
+        try:
+            return super().inline_ir(*arguments, **options)
+        finally:
+            inline_closurecall.copy = copy
+
+
+# Passes of Numba's compiler that do nothing for kernels, which have no `with`, no closure or comprehension, no `raise`,
+# no tuple of several types to loop over and no expression of whole arrays; and one that is for `inspect_types`.
+_NEEDLESS_PASSES = {
+    "AnnotateTypes",
+    "InlineClosureLikes",
+    "InlineOverloads",
+    "LiteralPropagationSubPipelinePass",
+    "LiteralUnroll",
+    "MakeFunctionToJitFunction",
+    "NopythonRewrites",
+    "RewriteDynamicRaises",
+    "WithLifting",
+}
+
+
+class _QuickCompiler(CompilerBase):
+    """Numba's compiler in the settings of `_quick_settings`, and with symbols that do not depend on the process.
 
     A kernel's symbol has a number in it, which Numba counts up with everything that the process compiles. Here it comes
     from the kernel's name, so that a kernel has the same symbol whoever compiles it: the callers that one process has
     compiled find the kernels that another one has.
     """
 
+    def define_pipelines(self) -> list[PassManager]:
+        passes = PassManager("kernel")
+        for each, description in DefaultPassBuilder.define_nopython_pipeline(self.state).passes:
+            if each.__name__ not in _NEEDLESS_PASSES:
+                passes.add_pass(each, description)
+        passes.finalize()
+        return [passes]
+
     def compile_extra(self, func: Callable) -> Any:
         self.state.library = KernelLibrary(self.state.targetctx.codegen(), func.__qualname__)
         self.state.library.enable_object_caching()
         counted = FunctionIdentity._unique_ids
-        before = config.OPT, inline_closurecall.copy  # type: ignore[attr-defined]
-        config.OPT = min(config.OPT, 1)  # type: ignore[attr-defined]
-        inline_closurecall.copy = _BlockCopier()  # type: ignore[assignment]
         FunctionIdentity._unique_ids = itertools.chain([_number(func)], counted)  # type: ignore[assignment]
         try:
-            return super().compile_extra(func)
+            with _quick_settings():
+                return super().compile_extra(func)
         finally:
             FunctionIdentity._unique_ids = counted
-            config.OPT, inline_closurecall.copy = before  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _quick_settings() -> Iterator[None]:
+    """LLVM's first level of optimisation, not its third; a quick inliner; and no collections of garbage.
+
+    The time of a fit goes into tiles that are vector code already and into loops that the first level vectorises as
+    well: the kernels are as fast, and a quarter of the time to compile them is saved. Collections find little while a
+    kernel is compiled, and took an eighth of the time.
+
+    Numba knows the level and its inliner only as settings of the process; it is compiling under its global lock here,
+    so nobody else's code meets ours.
+    """
+    before = config.OPT, inline_closurecall.InlineWorker  # type: ignore[attr-defined]
+    collects = gc.isenabled()
+    config.OPT = min(config.OPT, 1)  # type: ignore[attr-defined]
+    inline_closurecall.InlineWorker = _InlineWorker  # type: ignore[misc]
+    gc.disable()
+    try:
+        yield
+    finally:
+        config.OPT, inline_closurecall.InlineWorker = before  # type: ignore[attr-defined, misc]
+        if collects:
+            gc.enable()
 
 
 def _number(func: Callable) -> int:
@@ -86,13 +150,13 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def _compile(function: Callable, **options: Any) -> Callable:
+def _compile(function: Callable, **options: Any) -> Any:
     dispatcher = numba.njit(**_OPTIONS, **options)(function)
     dispatcher._cache = KernelCache(function)
     return dispatcher
 
 
-def compiled(function: Callable) -> Any:
+def entry_point(function: Callable) -> Any:
     """Compile `function` to machine code that runs without the GIL, on first use, cached on disk.
 
     Division by zero gives inf or NaN as in NumPy arrays; indices are not checked. It cannot make arrays: without
@@ -101,12 +165,29 @@ def compiled(function: Callable) -> Any:
     return _compile(function, _nrt=False)
 
 
-def allocating(function: Callable) -> Callable:
-    """As `compiled`, for a function that makes arrays."""
+def allocating(function: Callable) -> Any:
+    """As `entry_point`, for a function that makes arrays."""
     return _compile(function)
 
 
-def inlined(function: Callable) -> Callable:
+def compiled(function: Callable) -> Any:
+    """As `entry_point`, for a function that other kernels call.
+
+    Python cannot: what unpacks its arguments would be a fifth of the code to compile.
+    """
+    dispatcher = _compile(function, _nrt=False, no_cpython_wrapper=True)
+
+    def add_overload(kernel: Any) -> None:  # but not to those that Python calls where they lie
+        dispatcher.overloads[tuple(kernel.signature.args)] = kernel
+
+    def refuse(*arguments: object, **options: object) -> NoReturn:
+        raise TypeError(f"{function.__name__} can be called by kernels alone: mark it @entry_point.")
+
+    dispatcher.add_overload, dispatcher._compile_for_args = add_overload, refuse
+    return dispatcher
+
+
+def inlined(function: Callable) -> Any:
     """As `compiled`, for a function that becomes part of each caller.
 
     A large one that is called in several places is quicker to compile on its own.

@@ -20,7 +20,7 @@ from .chunk import (
     save_states,
     transpose_weights,
 )
-from .compile import compiled, inlined
+from .compile import compiled, entry_point, inlined
 from .decisions import NOT_FINITE, UNFINISHED, end_epoch, is_best, is_plateau, kept_weights_failed
 from .equations import dropout_state, segment_state, warm_up
 from .gang import AGREED, ASKED, ENDED, STOP, meet, open_gate, pass_gate
@@ -76,7 +76,7 @@ class FitState(NamedTuple):
     pace: np.ndarray  # (1,) record, see `pace`: the first thread's
 
 
-@compiled
+@entry_point
 def fit_worker(plan, train, validation, options, state, thread):
     """Train until the last epoch, or until patience, the STOP counter or a loss that is not finite ends it.
 

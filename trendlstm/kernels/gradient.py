@@ -17,7 +17,7 @@ from .chunk import (
     save_states,
     transpose_weights,
 )
-from .compile import compiled, inlined
+from .compile import compiled, entry_point, inlined
 from .simd import view
 
 
@@ -80,7 +80,7 @@ def add_accumulators(gradients, used, block):
     return total
 
 
-@compiled
+@entry_point
 def gradient_worker(plan, theta, data, order, gradients, losses, thread):
     """The loss and the gradient of some samples, on one thread.
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .buffers import CHUNK_ROWS, PINBALL
 from .chunk import forward_chunks, load_chunk, load_states, outputs, save_states
-from .compile import compiled, inlined
+from .compile import entry_point, inlined
 from .simd import view
 
 
@@ -24,7 +24,7 @@ class Inputs(NamedTuple):
     drops: np.uint64
 
 
-@compiled
+@entry_point
 def predict_worker(plan, theta, inputs, out, thread):
     """Make one thread's share of the predictions.
 
@@ -69,7 +69,7 @@ def predict_worker(plan, theta, inputs, out, thread):
                     out[first + r, s * plan.outputs + k] = values[s, r, k]
 
 
-@compiled
+@entry_point
 def recurse_worker(plan, thetas, path, steps, relative, inputs, work):
     """Continue every row of `path` by predictions that are fed back, on one thread.
 

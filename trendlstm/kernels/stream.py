@@ -20,7 +20,7 @@ from .chunk import (
     save_states,
     transpose_weights,
 )
-from .compile import compiled, inlined
+from .compile import entry_point, inlined
 from .decisions import NOT_FINITE, UNFINISHED, USED_UP, judge_sequence
 from .gang import GO_ON, STOP
 from .simd import atomic_load, view
@@ -59,7 +59,7 @@ class StreamState(NamedTuple):
     counters: np.ndarray  # int64, see `gang`
 
 
-@compiled
+@entry_point
 def stream_worker(plan, block, options, state, work):
     """Train on a block of sequences, and judge each before the step that it leads to.
 
