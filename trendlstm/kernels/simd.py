@@ -12,7 +12,6 @@ from numba import types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
-from numba.np import arrayobj
 
 _FEATURES = set(cpu_target.target_context.codegen().magic_tuple()[2].split(","))
 
@@ -261,6 +260,8 @@ def view(typing_context, flat, start, shape):
     result = types.Array(flat.dtype, len(shape), "C")
 
     def codegen(context, builder, signature, arguments):
+        from numba.np import arrayobj  # which compiled kernels do without
+
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         lengths = cgutils.unpack_tuple(builder, arguments[2])
         itemsize = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(flat.dtype)))
