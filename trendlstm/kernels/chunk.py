@@ -50,13 +50,14 @@ _DRAWS_A_STEP = 1 << 20  # numbers of a layer's draws for one step: more than th
 def layer_of(plan, work, index):
     """One recurrent layer's part of a work space."""
     shape, rows, steps = plan.layers[index], work.lengths.size, plan.steps
+    kept = steps if work.deltas.size > 0 else 1
     flat, below = rows * shape.hidden_size, rows * shape.below
     columns = (shape.input_rows + PADDING - 1) // PADDING * PADDING
     return Layer(
         view(work.inputs, rows * shape.inputs, (steps + 1, rows, columns)),
-        view(work.gates, plan.n_gates * steps * below, (plan.n_gates, steps, flat)),
+        view(work.gates, plan.n_gates * kept * below, (plan.n_gates, kept, flat)),
         view(work.cell, (steps + 1) * below, (steps + 1, flat)),
-        view(work.squashed, steps * below, (steps, flat)),
+        view(work.squashed, kept * below, (kept, flat)),
         view(work.hidden, (steps + 1) * below, (steps + 1, flat)),
         view(work.masks, below, (flat,)),
     )

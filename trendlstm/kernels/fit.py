@@ -54,7 +54,7 @@ class FitState(NamedTuple):
 
     theta: np.ndarray  # (P,)
     kept: np.ndarray  # (P,) the weights to return: of the best epoch; without validation, of the last
-    previous: np.ndarray  # (P,) what `kept` was before
+    previous: np.ndarray  # (P,) what `kept` was before the best epoch, once there is one
     first_moment: np.ndarray  # (P,) or the velocity
     second_moment: np.ndarray  # (P,)
     decays: np.ndarray  # (P,) 1 for weights, 0 for biases
@@ -173,7 +173,7 @@ def _minibatch(plan, train, first, count, step, drops, state, thread):
 def _reject_minibatch(first, is_validated, state, thread):
     """End the fit because a minibatch's loss is not finite."""
     progress = state.progress[thread.rank]
-    if thread.rank == 0 and kept_weights_failed(first, is_validated):
+    if thread.rank == 0 and progress.best_epoch > 0 and kept_weights_failed(first, is_validated):
         for j in range(state.kept.size):
             state.kept[j] = state.previous[j]
         progress.best_epoch = progress.best_before

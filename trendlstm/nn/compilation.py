@@ -32,8 +32,9 @@ from trendlstm.kernels.dropout import drop
 from trendlstm.kernels.fit import finish_epoch, fit_worker, update_weights
 from trendlstm.kernels.gradient import accumulate_chunks
 from trendlstm.nn import many
+from trendlstm.nn.memory import Memory
 from trendlstm.nn.threads import available_threads
-from trendlstm.nn.training import Memory, one_thread
+from trendlstm.nn.training import one_thread
 
 
 class CompileProgress(NamedTuple):

@@ -11,12 +11,13 @@ import numpy as np
 from trendlstm.config import Device
 from trendlstm.errors import FitInterrupted, OptionError, TrainingError
 from trendlstm.kernels import buffers
-from trendlstm.kernels.buffers import Data, Plan, Thread, Workspace
+from trendlstm.kernels.buffers import Data, Thread
 from trendlstm.kernels.fit import FitState, fit_worker
 from trendlstm.kernels.pace import start_pace
 from trendlstm.nn.device import choose_device
 from trendlstm.nn.fit_job import FitJob
 from trendlstm.nn.history import History
+from trendlstm.nn.memory import Memory, leave_memory, take_memory
 from trendlstm.nn.progress import FitProgress, Report
 from trendlstm.nn.queue import run_queue
 from trendlstm.nn.threads import available_threads, run_together, thread_count
@@ -87,19 +88,21 @@ def train(
     return [job.history() for job in jobs]
 
 
-def train_here(job: FitJob, memory: "Memory | None" = None) -> None:
+def train_here(job: FitJob) -> None:
     """Train a job on this thread alone, which hears of Ctrl-C only when that has ended."""
     start = time.perf_counter()
-    fit_worker(*one_thread(job, memory or Memory()))
+    memory = take_memory()
+    fit_worker(*one_thread(job, memory))
+    leave_memory(memory)
     job.seconds = time.perf_counter() - start
 
 
-def one_thread(job: FitJob, memory: "Memory") -> tuple:
+def one_thread(job: FitJob, memory: Memory) -> tuple:
     """The arguments of `fit_worker` for a job that is one thread's alone."""
     return _arguments(job, _state(job, memory), memory, 0, 1)
 
 
-def fit_here(job: FitJob, memory: "Memory | None" = None) -> History:
+def fit_here(job: FitJob) -> History:
     """Train a job of weights that nobody else trains, on this thread alone; `theta` then holds those that are kept.
 
     Raises
@@ -107,7 +110,7 @@ def fit_here(job: FitJob, memory: "Memory | None" = None) -> History:
     TrainingError
         A loss or weight became infinite or NaN.
     """
-    train_here(job, memory)
+    train_here(job)
     job.theta[:] = job.kept
     if job.is_broken():
         raise TrainingError(_complaint(job), [job.history()])
@@ -117,28 +120,27 @@ def fit_here(job: FitJob, memory: "Memory | None" = None) -> History:
 def _train_together(job: FitJob, threads: int, tell: Callable[[], None]) -> None:
     """Train a job on threads that share its minibatches."""
     start = time.perf_counter()
+    memory = take_memory()
 
     def arguments(size: int) -> list[tuple]:
         job.begin(size)
-        state = _state(job, Memory())
-        return [_arguments(job, state, Memory(), rank, size) for rank in range(size)]
+        state = _state(job, memory)
+        return [_arguments(job, state, memory, rank, size) for rank in range(size)]
 
     try:
         run_together(fit_worker, arguments, min(threads, job.chunks), tell, job.stop, job.abandon)
+        leave_memory(memory)
     finally:
         job.seconds = time.perf_counter() - start
 
 
 def _train_each(jobs: Sequence[FitJob], threads: int, tell: Callable[[], None]) -> None:
     """Train each job on one thread, as many at a time as there are threads."""
-    spare: list[Memory] = []  # of jobs that have ended, at most one a thread
 
     def run(job: FitJob) -> None:
         if job.is_stopped():
             return
-        memory = spare.pop() if spare else Memory()
-        train_here(job, memory)
-        spare.append(memory)
+        train_here(job)
         if job.is_broken():
             stop_all()
 
@@ -149,48 +151,10 @@ def _train_each(jobs: Sequence[FitJob], threads: int, tell: Callable[[], None]) 
     run_queue([partial(run, job) for job in jobs], threads, tell, stop_all)
 
 
-class Memory:
-    """One thread's arrays, which its next job uses again where they fit.
-
-    A short fit of a small network would otherwise spend a tenth of its time on fresh memory.
-    """
-
-    def __init__(self) -> None:
-        self._arrays: dict[str, np.ndarray] = {}
-        self._work: tuple[Plan, Workspace] | None = None
-
-    def zeros(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """An array of zeros: the last one of that name if it has this shape and dtype."""
-        array = self._arrays.get(name)
-        if array is None or array.shape != shape or array.dtype != dtype:
-            array = self._arrays[name] = buffers.aligned_zeros(shape, dtype)
-        else:
-            array[...] = 0
-        return array
-
-    def workspace(self, plan: Plan, dtype: np.dtype, rows: int) -> Workspace:
-        """A work space of so many rows: the last one if it was made for such a network."""
-        if self._work is not None:
-            last, work = self._work
-            if work.inputs.dtype == dtype and work.lengths.size == rows and _is_same_plan(last, plan):
-                return work
-        self._work = plan, buffers.make_workspace(plan, dtype, rows)
-        return self._work[1]
-
-
-def _is_same_plan(one: Plan, other: Plan) -> bool:
-    # the last three are arrays, of which the quantiles change nothing in a work space
-    return (
-        one[:-3] == other[:-3]
-        and np.array_equal(one.layers, other.layers)
-        and np.array_equal(one.widths, other.widths)
-    )
-
-
 def _arguments(job: FitJob, state: FitState, memory: Memory, rank: int, size: int) -> tuple:
     """One thread's arguments of `fit_worker`, with a work space of its own."""
     rows = buffers.rows_together(job.plan, job.theta.dtype, -(-job.chunks // size))
-    thread = Thread(rank, size, memory.workspace(job.plan, job.theta.dtype, rows))
+    thread = Thread(rank, size, memory.workspace(job.plan, job.theta.dtype, rows, rank))
     return job.plan, job.train, job.validation, job.options, state, thread
 
 
@@ -198,16 +162,16 @@ def _state(job: FitJob, memory: Memory) -> FitState:
     """What the threads of a job share."""
     size, dtype = job.theta.size, job.theta.dtype
     accumulators = min(buffers.ACCUMULATORS, job.chunks)
-    theta = memory.zeros("theta", (size,), dtype)
+    theta = memory.array("theta", (size,), dtype)
     theta[:] = job.theta
     return FitState(
         theta=theta,
         kept=job.kept,
-        previous=job.kept.copy(),
+        previous=memory.array("previous", (size,), dtype),
         first_moment=memory.zeros("first_moment", (size,), dtype),
         second_moment=memory.zeros("second_moment", (size,), dtype),
-        decays=job.decays(),
-        gradients=memory.zeros("gradients", (accumulators, size), dtype),
+        decays=job.decays() if job.config.weight_decay else np.empty(0, dtype),
+        gradients=memory.array("gradients", (accumulators, size), dtype),
         losses=np.zeros(accumulators),
         squared_norms=np.zeros(size // buffers.BLOCK),
         finite=np.zeros(size // buffers.BLOCK, np.bool_),
