@@ -36,6 +36,7 @@ CELLS = {
 CHUNK_ROWS = 8  # samples whose gradient is one sum: a register tile of rows, and a power of two
 # Chunk k adds its gradients to accumulator k mod ACCUMULATORS, whatever the number of threads.
 ACCUMULATORS = 16
+FEW_ROWS = 4  # a minibatch of so few samples goes through the network without the absent rows of its chunk
 BLOCK = 1024  # parameters that one thread updates at a time; a multiple of every vector loop's stride
 PADDING = 16  # elements: one AVX-512 vector of float32, two of float64
 
@@ -267,7 +268,7 @@ def rows_together(plan: Plan, dtype: np.dtype, chunks: int, backward: bool = Tru
 
 
 def make_workspace(plan: Plan, dtype: np.dtype, rows: int = CHUNK_ROWS, backward: bool = True) -> Workspace:
-    """Allocate a thread's arrays for so many rows, whole chunks or fewer than one, with the columns of ones.
+    """Allocate a thread's arrays for so many rows, whole chunks or fewer than one.
 
     Without a backward pass no step's gates are kept beyond that step.
     """
@@ -279,7 +280,7 @@ def make_workspace(plan: Plan, dtype: np.dtype, rows: int = CHUNK_ROWS, backward
     back, is_stacked, drops = int(backward), len(layers) > 1, plan.recurrent_dropout > 0
     inputs = int(last.inputs + (steps + 1) * pad(last.input_rows))
     total = plan.steps_seen * rows * int(plan.widths.sum())
-    work = Workspace(
+    return Workspace(
         inputs=aligned_zeros(rows * inputs, dtype),
         gates=aligned_zeros(rows * plan.n_gates * kept * units, dtype),
         cell=aligned_zeros(rows * plan.has_cell_state * (steps + 1) * units, dtype),
@@ -296,13 +297,6 @@ def make_workspace(plan: Plan, dtype: np.dtype, rows: int = CHUNK_ROWS, backward
         deltas=aligned_zeros(back * total, dtype),
         transposed=aligned_zeros(back * _transposed_size(plan), dtype),
     )
-    if plan.bias:
-        for index, layer in enumerate(layers):
-            ones = layer_views(plan, work, index).inputs
-            ones[:, :, layer.input_rows - 1] = 1
-            if plan.has_reset_gate:
-                ones[:, :, layer.hidden_size] = 1
-    return work
 
 
 def layer_views(plan: Plan, work: Workspace, index: int) -> Layer:

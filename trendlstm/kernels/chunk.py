@@ -6,7 +6,7 @@ What a row or a chunk gets does not depend on the others beside it, down to the 
 
 import numpy as np
 
-from .buffers import CHUNK_ROWS, FEEDFORWARD, GAUSSIAN, HUBER, MAE, MSE, PADDING, Layer
+from .buffers import CHUNK_ROWS, FEEDFORWARD, GAUSSIAN, HUBER, MAE, MSE, PADDING, Layer, Workspace
 from .cells import (
     gru_backward,
     gru_forward,
@@ -60,6 +60,30 @@ def layer_of(plan, work, index):
         view(work.squashed, kept * below, (kept, flat)),
         view(work.hidden, (steps + 1) * below, (steps + 1, flat)),
         view(work.masks, below, (flat,)),
+    )
+
+
+@inlined
+def with_rows(work, rows):
+    """The memory of a work space as one of fewer rows."""
+    each = work.activations.size // work.lengths.size
+    each_delta = work.deltas.size // work.lengths.size
+    return Workspace(
+        work.inputs,
+        work.gates,
+        work.cell,
+        work.squashed,
+        work.hidden,
+        work.masks,
+        view(work.lengths, 0, (rows,)),
+        view(work.draws, 0, (rows,)),
+        view(work.activations, 0, (rows * each,)),
+        work.dh_external,
+        work.dh_below,
+        work.dh,
+        work.dc,
+        view(work.deltas, 0, (rows * each_delta,)),
+        work.transposed,
     )
 
 
@@ -140,9 +164,22 @@ def load_chunk(plan, work, x, lengths, order, first, count, start, step, drops):
         for t in range(present, plan.steps):
             for f in range(plan.features):
                 inputs[t, r, column + f] = zero
-    if plan.cell != FEEDFORWARD:
-        for index in range(plan.layers.size):
+    for index in range(plan.layers.size):
+        _set_ones(plan, layer_of(plan, work, index).inputs, plan.layers[index], start, stop)
+        if plan.cell != FEEDFORWARD:
             _begin_rows(plan, work, index, start, stop)
+
+
+@inlined
+def _set_ones(plan, inputs, shape, start, stop):
+    """The inputs of the biases, which lie elsewhere in a work space of other rows."""
+    if plan.bias > 0:
+        one = inputs.dtype.type(1)
+        for t in range(plan.steps):
+            for r in range(start, stop):
+                inputs[t, r, shape.input_rows - 1] = one
+                if plan.has_reset_gate:
+                    inputs[t, r, shape.hidden_size] = one
 
 
 @inlined
@@ -315,7 +352,7 @@ def chunk_loss(plan, work, y, order, first, count, start, step):
     out, delta = outputs(plan, work.activations, rows), outputs(plan, work.deltas, rows)
     total = 0.0
     for s in range(delta.shape[0]):
-        for r in range(start, start + CHUNK_ROWS):
+        for r in range(start, start + min(CHUNK_ROWS, rows)):
             for k in range(delta.shape[2]):
                 delta[s, r, k] = delta.dtype.type(0)
             if r - start < count and s < work.lengths[r]:

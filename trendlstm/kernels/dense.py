@@ -44,7 +44,7 @@ def dense_weight_gradient(x, dz, dweight, rows, chunk):
     chunk_gradient_add(view(dweight, 0, (n_in, n_out)), x, dz, rows, chunk)
     dbias = dweight[n_in]
     for first in range(CHUNK_ROWS * chunk, dz.shape[0], rows):
-        for r in range(first, first + CHUNK_ROWS):
+        for r in range(first, first + min(CHUNK_ROWS, rows)):
             for j in range(n_out):
                 dbias[j] += dz[r, j]
 

@@ -295,10 +295,10 @@ def _all_finite(state, thread):
     """Whether all weights are finite, the same answer on every thread."""
     for block in range(thread.rank, state.finite.size, thread.size):
         theta = view(state.theta, block * BLOCK, (BLOCK,))
-        zero = 0.0
+        failed = np.int32(0)  # which vectors can count, as they cannot add in order
         for j in range(BLOCK):
-            zero += np.float64(theta[j] - theta[j])  # 0, or NaN for NaN and infinities
-        state.finite[block] = zero == 0.0
+            failed += np.int32(theta[j] - theta[j] != 0)  # NaN for NaN and infinities
+        state.finite[block] = failed == 0
     meet(state.counters, thread.size)
     finite = True
     for block in range(state.finite.size):

@@ -6,7 +6,7 @@ the result is the same bits for any number of threads.
 
 import numpy as np
 
-from .buffers import BLOCK, CHUNK_ROWS
+from .buffers import BLOCK, CHUNK_ROWS, FEW_ROWS
 from .chunk import (
     backward_chunks,
     chunk_loss,
@@ -16,6 +16,7 @@ from .chunk import (
     minibatch_targets,
     save_states,
     transpose_weights,
+    with_rows,
 )
 from .compile import compiled, inlined
 from .simd import view
@@ -37,6 +38,8 @@ def accumulate_chunks(plan, theta, data, order, first, count, step, drops, state
     """
     work, accumulators, used = thread.work, gradients.shape[0], accumulators_used(gradients, count)
     together = work.lengths.size // CHUNK_ROWS
+    if count <= FEW_ROWS:
+        work = with_rows(work, count)
     scale = 2.0 / minibatch_targets(plan, data.lengths, order, first, count, step)
     for a in range(thread.rank, used, thread.size * together):
         for own in range(a, min(used, a + thread.size * together), thread.size):

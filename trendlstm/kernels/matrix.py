@@ -32,19 +32,27 @@ def product(out, a, b, rows, transposed, accumulate):
     out_rows, columns, depth = out.shape[0], out.shape[1], b.shape[0]
     lanes = VECTOR_BYTES // out.itemsize
     tiled_rows = out_rows - out_rows % TILE_ROWS
-    block = _DEPTH_BLOCK // CHUNK_ROWS * rows
+    block = _DEPTH_BLOCK // CHUNK_ROWS * max(rows, CHUNK_ROWS)
     run = CHUNK_ROWS if rows > CHUNK_ROWS else block
     period = rows if rows > CHUNK_ROWS else block
     for first in range(0, depth, block):
         last = min(first + block, depth)
         run = min(run, last - first)
         add = accumulate or first > 0
-        for j in range(0, columns, 2 * lanes):
-            for i in range(0, tiled_rows, TILE_ROWS):
-                if j + 2 * lanes <= columns:
-                    full_tile(out, a, b, i, j, first, last, run, period, transposed, add)
-                else:
-                    narrow_tile(out, a, b, i, j, first, last, run, period, transposed, add)
+        i = j = 0
+        while i < tiled_rows and j < columns:
+            if j + 2 * lanes <= columns:
+                full_tile(out, a, b, i, j, first, last, run, period, transposed, add)
+            else:
+                narrow_tile(out, a, b, i, j, first, last, run, period, transposed, add)
+            if transposed:  # `out` is the larger one: along its rows
+                j += 2 * lanes
+                if j >= columns:
+                    i, j = i + TILE_ROWS, 0
+            else:  # down a strip of b, which stays in the first-level cache
+                i += TILE_ROWS
+                if i >= tiled_rows:
+                    i, j = 0, j + 2 * lanes
         for i in range(tiled_rows, out_rows):
             j = 0
             while j + 4 * lanes <= columns:
