@@ -53,7 +53,7 @@ class FitState(NamedTuple):
     """What the threads of one fit share. P parameters, A accumulators, E epochs."""
 
     theta: np.ndarray  # (P,)
-    kept: np.ndarray  # (P,) the weights to return: of the best epoch; without validation, of the last
+    kept: np.ndarray  # (P,) the weights of the best epoch, without validation of the last, once there is one
     previous: np.ndarray  # (P,) what `kept` was before the best epoch, once there is one
     first_moment: np.ndarray  # (P,) or the velocity
     second_moment: np.ndarray  # (P,)
@@ -106,7 +106,7 @@ def fit_worker(plan, train, validation, options, state, thread):
                 return
             state.progress[thread.rank] = state.progress[0]
         if epoch != last + 1 or last == 0:  # this thread was not there when the weights were written
-            transpose_weights(plan, state.theta, thread.work)
+            _transpose_if_needed(plan, state, thread)
         _epoch(plan, train, validation, options, state, Thread(thread.rank, size, thread.work))
         if thread.rank == 0:
             choose_active(state.pace[0], state.counters, nanoseconds())
@@ -194,6 +194,13 @@ def _clip(clip_norm, used, state, thread):
         clip(view(state.gradients, block * BLOCK, (BLOCK,)), total, clip_norm)
 
 
+@inlined
+def _transpose_if_needed(plan, state, thread):
+    """Transpose the weights for a thread that chunks fall to: of a small minibatch the first alone."""
+    if thread.rank < state.gradients.shape[0]:
+        transpose_weights(plan, state.theta, thread.work)
+
+
 @compiled
 def update_weights(plan, options, used, state, thread):
     """A step on the gradient in the first `used` accumulators, and the transposed weights anew."""
@@ -217,7 +224,7 @@ def update_weights(plan, options, used, state, thread):
             adam_step(theta, gradient, first_moment, second_moment, progress.step, rate)
     meet(state.counters, thread.size)
     # each thread for itself: to read all from the threads that wrote them takes longer
-    transpose_weights(plan, state.theta, thread.work)
+    _transpose_if_needed(plan, state, thread)
 
 
 @compiled

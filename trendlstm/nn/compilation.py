@@ -32,7 +32,6 @@ from trendlstm.kernels.dropout import drop
 from trendlstm.kernels.fit import finish_epoch, fit_worker, update_weights
 from trendlstm.kernels.gradient import accumulate_chunks
 from trendlstm.nn import many
-from trendlstm.nn.memory import Memory
 from trendlstm.nn.threads import available_threads
 from trendlstm.nn.training import one_thread
 
@@ -146,7 +145,7 @@ class _Parts:
 
     def __init__(self, dtype: DType) -> None:
         job = many.smallest_job(dtype)
-        self._arguments = one_thread(job, Memory())
+        self._arguments = one_thread(job)
         self._plan, self._train, self._validation, self._options, self._state, self._thread = self._arguments
         self._order = self._state.order
 

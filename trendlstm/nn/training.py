@@ -63,23 +63,21 @@ def train(
         if report is not None and jobs:
             report(_progress(jobs))
 
+    device, threads = choose_device(device), thread_count(n_threads)
     with _alone(jobs):
-        for job in jobs:
-            job.begin()  # only now is it certain that nobody else is training its weights
+        for job in jobs:  # only now is it certain that nobody else is training its weights
+            job.begin(_threads_together(job, threads) if len(jobs) == 1 else 1)
         try:
-            if choose_device(device) == "cuda":
+            if device == "cuda":
                 from trendlstm.nn import gpu
 
                 gpu.train(jobs, tell)
             elif len(jobs) == 1:
-                _train_together(jobs[0], thread_count(n_threads), tell)
+                _train_together(jobs[0], tell)
             else:
-                _train_each(jobs, thread_count(n_threads), tell)
+                _train_each(jobs, threads, tell)
         except KeyboardInterrupt as error:
             raise FitInterrupted([job.history() for job in jobs]) from error
-        finally:
-            for job in jobs:
-                job.theta[:] = job.kept
         for index, job in enumerate(jobs):
             if job.is_broken():
                 which = f"Network {index}: " if len(jobs) > 1 else ""
@@ -92,14 +90,23 @@ def train_here(job: FitJob) -> None:
     """Train a job on this thread alone, which hears of Ctrl-C only when that has ended."""
     start = time.perf_counter()
     memory = take_memory()
-    fit_worker(*one_thread(job, memory))
+    state = _state(job, memory)
+    fit_worker(*_arguments(job, state, memory, 0, 1))
+    _keep(job, state)
     leave_memory(memory)
     job.seconds = time.perf_counter() - start
 
 
-def one_thread(job: FitJob, memory: Memory) -> tuple:
+def one_thread(job: FitJob) -> tuple:
     """The arguments of `fit_worker` for a job that is one thread's alone."""
+    memory = Memory()
     return _arguments(job, _state(job, memory), memory, 0, 1)
+
+
+def _keep(job: FitJob, state: FitState) -> None:
+    """Give a job that has ended the weights to keep, unless those are the ones from before training."""
+    if job.progress["best_epoch"][0] > 0:
+        job.theta[:] = state.kept
 
 
 def fit_here(job: FitJob) -> History:
@@ -111,26 +118,34 @@ def fit_here(job: FitJob) -> History:
         A loss or weight became infinite or NaN.
     """
     train_here(job)
-    job.theta[:] = job.kept
     if job.is_broken():
         raise TrainingError(_complaint(job), [job.history()])
     return job.history()
 
 
-def _train_together(job: FitJob, threads: int, tell: Callable[[], None]) -> None:
-    """Train a job on threads that share its minibatches."""
+def _threads_together(job: FitJob, threads: int) -> int:
+    """How many threads can share the job's minibatches, of so many."""
+    return min(threads, max(job.chunks, job.theta.size // _PARAMETERS_A_THREAD))
+
+
+def _train_together(job: FitJob, tell: Callable[[], None]) -> None:
+    """Train a job on the threads that it has begun for, which share its minibatches."""
     start = time.perf_counter()
     memory = take_memory()
+    state = _state(job, memory)
 
     def arguments(size: int) -> list[tuple]:
-        job.begin(size)
-        state = _state(job, memory)
+        nonlocal state
+        if size < len(job.progress):  # there are no more threads to be had
+            job.begin(size)
+            state = _state(job, memory)
         return [_arguments(job, state, memory, rank, size) for rank in range(size)]
 
     try:
-        run_together(fit_worker, arguments, min(threads, job.chunks), tell, job.stop, job.abandon)
+        run_together(fit_worker, arguments, len(job.progress), tell, job.stop, job.abandon)
         leave_memory(memory)
     finally:
+        _keep(job, state)
         job.seconds = time.perf_counter() - start
 
 
@@ -166,7 +181,7 @@ def _state(job: FitJob, memory: Memory) -> FitState:
     theta[:] = job.theta
     return FitState(
         theta=theta,
-        kept=job.kept,
+        kept=memory.array("kept", (size,), dtype),
         previous=memory.array("previous", (size,), dtype),
         first_moment=memory.zeros("first_moment", (size,), dtype),
         second_moment=memory.zeros("second_moment", (size,), dtype),
@@ -194,6 +209,9 @@ def _states(job: FitJob, samples: Data) -> np.ndarray:
     count = samples.x.shape[0] if samples.x.shape[1] > job.plan.steps else 0
     return np.zeros((count, buffers.state_size(job.plan)), job.theta.dtype)
 
+
+# Above that a thread that no chunk falls to is worth its start, because it takes part in the optimizer's steps.
+_PARAMETERS_A_THREAD = 2**19
 
 _trained: set[int] = set()  # by their address: the weights that are being trained in this process
 _claiming = threading.Lock()
