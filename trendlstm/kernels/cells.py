@@ -32,7 +32,7 @@ from .equations import (
     sigmoid_backward,
     tanh_backward,
 )
-from .matrix import chunk_gradient_add, product
+from .matrix import chunk_gradient, product
 from .simd import view
 
 
@@ -355,8 +355,8 @@ def input_gradient(dx, gates, input_transposed):
 
 
 @inlined
-def recurrent_weight_gradient(dweight, layer, x_row, has_reset_gate, chunk):
-    """dW += sum over steps and a chunk's rows of [h_{t-1}, x_t, 1]^T dz: one product a gate, after the loop.
+def recurrent_weight_gradient(dweight, layer, x_row, has_reset_gate, chunk, accumulate):
+    """dW = sum over steps and a chunk's rows of [h_{t-1}, x_t, 1]^T dz: one product a gate, after the loop.
 
     Of the GRU's candidate: [x_t, 1]^T dz, and [h_{t-1}, 1]^T dq.
     """
@@ -373,4 +373,4 @@ def recurrent_weight_gradient(dweight, layer, x_row, has_reset_gate, chunk):
             dz, last = view(layer.squashed, 0, shape), x_row
         seen = view(inputs, first, (steps * rows, columns))
         out = view(dweight[gate], first * hidden_size, (last - first, hidden_size))
-        chunk_gradient_add(out, seen, dz, rows, chunk)
+        chunk_gradient(out, seen, dz, rows, chunk, accumulate)

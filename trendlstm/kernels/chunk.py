@@ -419,10 +419,10 @@ def minibatch_targets(plan, lengths, order, first, count, step):
 
 
 @compiled
-def backward_chunks(plan, work, gradients, first, stride, present, scale):
-    """Add scale * (gradient of half a chunk's loss) to that chunk's accumulator, for the chunks present.
+def backward_chunks(plan, work, gradients, first, stride, present, scale, accumulate):
+    """Write scale * (gradient of half a chunk's loss) to that chunk's accumulator, for the chunks present.
 
-    Chunk k adds to gradients[first + k * stride], a flat buffer like theta.
+    Chunk k's is gradients[first + k * stride], a flat buffer like theta. If `accumulate`, what it holds stays in the sum.
     """
     rows, top = work.lengths.size, plan.layers.size - 1
     hidden_size = plan.widths[0]
@@ -458,7 +458,7 @@ def backward_chunks(plan, work, gradients, first, stride, present, scale):
         layer_input = view(work.activations, before, (rows_seen, n_in))
         for chunk in range(present):
             dweight = view(gradients[first + chunk * stride], start, (n_in + 1, n_out))
-            dense_weight_gradient(layer_input, dz, dweight, rows, chunk)
+            dense_weight_gradient(layer_input, dz, dweight, rows, chunk, accumulate)
         at = before
 
     dh_seen = view(work.deltas, 0, (rows_seen, hidden_size))
@@ -473,7 +473,7 @@ def backward_chunks(plan, work, gradients, first, stride, present, scale):
         layer, x_row = layer_of(plan, work, index), plan.layers[index].x_row
         for chunk in range(present):
             dweight = layer_weight(plan, gradients[first + chunk * stride], index)
-            recurrent_weight_gradient(dweight, layer, x_row, plan.has_reset_gate, chunk)
+            recurrent_weight_gradient(dweight, layer, x_row, plan.has_reset_gate, chunk, accumulate)
 
 
 @inlined

@@ -88,12 +88,15 @@ def transposed_multiply_add(out, a, b):
 
 
 @inlined
-def chunk_gradient_add(out, a, b, rows, chunk):
-    """out += a^T b over the rows of one chunk: CHUNK_ROWS of every `rows`, from row CHUNK_ROWS * chunk on."""
+def chunk_gradient(out, a, b, rows, chunk, accumulate):
+    """out = a^T b over the rows of one chunk: CHUNK_ROWS of every `rows`, from row CHUNK_ROWS * chunk on.
+
+    It is added to what `out` holds if `accumulate`.
+    """
     first = CHUNK_ROWS * chunk
     left = b.shape[0] - first
     a, b = view(a, first * a.shape[1], (left, a.shape[1])), view(b, first * b.shape[1], (left, b.shape[1]))
-    _product(out, a, b, np.int64(rows), np.bool_(True), np.bool_(True))
+    _product(out, a, b, np.int64(rows), np.bool_(True), np.bool_(accumulate))
 
 
 @compiled

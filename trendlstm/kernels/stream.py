@@ -91,8 +91,6 @@ def stream_worker(plan, data, order, options, state, work, errors):
 def _minibatch(plan, data, order, first, count, options, state, work, errors):
     """The sum of squared errors of a minibatch, whose gradient becomes state.gradient; ends early with success."""
     progress, chunk_rows = state.progress[0], work.lengths.size
-    for j in range(state.gradient.size):
-        state.gradient[j] = state.gradient.dtype.type(0)
     gradients = view(state.gradient, 0, (1, state.gradient.size))
     total = 0.0
     for start in range(first, first + count, chunk_rows):
@@ -114,6 +112,13 @@ def _minibatch(plan, data, order, first, count, options, state, work, errors):
             if progress.outcome != UNFINISHED:
                 return total
         backward_chunks(
-            plan, work, gradients, np.int64(0), np.int64(1), np.int64(1), 2.0 / (count * plan.outputs)
+            plan,
+            work,
+            gradients,
+            np.int64(0),
+            np.int64(1),
+            np.int64(1),
+            2.0 / (count * plan.outputs),
+            start > first,
         )
     return total

@@ -170,7 +170,7 @@ class _Parts:
 
     def backward(self) -> None:
         """The backward pass."""
-        _compile(backward_chunks, self._plan, self._thread.work, self._state.gradients, 0, 0, 0, 0.0)
+        _compile(backward_chunks, self._plan, self._thread.work, self._state.gradients, 0, 0, 0, 0.0, False)
 
     def gradient(self) -> None:
         """Both passes over a minibatch."""

@@ -179,6 +179,8 @@ def _state(job: FitJob, memory: Memory) -> FitState:
     accumulators = min(buffers.ACCUMULATORS, job.chunks)
     theta = memory.array("theta", (size,), dtype)
     theta[:] = job.theta
+    gradients = memory.array("gradients", (accumulators, size), dtype)
+    gradients[:, -buffers.BLOCK :] = 0  # in which is what no layer writes
     return FitState(
         theta=theta,
         kept=memory.array("kept", (size,), dtype),
@@ -186,7 +188,7 @@ def _state(job: FitJob, memory: Memory) -> FitState:
         first_moment=memory.zeros("first_moment", (size,), dtype),
         second_moment=memory.zeros("second_moment", (size,), dtype),
         decays=job.decays() if job.config.weight_decay else np.empty(0, dtype),
-        gradients=memory.array("gradients", (accumulators, size), dtype),
+        gradients=gradients,
         losses=np.zeros(accumulators),
         squared_norms=np.zeros(size // buffers.BLOCK),
         finite=np.zeros(size // buffers.BLOCK, np.bool_),
