@@ -13,7 +13,7 @@ from trendlstm.errors import FitInterrupted, OptionError, TrainingError
 from trendlstm.kernels import buffers
 from trendlstm.kernels.buffers import Data, Thread
 from trendlstm.kernels.fit import FitState, fit_worker
-from trendlstm.kernels.pace import start_pace
+from trendlstm.kernels.pace import resume_pace, start_pace
 from trendlstm.nn.device import choose_device
 from trendlstm.nn.fit_job import FitJob
 from trendlstm.nn.history import History
@@ -145,6 +145,7 @@ def _train_together(job: FitJob, tell: Callable[[], None]) -> None:
         run_together(fit_worker, arguments, len(job.progress), tell, job.stop, job.abandon)
         leave_memory(memory)
     finally:
+        _remember_pace(job, state.pace)
         _keep(job, state)
         job.seconds = time.perf_counter() - start
 
@@ -202,7 +203,7 @@ def _state(job: FitJob, memory: Memory) -> FitState:
         learning_rate=job.learning_rate,
         progress=job.progress,
         counters=job.counters,
-        pace=start_pace(len(job.progress), available_threads()),
+        pace=_begin_pace(job),
     )
 
 
@@ -214,6 +215,31 @@ def _states(job: FitJob, samples: Data) -> np.ndarray:
 
 # Above that a thread that no chunk falls to is worth its start, because it takes part in the optimizer's steps.
 _PARAMETERS_A_THREAD = 2**19
+
+# What fits have found lately about the number of threads to take part in an epoch, by their size.
+_paces: dict[tuple[int, ...], tuple[float, np.ndarray]] = {}
+_PACE_SECONDS, _MOST_PACES = 10.0, 64  # so long and so many: other processes come and go
+
+
+def _size(job: FitJob) -> tuple[int, ...]:
+    return len(job.progress), job.plan.steps, job.theta.size, job.chunks
+
+
+def _begin_pace(job: FitJob) -> np.ndarray:
+    """The record with which a fit begins: beside a busy process it would search for a good part of a short fit."""
+    pace = start_pace(len(job.progress), available_threads())
+    found, last = _paces.get(_size(job), (-np.inf, pace))
+    if time.monotonic() - found < _PACE_SECONDS:
+        resume_pace(pace, last)
+    return pace
+
+
+def _remember_pace(job: FitJob, pace: np.ndarray) -> None:
+    if pace["trials"][0] > 0:
+        if len(_paces) >= _MOST_PACES:
+            _paces.clear()
+        _paces[_size(job)] = time.monotonic(), pace
+
 
 _trained: set[int] = set()  # by their address: the weights that are being trained in this process
 _claiming = threading.Lock()
