@@ -422,7 +422,7 @@ def minibatch_targets(plan, lengths, order, first, count, step):
 def backward_chunks(plan, work, gradients, first, stride, present, scale, accumulate):
     """Write scale * (gradient of half a chunk's loss) to that chunk's accumulator, for the chunks present.
 
-    Chunk k's is gradients[first + k * stride], a flat buffer like theta. If `accumulate`, what it holds stays in the sum.
+    Chunk k's is gradients[first + k * stride], a flat buffer like theta; with `accumulate` that is added to.
     """
     rows, top = work.lengths.size, plan.layers.size - 1
     hidden_size = plan.widths[0]

@@ -29,7 +29,7 @@ PACE = record(
 _PERIOD = 10_000_000  # ns: some time slices of the system's scheduler
 _WAITED_SHARE = 0.125  # of the threads' time: less waiting is in the nature of a minibatch
 _FASTER = 0.95  # what a trial must reach: less may be noise
-_SLOWER = 1.25  # a trial of more threads that begins with such an epoch is over: it would cost another one to measure it
+_SLOWER = 1.25  # a trial of more threads that begins so is over: to measure it would take another such epoch
 _LEAST_WAIT, _MOST_WAIT = 8, 128  # periods between trials; each that is in vain doubles them
 
 
