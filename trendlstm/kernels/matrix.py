@@ -21,6 +21,8 @@ from .simd import (
 
 # A block of this many rows of b, one tile wide, stays in the first-level cache while it meets every tile of a.
 _DEPTH_BLOCK = 128
+# Bytes. A gradient of such rows is written row by row, because it is larger than all else, and its rows are far apart.
+_LONG_ROW = 2048
 
 
 @inlined
@@ -32,6 +34,7 @@ def product(out, a, b, rows, transposed, accumulate):
     out_rows, columns, depth = out.shape[0], out.shape[1], b.shape[0]
     lanes = VECTOR_BYTES // out.itemsize
     tiled_rows = out_rows - out_rows % TILE_ROWS
+    along_rows = transposed and columns * out.itemsize >= _LONG_ROW
     block = _DEPTH_BLOCK // CHUNK_ROWS * max(rows, CHUNK_ROWS)
     run = CHUNK_ROWS if rows > CHUNK_ROWS else block
     period = rows if rows > CHUNK_ROWS else block
@@ -45,7 +48,7 @@ def product(out, a, b, rows, transposed, accumulate):
                 full_tile(out, a, b, i, j, first, last, run, period, transposed, add)
             else:
                 narrow_tile(out, a, b, i, j, first, last, run, period, transposed, add)
-            if transposed:  # `out` is the larger one: along its rows
+            if along_rows:
                 j += 2 * lanes
                 if j >= columns:
                     i, j = i + TILE_ROWS, 0
