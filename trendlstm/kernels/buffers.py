@@ -36,7 +36,7 @@ CELLS = {
 CHUNK_ROWS = 8  # samples whose gradient is one sum: a register tile of rows, and a power of two
 # Chunk k adds its gradients to accumulator k mod ACCUMULATORS, whatever the number of threads.
 ACCUMULATORS = 16
-FEW_ROWS = 4  # a minibatch of so few samples goes through the network without the absent rows of its chunk
+FEW_ROWS = 4  # so few samples go through the network without the absent rows of their chunk
 BLOCK = 1024  # parameters that one thread updates at a time; a multiple of every vector loop's stride
 PADDING = 16  # elements: one AVX-512 vector of float32, two of float64
 

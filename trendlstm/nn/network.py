@@ -470,8 +470,8 @@ class Network:
         chunks = -(-samples // CHUNK_ROWS)
         products = chunks * plan.steps * self.theta.size
         threads = 1 if products <= _SMALL_PREDICTION else min(thread_count(n_threads), chunks)
-        rows = 1
-        if samples > 1:
+        rows = samples
+        if samples > buffers.FEW_ROWS:
             rows = buffers.rows_together(plan, self.dtype, -(-chunks // threads), backward=False)
 
         memory = take_memory()
