@@ -58,7 +58,7 @@ def recurrent_products(plan, weight, gradients, work, times):
             hidden_gradient(view(work.dh, 0, (rows, hidden_size)), layer.gates, last, t, transposed)
         for chunk in range(rows // CHUNK_ROWS):
             gradient = view(gradients[chunk], 0, (plan.n_gates, weight.shape[1], hidden_size))
-            recurrent_weight_gradient(gradient, layer, x_row, False, chunk)
+            recurrent_weight_gradient(gradient, layer, x_row, False, chunk, False)
 
 
 @kernel_loop
@@ -67,7 +67,7 @@ def dense_products(x, weight, transposed, gradient, out, delta, before, relu, ti
         dense_forward(x, weight, out, relu)
         dense_backward(out, transposed, delta, before, relu)
         for chunk in range(x.shape[0] // CHUNK_ROWS):
-            dense_weight_gradient(x, delta, gradient, x.shape[0], chunk)
+            dense_weight_gradient(x, delta, gradient, x.shape[0], chunk, False)
 
 
 @kernel_loop
@@ -98,15 +98,6 @@ def loading(plan, data, order, work, times):
                 np.int64(0),
                 np.uint64(0),
             )
-
-
-@kernel_loop
-def zeroing(gradients, times):
-    for _ in range(times):
-        for a in range(gradients.shape[0]):
-            gradient = gradients[a]
-            for j in range(gradient.size):
-                gradient[j] = gradient.dtype.type(0)
 
 
 @kernel_loop
@@ -228,14 +219,13 @@ def break_down(steps: int, peak: float) -> dict[str, Any]:
     gradient = milliseconds(
         passes, plan, theta, data, order, gradients, losses, Thread(0, 1, work), BATCH_SIZE
     )
-    zeroed = milliseconds(zeroing, gradients, minibatches)
     parts = {
         "products": product_time(job, work, gradients, times),
         "activations": milliseconds(activations, plan, work, times),
         "loading": milliseconds(loading, plan, data, order, work, times),
     }
-    parts["other"] = gradient - zeroed - sum(parts.values())
-    parts["gradient_sums"] = zeroed + milliseconds(adding, gradients, minibatches)
+    parts["other"] = gradient - sum(parts.values())
+    parts["gradient_sums"] = milliseconds(adding, gradients, minibatches)
     parts["adam"] = milliseconds(adam, theta, gradients[0], first, second, minibatches)
     parts["transposes"] = transposed
     fit = make_job(steps, epochs=1200 // steps)

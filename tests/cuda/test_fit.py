@@ -278,7 +278,7 @@ def test_launches_of_any_length_give_the_same_bits(nanoseconds, dtype, monkeypat
         job = net.fit_job(x, y, options, validation=problem(9, seed=1))
         driver.GpuFits(make_spec(job.plan, net.dtype), [job]).run(lambda: None)
         results.add(
-            (job.kept.tobytes(), job.loss.tobytes(), job.validation_loss.tobytes(), job.progress.tobytes())
+            (job.theta.tobytes(), job.loss.tobytes(), job.validation_loss.tobytes(), job.progress.tobytes())
         )
     assert len(results) == 1
 
@@ -459,7 +459,7 @@ def test_the_rates_of_an_earlier_fit_say_for_how_many_epochs():
     job = network().fit_job(x, y, FitConfig(epochs=9, batch_size=7), repeated=history.learning_rate)
     driver.GpuFits(make_spec(job.plan, np.dtype("float32")), [job]).run(lambda: None)
     assert job.epochs_run() == 3
-    assert job.kept.tobytes() == nets[1].theta.tobytes()
+    assert job.theta.tobytes() == nets[1].theta.tobytes()
 
 
 def test_a_feed_forward_network_is_refused():

@@ -103,4 +103,42 @@ def test_threads_that_come_and_go_leave_no_trace(dtype, monkeypatch):
     expected = weights(1)
     monkeypatch.setattr(training, "start_pace", start_with_one)
     assert weights(3) == expected
-    assert paces[-1][0].active > 1 or paces[-1][0].last_wait > 4  # another number was tried
+    assert paces[-1][0].active > 1 or paces[-1][0].trials > 0  # another number was tried
+
+
+def test_a_trial_of_more_threads_is_over_after_an_epoch_that_is_much_slower():
+    machine = Machine(2, {2: 40, 1: 20}, {2: 0.4, 1: 0.0})
+    sizes = np.array(machine.run(400))
+    (starts,) = np.nonzero(np.diff(sizes) > 0)
+    assert len(starts) > 2 and (sizes[starts + 1] == 2).all() and (sizes[starts + 2] == 1).all()
+
+
+def test_a_fit_begins_with_what_the_last_of_its_size_has_found(monkeypatch):
+    paces, clock = [], [100.0]
+
+    def start(threads, cores):
+        paces.append(pacing.start_pace(threads, 64))
+        return paces[-1]
+
+    def start_and_find_one(threads, cores):
+        pace = start(threads, cores)
+        pace["active"], pace["usual"], pace["last_wait"], pace["trials"] = 1, 1, 32, 1
+        return pace
+
+    def begins_with(samples=64):
+        """With how many threads, and how long it waits before it tries others."""
+        network = Network(hidden_size=3, dense=())
+        network.fit(np.zeros((samples, 2, 1)), np.zeros((samples, 1)), epochs=1, batch_size=64, n_threads=3)
+        return int(paces[-1][0].usual), int(paces[-1][0].wait)
+
+    monkeypatch.setattr(training, "_paces", {})
+    monkeypatch.setattr(training.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(training, "start_pace", start)
+    assert begins_with() == begins_with() == (3, 0)  # the first has tried nothing
+    monkeypatch.setattr(training, "start_pace", start_and_find_one)
+    begins_with()
+    monkeypatch.setattr(training, "start_pace", start)
+    assert begins_with() == (1, 32)
+    assert begins_with(samples=16) == (2, 0)  # another size
+    clock[0] += 11
+    assert begins_with() == (3, 0)  # by now others may have left the cores

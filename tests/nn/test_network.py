@@ -336,7 +336,8 @@ def test_recurrent_kernels_take_initial_states_and_gradients_of_every_step(cell,
     W = np.hstack([params[f"recurrent.{name}"].reshape(G * H, -1) for name in names])
     weight = np.ascontiguousarray(W.reshape(G, H, -1).swapaxes(1, 2), dtype)
     transposed = np.ascontiguousarray(weight[:, :H].swapaxes(1, 2))
-    dweight = np.zeros_like(weight)
+    dweight = np.full_like(weight, np.nan)
+    layer.inputs[:, :, [W.shape[1] - 1, *([H] if cell == "gru" else [])]] = 1
     layer.inputs[0, :, :H] = h0
     layer.inputs[:-1, :, x_row : x_row + F] = x.swapaxes(0, 1)
     external = work.dh_external.reshape(T, -1)
@@ -357,7 +358,7 @@ def test_recurrent_kernels_take_initial_states_and_gradients_of_every_step(cell,
         h = layer.inputs[1:, :, :H].copy()
         cells.lstm_backward(layer, transposed, *kind, external, work.dh, work.dc)
         assert_close(work.dc.reshape(N, H), expected["c0"], RTOL[dtype], "c0")
-    cells.recurrent_weight_gradient(dweight, layer, x_row, cell == "gru", 0)
+    cells.recurrent_weight_gradient(dweight, layer, x_row, cell == "gru", 0, False)
     for n, length in enumerate(lengths):
         assert_close(h[:length, n], trace.h[n, 1 : length + 1], RTOL[dtype], "h")
     ends = [H, x_row, x_row + F] if cell == "gru" else [H, H + F]

@@ -36,6 +36,7 @@ CELLS = {
 CHUNK_ROWS = 8  # samples whose gradient is one sum: a register tile of rows, and a power of two
 # Chunk k adds its gradients to accumulator k mod ACCUMULATORS, whatever the number of threads.
 ACCUMULATORS = 16
+FEW_ROWS = 4  # so few samples go through the network without the absent rows of their chunk
 BLOCK = 1024  # parameters that one thread updates at a time; a multiple of every vector loop's stride
 PADDING = 16  # elements: one AVX-512 vector of float32, two of float64
 
@@ -250,36 +251,41 @@ def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype | type) -> np.nd
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
-def rows_together(plan: Plan, dtype: np.dtype, chunks: int) -> int:
+def rows_together(plan: Plan, dtype: np.dtype, chunks: int, backward: bool = True) -> int:
     """The rows of a work space for a thread that has so many chunks to do; no result depends on it.
 
     Chunks that go through the steps together read each block of weights once for all. That pays where the weights are
     larger than a second-level cache (H = 512: 7 % on a core with 1 MiB, H = 1024: 24 %). Where they are not, it pays a
     little (T = 20, H = 64: 3 %), as long as what the chunks keep of all steps stays in that cache, and else it costs.
     """
-    itemsize = np.dtype(dtype).itemsize
-    hidden = plan.layers["hidden_size"]
-    each_step = hidden * (plan.n_gates + 4) + plan.layers["input_rows"]
-    kept = int(CHUNK_ROWS * plan.steps * each_step.sum() * itemsize)
-    has_large_weights = int(plan.n_gates * np.sum(hidden**2) * itemsize) > 2**21
+    # of plain numbers: NumPy's sums of so few would take longer than a small prediction
+    itemsize = dtype.itemsize
+    hidden = plan.layers["hidden_size"].tolist()
+    each_step = sum(plan.layers["input_rows"].tolist()) + (plan.n_gates + 4 if backward else 2) * sum(hidden)
+    kept = CHUNK_ROWS * plan.steps * each_step * itemsize
+    has_large_weights = plan.n_gates * sum(size**2 for size in hidden) * itemsize > 2**21
     most, most_bytes = (4, 2**27) if has_large_weights else (2, 2**20)
     return CHUNK_ROWS * max(1, min(most, chunks, most_bytes // kept))
 
 
 def make_workspace(plan: Plan, dtype: np.dtype, rows: int = CHUNK_ROWS, backward: bool = True) -> Workspace:
-    """Allocate a thread's arrays for so many rows, whole chunks or fewer than one, with the columns of ones."""
+    """Allocate a thread's arrays for so many rows, whole chunks or fewer than one.
+
+    Without a backward pass no step's gates are kept beyond that step.
+    """
     layers, steps, last = plan.layers, plan.steps, plan.layers[-1]
     units = int(layers["hidden_size"].sum())
     widest = int(layers["hidden_size"].max())
     has_squashed = plan.has_cell_state or plan.has_reset_gate
+    kept = steps if backward else 1
     back, is_stacked, drops = int(backward), len(layers) > 1, plan.recurrent_dropout > 0
     inputs = int(last.inputs + (steps + 1) * pad(last.input_rows))
     total = plan.steps_seen * rows * int(plan.widths.sum())
-    work = Workspace(
+    return Workspace(
         inputs=aligned_zeros(rows * inputs, dtype),
-        gates=aligned_zeros(rows * plan.n_gates * steps * units, dtype),
+        gates=aligned_zeros(rows * plan.n_gates * kept * units, dtype),
         cell=aligned_zeros(rows * plan.has_cell_state * (steps + 1) * units, dtype),
-        squashed=aligned_zeros(rows * has_squashed * steps * units, dtype),
+        squashed=aligned_zeros(rows * has_squashed * kept * units, dtype),
         hidden=aligned_zeros(rows * drops * (steps + 1) * units, dtype),
         masks=aligned_zeros(rows * drops * units, dtype),
         lengths=np.full(rows, steps, np.int64),
@@ -292,29 +298,23 @@ def make_workspace(plan: Plan, dtype: np.dtype, rows: int = CHUNK_ROWS, backward
         deltas=aligned_zeros(back * total, dtype),
         transposed=aligned_zeros(back * _transposed_size(plan), dtype),
     )
-    if plan.bias:
-        for index, layer in enumerate(layers):
-            ones = layer_views(plan, work, index).inputs
-            ones[:, :, layer.input_rows - 1] = 1
-            if plan.has_reset_gate:
-                ones[:, :, layer.hidden_size] = 1
-    return work
 
 
 def layer_views(plan: Plan, work: Workspace, index: int) -> Layer:
     """One recurrent layer's part of a work space; `chunk.layer_of` is its compiled twin."""
     layer, rows, steps = plan.layers[index], work.lengths.size, plan.steps
+    kept = steps if work.deltas.size else 1
     flat, below = rows * int(layer.hidden_size), rows * int(layer.below)
 
     def part(array: np.ndarray, start: int, *shape: int) -> np.ndarray:
-        kept = shape if array.size else (0, *shape[1:])
-        return array[start : start + math.prod(kept)].reshape(kept)
+        given = shape if array.size else (0, *shape[1:])
+        return array[start : start + math.prod(given)].reshape(given)
 
     return Layer(
         inputs=part(work.inputs, rows * int(layer.inputs), steps + 1, rows, pad(int(layer.input_rows))),
-        gates=part(work.gates, plan.n_gates * steps * below, plan.n_gates, steps, flat),
+        gates=part(work.gates, plan.n_gates * kept * below, plan.n_gates, kept, flat),
         cell=part(work.cell, (steps + 1) * below, steps + 1, flat),
-        squashed=part(work.squashed, steps * below, steps, flat),
+        squashed=part(work.squashed, kept * below, kept, flat),
         hidden=part(work.hidden, (steps + 1) * below, steps + 1, flat),
         mask=part(work.masks, below, flat),
     )

@@ -5,7 +5,8 @@ in the GRU, which has two). What a layer keeps of its steps, a `buffers.Layer`:
 
     inputs  (T+1, R, K..)   row [h_{t-1}, x_t, 1], the GRU's [h_{t-1}, 1, x_t, 1]; the caller fills x, 1 and h_0, the
                             forward pass writes every h_t
-    gates   (gates, T, R*H) the gates' values after the forward pass; their dL/dz after the backward pass
+    gates   (gates, T, R*H) the gates' values after the forward pass; their dL/dz after the backward pass. Without one
+                            all steps share one place, as they do of `squashed`: (gates, 1, R*H), (1, R*H)
     cell    (T+1, R*H)      c_t; the caller fills c_0
     squashed (T, R*H)       tanh(c_t), or c_t without output squashing; the GRU's q_t
     hidden  (T+1, R*H)      with recurrent dropout: every h_t as it was before the mask; the caller fills h_0
@@ -31,8 +32,14 @@ from .equations import (
     sigmoid_backward,
     tanh_backward,
 )
-from .matrix import chunk_gradient_add, product
+from .matrix import chunk_gradient, product
 from .simd import view
+
+
+@inlined
+def place_of_step(gates, t):
+    """Where the gates of a step are: without a backward pass all steps have the same place."""
+    return min(t, gates.shape[1] - 1)
 
 
 @inlined
@@ -67,13 +74,14 @@ def lstm_forward(layer, weight, lengths, has_forget_gate, squash_output, drops):
     """
     inputs, gates, cell, squashed = layer.inputs, layer.gates, layer.cell, layer.squashed
     n_gates, _, hidden_size = weight.shape
-    steps, rows = squashed.shape[0], inputs.shape[1]
+    steps, rows = inputs.shape[0] - 1, inputs.shape[1]
     zero = weight.dtype.type(0)
     one = weight.dtype.type(1)
     for t in range(steps):
         gate_inputs(gates, t, inputs[t], weight)
+        at = place_of_step(gates, t)
         # without a forget gate f is g by another name, and is not used
-        i, f, g, o = gates[0, t], gates[1, t], gates[n_gates - 2, t], gates[n_gates - 1, t]
+        i, f, g, o = gates[0, at], gates[1, at], gates[n_gates - 2, at], gates[n_gates - 1, at]
         sigmoid(i)
         if has_forget_gate:
             sigmoid(f)
@@ -96,7 +104,7 @@ def lstm_forward(layer, weight, lengths, has_forget_gate, squash_output, drops):
             for j in range(c.size):
                 c[j] = cell_state_1997(c_before[j], i[j], g[j])
 
-        s = squashed[t]
+        s = squashed[at]
         for j in range(c.size):
             s[j] = c[j]
         if squash_output:
@@ -166,9 +174,9 @@ def rnn_forward(layer, weight, lengths, units, is_logistic, drops):
     """
     inputs, gates = layer.inputs, layer.gates
     hidden_size = weight.shape[2]
-    steps, rows = gates.shape[1], inputs.shape[1]
+    steps, rows = inputs.shape[0] - 1, inputs.shape[1]
     for t in range(steps):
-        z = gates[0, t]
+        z = gates[0, place_of_step(gates, t)]
         gate_inputs(gates, t, inputs[t], weight)
         if is_logistic:
             sigmoid(z)
@@ -220,12 +228,13 @@ def gru_forward(layer, weight, lengths, x_row, drops):
     """
     inputs, gates = layer.inputs, layer.gates
     hidden_size = weight.shape[2]
-    steps, rows = layer.squashed.shape[0], inputs.shape[1]
+    steps, rows = inputs.shape[0] - 1, inputs.shape[1]
     zero, one = weight.dtype.type(0), weight.dtype.type(1)
     for t in range(steps):
-        q = layer.squashed[t]
-        gru_inputs(gates, q, t, inputs[t], weight, x_row)
-        reset, z, n = gates[0, t], gates[1, t], gates[2, t]
+        at = place_of_step(gates, t)
+        q = layer.squashed[at]
+        gru_inputs(gates, q, at, inputs[t], weight, x_row)
+        reset, z, n = gates[0, at], gates[1, at], gates[2, at]
         sigmoid(reset)
         sigmoid(z)
         for j in range(n.size):
@@ -302,7 +311,7 @@ def gate_inputs(gates, t, step_inputs, weight):
     for k in range(n_gates):
         # to and fro: the matrices used last are still in the first-level cache, which does not hold all of them
         gate = k if t % 2 == 0 else n_gates - 1 - k
-        z = view(gates[gate, t], 0, (rows, hidden_size))
+        z = view(gates[gate, place_of_step(gates, t)], 0, (rows, hidden_size))
         product(z, step_inputs, weight[gate], CHUNK_ROWS, False, False)
 
 
@@ -346,8 +355,8 @@ def input_gradient(dx, gates, input_transposed):
 
 
 @inlined
-def recurrent_weight_gradient(dweight, layer, x_row, has_reset_gate, chunk):
-    """dW += sum over steps and a chunk's rows of [h_{t-1}, x_t, 1]^T dz: one product a gate, after the loop.
+def recurrent_weight_gradient(dweight, layer, x_row, has_reset_gate, chunk, accumulate):
+    """dW = sum over steps and a chunk's rows of [h_{t-1}, x_t, 1]^T dz: one product a gate, after the loop.
 
     Of the GRU's candidate: [x_t, 1]^T dz, and [h_{t-1}, 1]^T dq.
     """
@@ -364,4 +373,4 @@ def recurrent_weight_gradient(dweight, layer, x_row, has_reset_gate, chunk):
             dz, last = view(layer.squashed, 0, shape), x_row
         seen = view(inputs, first, (steps * rows, columns))
         out = view(dweight[gate], first * hidden_size, (last - first, hidden_size))
-        chunk_gradient_add(out, seen, dz, rows, chunk)
+        chunk_gradient(out, seen, dz, rows, chunk, accumulate)

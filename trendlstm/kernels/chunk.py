@@ -6,7 +6,11 @@ What a row or a chunk gets does not depend on the others beside it, down to the 
 
 import numpy as np
 
+<<<<<<< HEAD
 from .buffers import CHUNK_ROWS, CROSS_ENTROPY, FEEDFORWARD, GAUSSIAN, HUBER, MAE, MSE, PADDING, Layer
+=======
+from .buffers import CHUNK_ROWS, FEEDFORWARD, GAUSSIAN, HUBER, MAE, MSE, PADDING, Layer, Workspace
+>>>>>>> grid
 from .cells import (
     gru_backward,
     gru_forward,
@@ -53,15 +57,40 @@ _DRAWS_A_STEP = 1 << 20  # numbers of a layer's draws for one step: more than th
 def layer_of(plan, work, index):
     """One recurrent layer's part of a work space."""
     shape, rows, steps = plan.layers[index], work.lengths.size, plan.steps
+    kept = steps if work.deltas.size > 0 else 1
     flat, below = rows * shape.hidden_size, rows * shape.below
     columns = (shape.input_rows + PADDING - 1) // PADDING * PADDING
     return Layer(
         view(work.inputs, rows * shape.inputs, (steps + 1, rows, columns)),
-        view(work.gates, plan.n_gates * steps * below, (plan.n_gates, steps, flat)),
+        view(work.gates, plan.n_gates * kept * below, (plan.n_gates, kept, flat)),
         view(work.cell, (steps + 1) * below, (steps + 1, flat)),
-        view(work.squashed, steps * below, (steps, flat)),
+        view(work.squashed, kept * below, (kept, flat)),
         view(work.hidden, (steps + 1) * below, (steps + 1, flat)),
         view(work.masks, below, (flat,)),
+    )
+
+
+@inlined
+def with_rows(work, rows):
+    """The memory of a work space as one of fewer rows."""
+    each = work.activations.size // work.lengths.size
+    each_delta = work.deltas.size // work.lengths.size
+    return Workspace(
+        work.inputs,
+        work.gates,
+        work.cell,
+        work.squashed,
+        work.hidden,
+        work.masks,
+        view(work.lengths, 0, (rows,)),
+        view(work.draws, 0, (rows,)),
+        view(work.activations, 0, (rows * each,)),
+        work.dh_external,
+        work.dh_below,
+        work.dh,
+        work.dc,
+        view(work.deltas, 0, (rows * each_delta,)),
+        work.transposed,
     )
 
 
@@ -142,9 +171,22 @@ def load_chunk(plan, work, x, lengths, order, first, count, start, step, drops):
         for t in range(present, plan.steps):
             for f in range(plan.features):
                 inputs[t, r, column + f] = zero
-    if plan.cell != FEEDFORWARD:
-        for index in range(plan.layers.size):
+    for index in range(plan.layers.size):
+        _set_ones(plan, layer_of(plan, work, index).inputs, plan.layers[index], start, stop)
+        if plan.cell != FEEDFORWARD:
             _begin_rows(plan, work, index, start, stop)
+
+
+@inlined
+def _set_ones(plan, inputs, shape, start, stop):
+    """The inputs of the biases, which lie elsewhere in a work space of other rows."""
+    if plan.bias > 0:
+        one = inputs.dtype.type(1)
+        for t in range(plan.steps):
+            for r in range(start, stop):
+                inputs[t, r, shape.input_rows - 1] = one
+                if plan.has_reset_gate:
+                    inputs[t, r, shape.hidden_size] = one
 
 
 @inlined
@@ -317,7 +359,7 @@ def chunk_loss(plan, work, y, order, first, count, start, step):
     out, delta = outputs(plan, work.activations, rows), outputs(plan, work.deltas, rows)
     total = 0.0
     for s in range(delta.shape[0]):
-        for r in range(start, start + CHUNK_ROWS):
+        for r in range(start, start + min(CHUNK_ROWS, rows)):
             for k in range(delta.shape[2]):
                 delta[s, r, k] = delta.dtype.type(0)
             if r - start < count and s < work.lengths[r]:
@@ -404,10 +446,10 @@ def minibatch_targets(plan, lengths, order, first, count, step):
 
 
 @compiled
-def backward_chunks(plan, work, gradients, first, stride, present, scale):
-    """Add scale * (gradient of half a chunk's loss) to that chunk's accumulator, for the chunks present.
+def backward_chunks(plan, work, gradients, first, stride, present, scale, accumulate):
+    """Write scale * (gradient of half a chunk's loss) to that chunk's accumulator, for the chunks present.
 
-    Chunk k adds to gradients[first + k * stride], a flat buffer like theta.
+    Chunk k's is gradients[first + k * stride], a flat buffer like theta; with `accumulate` that is added to.
     """
     rows, top = work.lengths.size, plan.layers.size - 1
     hidden_size = plan.widths[0]
@@ -443,7 +485,7 @@ def backward_chunks(plan, work, gradients, first, stride, present, scale):
         layer_input = view(work.activations, before, (rows_seen, n_in))
         for chunk in range(present):
             dweight = view(gradients[first + chunk * stride], start, (n_in + 1, n_out))
-            dense_weight_gradient(layer_input, dz, dweight, rows, chunk)
+            dense_weight_gradient(layer_input, dz, dweight, rows, chunk, accumulate)
         at = before
 
     dh_seen = view(work.deltas, 0, (rows_seen, hidden_size))
@@ -458,7 +500,7 @@ def backward_chunks(plan, work, gradients, first, stride, present, scale):
         layer, x_row = layer_of(plan, work, index), plan.layers[index].x_row
         for chunk in range(present):
             dweight = layer_weight(plan, gradients[first + chunk * stride], index)
-            recurrent_weight_gradient(dweight, layer, x_row, plan.has_reset_gate, chunk)
+            recurrent_weight_gradient(dweight, layer, x_row, plan.has_reset_gate, chunk, accumulate)
 
 
 @inlined

@@ -8,7 +8,7 @@ from .buffers import CHUNK_ROWS
 from .compile import compiled
 from .equations import relu as relu_of
 from .equations import relu_backward, tanh_backward
-from .matrix import chunk_gradient_add, multiply, multiply_add
+from .matrix import chunk_gradient, multiply, multiply_add
 from .simd import view
 
 
@@ -38,13 +38,16 @@ def dense_backward(out, weight_transposed, dout, dx, relu):
 
 
 @compiled
-def dense_weight_gradient(x, dz, dweight, rows, chunk):
-    """dW += x^T dz, db += sum dz, over the rows of one chunk: see `matrix.chunk_gradient_add`."""
+def dense_weight_gradient(x, dz, dweight, rows, chunk, accumulate):
+    """dW = x^T dz, db = sum dz, over the rows of one chunk: see `matrix.chunk_gradient`."""
     n_in, n_out = x.shape[1], dz.shape[1]
-    chunk_gradient_add(view(dweight, 0, (n_in, n_out)), x, dz, rows, chunk)
+    chunk_gradient(view(dweight, 0, (n_in, n_out)), x, dz, rows, chunk, accumulate)
     dbias = dweight[n_in]
+    if not accumulate:
+        for j in range(n_out):
+            dbias[j] = dbias.dtype.type(0)
     for first in range(CHUNK_ROWS * chunk, dz.shape[0], rows):
-        for r in range(first, first + CHUNK_ROWS):
+        for r in range(first, first + min(CHUNK_ROWS, rows)):
             for j in range(n_out):
                 dbias[j] += dz[r, j]
 

@@ -53,8 +53,8 @@ class FitState(NamedTuple):
     """What the threads of one fit share. P parameters, A accumulators, E epochs."""
 
     theta: np.ndarray  # (P,)
-    kept: np.ndarray  # (P,) the weights to return: of the best epoch; without validation, of the last
-    previous: np.ndarray  # (P,) what `kept` was before
+    kept: np.ndarray  # (P,) the weights of the best epoch, without validation of the last, once there is one
+    previous: np.ndarray  # (P,) what `kept` was before the best epoch, once there is one
     first_moment: np.ndarray  # (P,) or the velocity
     second_moment: np.ndarray  # (P,)
     decays: np.ndarray  # (P,) 1 for weights, 0 for biases
@@ -106,7 +106,7 @@ def fit_worker(plan, train, validation, options, state, thread):
                 return
             state.progress[thread.rank] = state.progress[0]
         if epoch != last + 1 or last == 0:  # this thread was not there when the weights were written
-            transpose_weights(plan, state.theta, thread.work)
+            _transpose_if_needed(plan, state, thread)
         _epoch(plan, train, validation, options, state, Thread(thread.rank, size, thread.work))
         if thread.rank == 0:
             choose_active(state.pace[0], state.counters, nanoseconds())
@@ -173,7 +173,7 @@ def _minibatch(plan, train, first, count, step, drops, state, thread):
 def _reject_minibatch(first, is_validated, state, thread):
     """End the fit because a minibatch's loss is not finite."""
     progress = state.progress[thread.rank]
-    if thread.rank == 0 and kept_weights_failed(first, is_validated):
+    if thread.rank == 0 and progress.best_epoch > 0 and kept_weights_failed(first, is_validated):
         for j in range(state.kept.size):
             state.kept[j] = state.previous[j]
         progress.best_epoch = progress.best_before
@@ -192,6 +192,13 @@ def _clip(clip_norm, used, state, thread):
         total += state.squared_norms[block]
     for block in range(thread.rank, blocks, thread.size):
         clip(view(state.gradients, block * BLOCK, (BLOCK,)), total, clip_norm)
+
+
+@inlined
+def _transpose_if_needed(plan, state, thread):
+    """Transpose the weights for a thread that chunks fall to: of a small minibatch the first alone."""
+    if thread.rank < state.gradients.shape[0]:
+        transpose_weights(plan, state.theta, thread.work)
 
 
 @compiled
@@ -217,7 +224,7 @@ def update_weights(plan, options, used, state, thread):
             adam_step(theta, gradient, first_moment, second_moment, progress.step, rate)
     meet(state.counters, thread.size)
     # each thread for itself: to read all from the threads that wrote them takes longer
-    transpose_weights(plan, state.theta, thread.work)
+    _transpose_if_needed(plan, state, thread)
 
 
 @compiled
@@ -295,10 +302,10 @@ def _all_finite(state, thread):
     """Whether all weights are finite, the same answer on every thread."""
     for block in range(thread.rank, state.finite.size, thread.size):
         theta = view(state.theta, block * BLOCK, (BLOCK,))
-        zero = 0.0
+        failed = np.int32(0)  # which vectors can count, as they cannot add in order
         for j in range(BLOCK):
-            zero += np.float64(theta[j] - theta[j])  # 0, or NaN for NaN and infinities
-        state.finite[block] = zero == 0.0
+            failed += np.int32(theta[j] - theta[j] != 0)  # NaN for NaN and infinities
+        state.finite[block] = failed == 0
     meet(state.counters, thread.size)
     finite = True
     for block in range(state.finite.size):

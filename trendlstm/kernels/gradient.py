@@ -6,7 +6,7 @@ the result is the same bits for any number of threads.
 
 import numpy as np
 
-from .buffers import BLOCK, CHUNK_ROWS
+from .buffers import BLOCK, CHUNK_ROWS, FEW_ROWS
 from .chunk import (
     backward_chunks,
     chunk_loss,
@@ -16,6 +16,7 @@ from .chunk import (
     minibatch_targets,
     save_states,
     transpose_weights,
+    with_rows,
 )
 from .compile import compiled, entry_point, inlined
 from .simd import view
@@ -37,12 +38,11 @@ def accumulate_chunks(plan, theta, data, order, first, count, step, drops, state
     """
     work, accumulators, used = thread.work, gradients.shape[0], accumulators_used(gradients, count)
     together = work.lengths.size // CHUNK_ROWS
+    if count <= FEW_ROWS:
+        work, together = with_rows(work, count), 1
     scale = 2.0 / minibatch_targets(plan, data.lengths, order, first, count, step)
     for a in range(thread.rank, used, thread.size * together):
         for own in range(a, min(used, a + thread.size * together), thread.size):
-            gradient = gradients[own]
-            for j in range(gradient.size):
-                gradient[j] = gradient.dtype.type(0)
             losses[own] = 0.0
         # the samples before the accumulators' next chunks: every accumulator has had one of them
         for before in range(0, count - a * CHUNK_ROWS, accumulators * CHUNK_ROWS):
@@ -66,7 +66,7 @@ def accumulate_chunks(plan, theta, data, order, first, count, step, drops, state
                     losses[own] += loss
                 if states.shape[0] > 0:
                     save_states(plan, work, states, order, first + start, rows, k * CHUNK_ROWS)
-            backward_chunks(plan, work, gradients, a, thread.size, present, scale)
+            backward_chunks(plan, work, gradients, a, thread.size, present, scale, before > 0)
 
 
 @inlined

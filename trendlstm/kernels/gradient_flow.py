@@ -87,7 +87,9 @@ def bptt_by_lag(plan, theta, data, batch, work, gradients):
         forward_chunks(plan, theta, work)
         chunk_loss(plan, work, data.y, batch.order, start, rows, np.int64(0), np.int64(0))
         gates[:] = layer.gates  # backward_chunks puts dL/dz in their place
-        backward_chunks(plan, work, dweights, np.int64(0), np.int64(1), np.int64(1), 2.0 / plan.targets)
+        backward_chunks(
+            plan, work, dweights, np.int64(0), np.int64(1), np.int64(1), 2.0 / plan.targets, np.bool_(False)
+        )
         for j in range(dh.size):
             dh[j] = work.deltas[j]
         if plan.has_cell_state:

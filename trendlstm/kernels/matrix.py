@@ -21,6 +21,8 @@ from .simd import (
 
 # A block of this many rows of b, one tile wide, stays in the first-level cache while it meets every tile of a.
 _DEPTH_BLOCK = 128
+# Bytes. A gradient of such rows is written row by row, because it is larger than all else, and its rows are far apart.
+_LONG_ROW = 2048
 
 
 @inlined
@@ -32,19 +34,28 @@ def product(out, a, b, rows, transposed, accumulate):
     out_rows, columns, depth = out.shape[0], out.shape[1], b.shape[0]
     lanes = VECTOR_BYTES // out.itemsize
     tiled_rows = out_rows - out_rows % TILE_ROWS
-    block = _DEPTH_BLOCK // CHUNK_ROWS * rows
+    along_rows = transposed and columns * out.itemsize >= _LONG_ROW
+    block = _DEPTH_BLOCK // CHUNK_ROWS * max(rows, CHUNK_ROWS)
     run = CHUNK_ROWS if rows > CHUNK_ROWS else block
     period = rows if rows > CHUNK_ROWS else block
     for first in range(0, depth, block):
         last = min(first + block, depth)
         run = min(run, last - first)
         add = accumulate or first > 0
-        for j in range(0, columns, 2 * lanes):
-            for i in range(0, tiled_rows, TILE_ROWS):
-                if j + 2 * lanes <= columns:
-                    full_tile(out, a, b, i, j, first, last, run, period, transposed, add)
-                else:
-                    narrow_tile(out, a, b, i, j, first, last, run, period, transposed, add)
+        i = j = 0
+        while i < tiled_rows and j < columns:
+            if j + 2 * lanes <= columns:
+                full_tile(out, a, b, i, j, first, last, run, period, transposed, add)
+            else:
+                narrow_tile(out, a, b, i, j, first, last, run, period, transposed, add)
+            if along_rows:
+                j += 2 * lanes
+                if j >= columns:
+                    i, j = i + TILE_ROWS, 0
+            else:  # down a strip of b, which stays in the first-level cache
+                i += TILE_ROWS
+                if i >= tiled_rows:
+                    i, j = 0, j + 2 * lanes
         for i in range(tiled_rows, out_rows):
             j = 0
             while j + 4 * lanes <= columns:
@@ -80,12 +91,15 @@ def transposed_multiply_add(out, a, b):
 
 
 @inlined
-def chunk_gradient_add(out, a, b, rows, chunk):
-    """out += a^T b over the rows of one chunk: CHUNK_ROWS of every `rows`, from row CHUNK_ROWS * chunk on."""
+def chunk_gradient(out, a, b, rows, chunk, accumulate):
+    """out = a^T b over the rows of one chunk: CHUNK_ROWS of every `rows`, from row CHUNK_ROWS * chunk on.
+
+    It is added to what `out` holds if `accumulate`.
+    """
     first = CHUNK_ROWS * chunk
     left = b.shape[0] - first
     a, b = view(a, first * a.shape[1], (left, a.shape[1])), view(b, first * b.shape[1], (left, b.shape[1]))
-    _product(out, a, b, np.int64(rows), np.bool_(True), np.bool_(True))
+    _product(out, a, b, np.int64(rows), np.bool_(True), np.bool_(accumulate))
 
 
 @compiled

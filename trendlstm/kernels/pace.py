@@ -19,6 +19,8 @@ PACE = record(
     usual=np.int64,  # that number, also while another one is tried
     epochs=np.int64,  # of the period, which lasts _PERIOD or longer
     started=np.int64,  # ns: when it began
+    changed=np.int64,  # ns: when `active` was
+    trials=np.int64,  # of other numbers, that have ended
     usual_ns=np.float64,  # an epoch of `usual` threads
     wait=np.int64,  # periods until another number may be tried
     last_wait=np.int64,
@@ -27,7 +29,8 @@ PACE = record(
 _PERIOD = 10_000_000  # ns: some time slices of the system's scheduler
 _WAITED_SHARE = 0.125  # of the threads' time: less waiting is in the nature of a minibatch
 _FASTER = 0.95  # what a trial must reach: less may be noise
-_LEAST_WAIT, _MOST_WAIT = 4, 128  # periods between trials; each that is in vain doubles them
+_SLOWER = 1.25  # a trial of more threads that begins so is over: to measure it would take another such epoch
+_LEAST_WAIT, _MOST_WAIT = 8, 128  # periods between trials; each that is in vain doubles them
 
 
 @compiled
@@ -44,7 +47,11 @@ def choose_active(pace, counters, now):
         From `simd.nanoseconds`.
     """
     if pace.started == 0:  # an epoch in which threads were started, or in which they found other cores
-        _begin_period(pace, counters, now)
+        if pace.active > pace.usual and now - pace.changed > _SLOWER * pace.usual_ns:
+            _end_trial(pace, False)
+            _begin_period(pace, counters, 0)
+        else:
+            _begin_period(pace, counters, now)
         return
     pace.epochs += 1
     elapsed = now - pace.started
@@ -53,11 +60,10 @@ def choose_active(pace, counters, now):
     before = pace.active
     epoch_ns = elapsed / pace.epochs
     if pace.active != pace.usual:
-        if epoch_ns < _FASTER * pace.usual_ns:
-            pace.usual, pace.usual_ns, pace.last_wait = pace.active, epoch_ns, _LEAST_WAIT
-        else:
-            pace.active, pace.last_wait = pace.usual, min(2 * pace.last_wait, _MOST_WAIT)
-        pace.wait = pace.last_wait
+        is_faster = epoch_ns < _FASTER * pace.usual_ns
+        _end_trial(pace, is_faster)
+        if is_faster:
+            pace.usual_ns = epoch_ns
     else:
         pace.usual_ns = epoch_ns
         pace.wait -= 1
@@ -66,7 +72,22 @@ def choose_active(pace, counters, now):
             pace.active -= 1
         elif pace.wait <= 0 and pace.active < pace.most:
             pace.active += 1
-    _begin_period(pace, counters, now if pace.active == before else 0)
+    if pace.active == before:
+        _begin_period(pace, counters, now)
+    else:
+        pace.changed = now
+        _begin_period(pace, counters, 0)
+
+
+@inlined
+def _end_trial(pace, is_faster):
+    """Keep to the number that was tried, or go back to the usual one."""
+    if is_faster:
+        pace.usual, pace.last_wait = pace.active, _LEAST_WAIT
+    else:
+        pace.active, pace.last_wait = pace.usual, min(2 * pace.last_wait, _MOST_WAIT)
+    pace.wait = pace.last_wait
+    pace.trials += 1
 
 
 @inlined
@@ -81,3 +102,9 @@ def start_pace(threads: int, cores: int) -> np.ndarray:
     pace["most"] = pace["active"] = pace["usual"] = min(threads, cores)
     pace["last_wait"] = _LEAST_WAIT
     return pace
+
+
+def resume_pace(pace: np.ndarray, last: np.ndarray) -> None:
+    """Begin with what an earlier fit of the same size has found."""
+    pace["active"] = pace["usual"] = np.minimum(last["usual"], pace["most"])
+    pace["wait"] = pace["last_wait"] = last["last_wait"]

@@ -119,8 +119,6 @@ def _minibatch(plan, block, first, count, step, options, state, work):
     """
     data, order, chunk_rows = block.data, block.order, work.lengths.size
     scale = 2.0 / (count * plan.targets)
-    for j in range(state.gradient.size):
-        state.gradient[j] = state.gradient.dtype.type(0)
     gradients = view(state.gradient, 0, (1, state.gradient.size))
     total = 0.0
     for start in range(first, first + count, chunk_rows):
@@ -138,7 +136,8 @@ def _minibatch(plan, block, first, count, step, options, state, work):
                 return total
         if block.states.shape[0] > 0:
             save_states(plan, work, block.states, order, start, rows, np.int64(0))
-        backward_chunks(plan, work, gradients, np.int64(0), np.int64(1), np.int64(1), scale)
+        adds = start > first
+        backward_chunks(plan, work, gradients, np.int64(0), np.int64(1), np.int64(1), scale, adds)
     return total
 
 

@@ -33,7 +33,7 @@ from trendlstm.kernels.fit import finish_epoch, fit_worker, update_weights
 from trendlstm.kernels.gradient import accumulate_chunks
 from trendlstm.nn import many
 from trendlstm.nn.threads import available_threads
-from trendlstm.nn.training import Memory, one_thread
+from trendlstm.nn.training import one_thread
 
 
 class CompileProgress(NamedTuple):
@@ -145,7 +145,7 @@ class _Parts:
 
     def __init__(self, dtype: DType) -> None:
         job = many.smallest_job(dtype)
-        self._arguments = one_thread(job, Memory())
+        self._arguments = one_thread(job)
         self._plan, self._train, self._validation, self._options, self._state, self._thread = self._arguments
         self._order = self._state.order
 
@@ -170,7 +170,7 @@ class _Parts:
 
     def backward(self) -> None:
         """The backward pass."""
-        _compile(backward_chunks, self._plan, self._thread.work, self._state.gradients, 0, 0, 0, 0.0)
+        _compile(backward_chunks, self._plan, self._thread.work, self._state.gradients, 0, 0, 0, 0.0, False)
 
     def gradient(self) -> None:
         """Both passes over a minibatch."""

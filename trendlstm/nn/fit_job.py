@@ -36,15 +36,14 @@ class FitJob:
         The network's shape, as the kernels see it.
     theta : ndarray (P,)
         The weights, in the layout of `buffers.parameter_views`: the initial ones, and once the job has ended those that
-        are kept. `Network.fit_job` gives the network's own array: to train the job is to train the network.
+        are kept: of the best epoch, or the last without validation. `Network.fit_job` gives the network's own array: to
+        train the job is to train the network.
     train, validation : Data
         Not modified; no samples for no validation.
     repeated : ndarray (epochs,), float64, optional
         The learning rates of an earlier fit: this one runs for so many epochs with them, whatever its schedule.
     learning_rate : ndarray (epochs,), float64
         Of each epoch's last step; a plateau changes those of the epochs that are left.
-    kept : ndarray (P,)
-        The weights to keep, if the fit ended now. Of the best epoch, or the last without validation.
     loss, validation_loss : ndarray (epochs,), float64
         Of each epoch; NaN where there is none (yet).
     progress : ndarray (threads,) of records
@@ -64,7 +63,6 @@ class FitJob:
     repeated: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        self.kept = np.empty_like(self.theta)
         self._rates = learning_rates(self.config) if self.repeated is None else self.repeated
         self.loss, self.validation_loss, self.learning_rate = np.empty((3, self._rates.size))
         self.counters = np.empty(COUNTERS, np.int64)
@@ -113,8 +111,7 @@ class FitJob:
         return decays
 
     def begin(self, threads: int = 1) -> None:
-        """Start anew from `theta`, before so many threads train it together."""
-        self.kept[:] = self.theta
+        """Forget how far it has come, before so many threads train it together from `theta` on."""
         self.loss[:] = self.validation_loss[:] = np.nan
         self.learning_rate[:] = self._rates
         self.progress = decisions.start_fits(threads)

@@ -57,7 +57,7 @@ class GateActivations:
 def gate_activations(network: Network, x: ArrayLike) -> GateActivations:
     """Run windows through a network, and return what its top recurrent layer's gates and states were at every step.
 
-    These are the numbers of the forward pass that `Network.predict` makes, read from its work space.
+    These are the numbers of the forward pass that `Network.predict` makes, read from a work space.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def gate_activations(network: Network, x: ArrayLike) -> GateActivations:
         raise OptionError("gates and states over time need a recurrent cell, but the cell is 'ann'.")
     x, lengths = check_inputs(config, x, None)
     plan = network.plan(x.shape[1])
-    work = buffers.make_workspace(plan, network.dtype, backward=False)
+    work = buffers.make_workspace(plan, network.dtype)  # which keeps the gates of every step
     top, hidden = len(plan.layers) - 1, config.hidden_sizes[-1]
     layer = buffers.layer_views(plan, work, top)
     kept = len(x), plan.steps, hidden

@@ -132,7 +132,7 @@ class GpuFits:
         """Give the jobs the weights that are kept, and what belongs to them, which Ctrl-C may have kept unread."""
         self.read()
         for job, weights in zip(self.jobs, self.fits.kept.copy_to_host(), strict=True):
-            job.kept[:] = weights
+            job.theta[:] = weights
 
 
 class GpuStreams:

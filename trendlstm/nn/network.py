@@ -4,8 +4,7 @@ import functools
 import json
 import math
 import numbers
-import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, cast, overload
 
@@ -28,11 +27,13 @@ from trendlstm.errors import DataError, OptionError, RunError
 from trendlstm.files import replace_file
 from trendlstm.kernels import buffers
 from trendlstm.kernels.buffers import CHUNK_ROWS, Data, Thread
+from trendlstm.kernels.compile import code_for
 from trendlstm.kernels.gradient import gradient_worker
 from trendlstm.kernels.predict import Inputs, predict_worker
 from trendlstm.nn.device import choose_device
 from trendlstm.nn.fit_job import FitJob
 from trendlstm.nn.history import History
+from trendlstm.nn.memory import leave_memory, take_memory
 from trendlstm.nn.outputs import predictions
 from trendlstm.nn.parameters import initial_values, make_plan, named_values, named_views, parameter_shapes
 from trendlstm.nn.progress import Report, reporter
@@ -52,9 +53,6 @@ _LAYER_TYPES = {
 }
 _SUMMARY = ("Layer (type)", "Output Shape", "Param #")
 _HEADER_KEY = "trendlstm"  # of the settings in a saved file
-
-_last_workspace = threading.local()
-_LARGEST_KEPT_BYTES = 2**20
 
 _NOTHING_DROPPED = np.uint64(0)
 
@@ -474,27 +472,30 @@ class Network:
         n_threads: int | None,
     ) -> np.ndarray:
         """The last layer's outputs for checked arrays; `states` and `drops` are those of `kernels.predict.Inputs`."""
-        out = np.empty((x.shape[0], plan.steps_seen * plan.outputs), self.dtype)
-        inputs = Inputs(x, lengths, np.arange(x.shape[0]), states, drops)
-        if x.shape[0] == 1:
-            thread = Thread(0, 1, _one_row_workspace(plan, self.dtype))
-            predict_worker(plan, self.theta, inputs, out, thread)
-            return out
-        chunks = -(-x.shape[0] // CHUNK_ROWS)
+        samples = x.shape[0]
+        out = np.empty((samples, plan.steps_seen * plan.outputs), self.dtype)
+        inputs = Inputs(x, lengths, np.arange(samples), states, drops)
+        chunks = -(-samples // CHUNK_ROWS)
         products = chunks * plan.steps * self.theta.size
-        size = 1 if products <= _SMALL_PREDICTION else min(thread_count(n_threads), chunks)
+        threads = 1 if products <= _SMALL_PREDICTION else min(thread_count(n_threads), chunks)
+        rows = samples
+        if samples > buffers.FEW_ROWS:
+            rows = buffers.rows_together(plan, self.dtype, -(-chunks // threads), backward=False)
 
-        def arguments(size: int) -> list[tuple]:
-            rows = buffers.rows_together(plan, self.dtype, -(-chunks // size))
-            works = [buffers.make_workspace(plan, self.dtype, rows, backward=False) for _ in range(size)]
-            return [
-                (plan, self.theta, inputs, out, Thread(rank, size, work)) for rank, work in enumerate(works)
-            ]
+        memory = take_memory()
 
-        if size == 1:
-            predict_worker(*arguments(1)[0])
+        def arguments(rank: int, size: int) -> tuple:
+            work = memory.workspace(plan, self.dtype, rows, rank, backward=False)
+            return plan, self.theta, inputs, out, Thread(rank, size, work)
+
+        def arguments_of_all(size: int) -> list[tuple]:
+            return [arguments(rank, size) for rank in range(size)]
+
+        if threads == 1:
+            _predict(*arguments(0, 1))
         else:
-            run_together(predict_worker, arguments, size, abandon=lambda: None)
+            run_together(_predict, arguments_of_all, threads, abandon=lambda: None)
+        leave_memory(memory)
         return out
 
     def _predictions(
@@ -755,14 +756,16 @@ def _no_states(dtype: np.dtype) -> np.ndarray:
     return np.empty((0, 0), dtype)
 
 
-def _one_row_workspace(plan: buffers.Plan, dtype: np.dtype) -> buffers.Workspace:
-    """A work space for one window: this thread's last one if it fits, for making one takes longer than using it."""
-    if getattr(_last_workspace, "plan", None) is plan:
-        return _last_workspace.value
-    work = buffers.make_workspace(plan, dtype, rows=1, backward=False)
-    if sum(array.nbytes for array in work) <= _LARGEST_KEPT_BYTES:
-        _last_workspace.plan, _last_workspace.value = plan, work
-    return work
+_predict_workers: dict[np.dtype, Callable[..., None]] = {}  # the arguments' types differ in the dtype alone
+
+
+def _predict(*arguments: Any) -> None:
+    """`predict_worker`, whose compiled code is looked up once."""
+    dtype = arguments[1].dtype
+    worker = _predict_workers.get(dtype)
+    if worker is None:
+        worker = _predict_workers[dtype] = code_for(predict_worker, arguments)
+    worker(*arguments)
 
 
 def load(path: str | Path) -> Network:

@@ -11,12 +11,13 @@ import numpy as np
 from trendlstm.config import Device
 from trendlstm.errors import FitInterrupted, OptionError, TrainingError
 from trendlstm.kernels import buffers
-from trendlstm.kernels.buffers import Data, Plan, Thread, Workspace
+from trendlstm.kernels.buffers import Data, Thread
 from trendlstm.kernels.fit import FitState, fit_worker
-from trendlstm.kernels.pace import start_pace
+from trendlstm.kernels.pace import resume_pace, start_pace
 from trendlstm.nn.device import choose_device
 from trendlstm.nn.fit_job import FitJob
 from trendlstm.nn.history import History
+from trendlstm.nn.memory import Memory, leave_memory, take_memory
 from trendlstm.nn.progress import FitProgress, Report
 from trendlstm.nn.queue import run_queue
 from trendlstm.nn.threads import available_threads, run_together, thread_count
@@ -62,23 +63,21 @@ def train(
         if report is not None and jobs:
             report(_progress(jobs))
 
+    device, threads = choose_device(device), thread_count(n_threads)
     with _alone(jobs):
-        for job in jobs:
-            job.begin()  # only now is it certain that nobody else is training its weights
+        for job in jobs:  # only now is it certain that nobody else is training its weights
+            job.begin(_threads_together(job, threads) if len(jobs) == 1 else 1)
         try:
-            if choose_device(device) == "cuda":
+            if device == "cuda":
                 from trendlstm.nn import gpu
 
                 gpu.train(jobs, tell)
             elif len(jobs) == 1:
-                _train_together(jobs[0], thread_count(n_threads), tell)
+                _train_together(jobs[0], tell)
             else:
-                _train_each(jobs, thread_count(n_threads), tell)
+                _train_each(jobs, threads, tell)
         except KeyboardInterrupt as error:
             raise FitInterrupted([job.history() for job in jobs]) from error
-        finally:
-            for job in jobs:
-                job.theta[:] = job.kept
         for index, job in enumerate(jobs):
             if job.is_broken():
                 which = f"Network {index}: " if len(jobs) > 1 else ""
@@ -87,19 +86,30 @@ def train(
     return [job.history() for job in jobs]
 
 
-def train_here(job: FitJob, memory: "Memory | None" = None) -> None:
+def train_here(job: FitJob) -> None:
     """Train a job on this thread alone, which hears of Ctrl-C only when that has ended."""
     start = time.perf_counter()
-    fit_worker(*one_thread(job, memory or Memory()))
+    memory = take_memory()
+    state = _state(job, memory)
+    fit_worker(*_arguments(job, state, memory, 0, 1))
+    _keep(job, state)
+    leave_memory(memory)
     job.seconds = time.perf_counter() - start
 
 
-def one_thread(job: FitJob, memory: "Memory") -> tuple:
+def one_thread(job: FitJob) -> tuple:
     """The arguments of `fit_worker` for a job that is one thread's alone."""
+    memory = Memory()
     return _arguments(job, _state(job, memory), memory, 0, 1)
 
 
-def fit_here(job: FitJob, memory: "Memory | None" = None) -> History:
+def _keep(job: FitJob, state: FitState) -> None:
+    """Give a job that has ended the weights to keep, unless those are the ones from before training."""
+    if job.progress["best_epoch"][0] > 0:
+        job.theta[:] = state.kept
+
+
+def fit_here(job: FitJob) -> History:
     """Train a job of weights that nobody else trains, on this thread alone; `theta` then holds those that are kept.
 
     Raises
@@ -107,38 +117,46 @@ def fit_here(job: FitJob, memory: "Memory | None" = None) -> History:
     TrainingError
         A loss or weight became infinite or NaN.
     """
-    train_here(job, memory)
-    job.theta[:] = job.kept
+    train_here(job)
     if job.is_broken():
         raise TrainingError(_complaint(job), [job.history()])
     return job.history()
 
 
-def _train_together(job: FitJob, threads: int, tell: Callable[[], None]) -> None:
-    """Train a job on threads that share its minibatches."""
+def _threads_together(job: FitJob, threads: int) -> int:
+    """How many threads can share the job's minibatches, of so many."""
+    return min(threads, max(job.chunks, job.theta.size // _PARAMETERS_A_THREAD))
+
+
+def _train_together(job: FitJob, tell: Callable[[], None]) -> None:
+    """Train a job on the threads that it has begun for, which share its minibatches."""
     start = time.perf_counter()
+    memory = take_memory()
+    state = _state(job, memory)
 
     def arguments(size: int) -> list[tuple]:
-        job.begin(size)
-        state = _state(job, Memory())
-        return [_arguments(job, state, Memory(), rank, size) for rank in range(size)]
+        nonlocal state
+        if size < len(job.progress):  # there are no more threads to be had
+            job.begin(size)
+            state = _state(job, memory)
+        return [_arguments(job, state, memory, rank, size) for rank in range(size)]
 
     try:
-        run_together(fit_worker, arguments, min(threads, job.chunks), tell, job.stop, job.abandon)
+        run_together(fit_worker, arguments, len(job.progress), tell, job.stop, job.abandon)
+        leave_memory(memory)
     finally:
+        _remember_pace(job, state.pace)
+        _keep(job, state)
         job.seconds = time.perf_counter() - start
 
 
 def _train_each(jobs: Sequence[FitJob], threads: int, tell: Callable[[], None]) -> None:
     """Train each job on one thread, as many at a time as there are threads."""
-    spare: list[Memory] = []  # of jobs that have ended, at most one a thread
 
     def run(job: FitJob) -> None:
         if job.is_stopped():
             return
-        memory = spare.pop() if spare else Memory()
-        train_here(job, memory)
-        spare.append(memory)
+        train_here(job)
         if job.is_broken():
             stop_all()
 
@@ -149,48 +167,10 @@ def _train_each(jobs: Sequence[FitJob], threads: int, tell: Callable[[], None]) 
     run_queue([partial(run, job) for job in jobs], threads, tell, stop_all)
 
 
-class Memory:
-    """One thread's arrays, which its next job uses again where they fit.
-
-    A short fit of a small network would otherwise spend a tenth of its time on fresh memory.
-    """
-
-    def __init__(self) -> None:
-        self._arrays: dict[str, np.ndarray] = {}
-        self._work: tuple[Plan, Workspace] | None = None
-
-    def zeros(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """An array of zeros: the last one of that name if it has this shape and dtype."""
-        array = self._arrays.get(name)
-        if array is None or array.shape != shape or array.dtype != dtype:
-            array = self._arrays[name] = buffers.aligned_zeros(shape, dtype)
-        else:
-            array[...] = 0
-        return array
-
-    def workspace(self, plan: Plan, dtype: np.dtype, rows: int) -> Workspace:
-        """A work space of so many rows: the last one if it was made for such a network."""
-        if self._work is not None:
-            last, work = self._work
-            if work.inputs.dtype == dtype and work.lengths.size == rows and _is_same_plan(last, plan):
-                return work
-        self._work = plan, buffers.make_workspace(plan, dtype, rows)
-        return self._work[1]
-
-
-def _is_same_plan(one: Plan, other: Plan) -> bool:
-    # the last three are arrays, of which the quantiles change nothing in a work space
-    return (
-        one[:-3] == other[:-3]
-        and np.array_equal(one.layers, other.layers)
-        and np.array_equal(one.widths, other.widths)
-    )
-
-
 def _arguments(job: FitJob, state: FitState, memory: Memory, rank: int, size: int) -> tuple:
     """One thread's arguments of `fit_worker`, with a work space of its own."""
     rows = buffers.rows_together(job.plan, job.theta.dtype, -(-job.chunks // size))
-    thread = Thread(rank, size, memory.workspace(job.plan, job.theta.dtype, rows))
+    thread = Thread(rank, size, memory.workspace(job.plan, job.theta.dtype, rows, rank))
     return job.plan, job.train, job.validation, job.options, state, thread
 
 
@@ -198,16 +178,18 @@ def _state(job: FitJob, memory: Memory) -> FitState:
     """What the threads of a job share."""
     size, dtype = job.theta.size, job.theta.dtype
     accumulators = min(buffers.ACCUMULATORS, job.chunks)
-    theta = memory.zeros("theta", (size,), dtype)
+    theta = memory.array("theta", (size,), dtype)
     theta[:] = job.theta
+    gradients = memory.array("gradients", (accumulators, size), dtype)
+    gradients[:, -buffers.BLOCK :] = 0  # in which is what no layer writes
     return FitState(
         theta=theta,
-        kept=job.kept,
-        previous=job.kept.copy(),
+        kept=memory.array("kept", (size,), dtype),
+        previous=memory.array("previous", (size,), dtype),
         first_moment=memory.zeros("first_moment", (size,), dtype),
         second_moment=memory.zeros("second_moment", (size,), dtype),
-        decays=job.decays(),
-        gradients=memory.zeros("gradients", (accumulators, size), dtype),
+        decays=job.decays() if job.config.weight_decay else np.empty(0, dtype),
+        gradients=gradients,
         losses=np.zeros(accumulators),
         squared_norms=np.zeros(size // buffers.BLOCK),
         finite=np.zeros(size // buffers.BLOCK, np.bool_),
@@ -221,7 +203,7 @@ def _state(job: FitJob, memory: Memory) -> FitState:
         learning_rate=job.learning_rate,
         progress=job.progress,
         counters=job.counters,
-        pace=start_pace(len(job.progress), available_threads()),
+        pace=_begin_pace(job),
     )
 
 
@@ -229,6 +211,34 @@ def _states(job: FitJob, samples: Data) -> np.ndarray:
     """What samples of more steps than the plan's begin their next ones with; otherwise nothing."""
     count = samples.x.shape[0] if samples.x.shape[1] > job.plan.steps else 0
     return np.zeros((count, buffers.state_size(job.plan)), job.theta.dtype)
+
+
+# Above that a thread that no chunk falls to is worth its start, because it takes part in the optimizer's steps.
+_PARAMETERS_A_THREAD = 2**19
+
+# What fits have found lately about the number of threads to take part in an epoch, by their size.
+_paces: dict[tuple[int, ...], tuple[float, np.ndarray]] = {}
+_PACE_SECONDS, _MOST_PACES = 10.0, 64  # so long and so many: other processes come and go
+
+
+def _size(job: FitJob) -> tuple[int, ...]:
+    return len(job.progress), job.plan.steps, job.theta.size, job.chunks
+
+
+def _begin_pace(job: FitJob) -> np.ndarray:
+    """The record with which a fit begins: beside a busy process it would search for a good part of a short fit."""
+    pace = start_pace(len(job.progress), available_threads())
+    found, last = _paces.get(_size(job), (-np.inf, pace))
+    if time.monotonic() - found < _PACE_SECONDS:
+        resume_pace(pace, last)
+    return pace
+
+
+def _remember_pace(job: FitJob, pace: np.ndarray) -> None:
+    if pace["trials"][0] > 0:
+        if len(_paces) >= _MOST_PACES:
+            _paces.clear()
+        _paces[_size(job)] = time.monotonic(), pace
 
 
 _trained: set[int] = set()  # by their address: the weights that are being trained in this process

@@ -23,7 +23,7 @@ from trendlstm.nn.fit_job import FitJob
 from trendlstm.nn.history import History
 from trendlstm.nn.queue import run_queue
 from trendlstm.nn.threads import thread_count
-from trendlstm.nn.training import Memory, fit_here
+from trendlstm.nn.training import fit_here
 from trendlstm.workflows.folds import Fold, FoldResult, Walk, Weights, forecast_fold, plan_walk
 
 T = TypeVar("T")
@@ -129,22 +129,19 @@ class Fits:
     def __init__(self) -> None:
         self._running: set[FitJob] = set()
         self._stopped = False
-        self._spare: list[Memory] = []
         self._lock = threading.Lock()
 
     def train(self, job: FitJob) -> History:
         """As `fit_here`; raises KeyboardInterrupt if it was stopped."""
         with self._lock:
-            memory = self._spare.pop() if self._spare else Memory()
             self._running.add(job)
         try:
             if self._stopped:
                 job.stop()
-            history = fit_here(job, memory)
+            history = fit_here(job)
         finally:
             with self._lock:
                 self._running.discard(job)
-                self._spare.append(memory)
         if self._stopped:
             raise KeyboardInterrupt
         return history
