@@ -6,11 +6,18 @@ What a row or a chunk gets does not depend on the others beside it, down to the 
 
 import numpy as np
 
-<<<<<<< HEAD
-from .buffers import CHUNK_ROWS, CROSS_ENTROPY, FEEDFORWARD, GAUSSIAN, HUBER, MAE, MSE, PADDING, Layer
-=======
-from .buffers import CHUNK_ROWS, FEEDFORWARD, GAUSSIAN, HUBER, MAE, MSE, PADDING, Layer, Workspace
->>>>>>> grid
+from .buffers import (
+    CHUNK_ROWS,
+    CROSS_ENTROPY,
+    FEEDFORWARD,
+    GAUSSIAN,
+    HUBER,
+    MAE,
+    MSE,
+    PADDING,
+    Layer,
+    Workspace,
+)
 from .cells import (
     gru_backward,
     gru_forward,

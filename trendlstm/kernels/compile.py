@@ -51,22 +51,8 @@ def entry_point(function: Callable) -> Any:
     return _compile(function, _nrt=False)
 
 
-<<<<<<< HEAD
 def allocating(function: Callable) -> Any:
     """As `entry_point`, for a function that makes arrays."""
-=======
-def code_for(kernel: Any, arguments: tuple) -> Callable:
-    """What calls a kernel with arguments of the same types as these.
-
-    The kernel itself finds their types out in every call, which takes 4 us for plans, work spaces and samples: as long
-    as a fifth of a prediction of one window.
-    """
-    return kernel.compile(tuple(numba.typeof(argument) for argument in arguments))
-
-
-def allocating(function: Callable) -> Callable:
-    """As `compiled`, for a function that makes arrays."""
->>>>>>> grid
     return _compile(function)
 
 
@@ -93,3 +79,12 @@ def inlined(function: Callable) -> Any:
     A large one that is called in several places is quicker to compile on its own.
     """
     return _compile(function, inline="always", _nrt=False)
+
+
+def code_for(kernel: Any, arguments: tuple) -> Callable:
+    """What calls a kernel with arguments of the same types as these.
+
+    The kernel itself finds their types out in every call, which takes 4 us for plans, work spaces and samples: as long
+    as a fifth of a prediction of one window.
+    """
+    return kernel.compile(tuple(numba.typeof(argument) for argument in arguments))
