@@ -221,19 +221,24 @@ def test_the_folder_depends_on_sources_and_processor_but_not_on_the_place(clone)
     assert len(set(folders.values())) == len(folders)
 
 
-def shared_kernels(monkeypatch):
-    """Where other tests have the kernels, too; compiled and loaded into this process."""
-    with monkeypatch.context() as outside:
-        outside.delenv("TRENDLSTM_CACHE_DIR")
-        for compile_some in compile_kernels, gradient_flow.compile_kernels, trials.compile_kernels:
-            compile_some()
-        return kernel_folder()
-
-
 def test_another_installation_of_the_same_package_compiles_nothing_and_imports_no_more_of_numba(
     clone, monkeypatch
 ):
-    shutil.copytree(shared_kernels(monkeypatch), kernel_folder())
+    with monkeypatch.context() as outside:  # where other tests have the kernels, too
+        outside.delenv("TRENDLSTM_CACHE_DIR")
+        # not in this process: what it has compiled into the cache of one test alone it would not compile again
+        answer(
+            start(
+                """
+                from trendlstm.experiments import trials
+                from trendlstm.nn import gradient_flow, many
+                for of in many, gradient_flow, trials:
+                    of.compile_kernels()
+                """
+            )
+        )
+        shared = kernel_folder()
+    shutil.copytree(shared, kernel_folder())
     process = start(
         """
         import json, sys
@@ -254,7 +259,10 @@ def test_another_installation_of_the_same_package_compiles_nothing_and_imports_n
 
 
 def test_warmup_fails_where_it_cannot_keep_what_it_compiles(tmp_path, monkeypatch):
-    shared_kernels(monkeypatch)
+    with monkeypatch.context() as outside:
+        outside.delenv("TRENDLSTM_CACHE_DIR")
+        for compile_some in compile_kernels, gradient_flow.compile_kernels, trials.compile_kernels:
+            compile_some()
     cache._compiled.clear()
     (tmp_path / "file").touch()
     monkeypatch.setenv("TRENDLSTM_CACHE_DIR", str(tmp_path / "file" / "cache"))

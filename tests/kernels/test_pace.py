@@ -101,6 +101,7 @@ def test_threads_that_come_and_go_leave_no_trace(dtype, monkeypatch):
         return b"".join([t.tobytes() for t in tensors]) + history.loss.tobytes()
 
     expected = weights(1)
+    monkeypatch.setattr(training, "_paces", {})
     monkeypatch.setattr(training, "start_pace", start_with_one)
     assert weights(3) == expected
     assert paces[-1][0].active > 1 or paces[-1][0].trials > 0  # another number was tried

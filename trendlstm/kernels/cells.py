@@ -37,7 +37,7 @@ from .simd import view
 
 
 @inlined
-def place_of_step(gates, t):
+def _place_of_step(gates, t):
     """Where the gates of a step are: without a backward pass all steps have the same place."""
     return min(t, gates.shape[1] - 1)
 
@@ -79,7 +79,7 @@ def lstm_forward(layer, weight, lengths, has_forget_gate, squash_output, drops):
     one = weight.dtype.type(1)
     for t in range(steps):
         gate_inputs(gates, t, inputs[t], weight)
-        at = place_of_step(gates, t)
+        at = _place_of_step(gates, t)
         # without a forget gate f is g by another name, and is not used
         i, f, g, o = gates[0, at], gates[1, at], gates[n_gates - 2, at], gates[n_gates - 1, at]
         sigmoid(i)
@@ -176,7 +176,7 @@ def rnn_forward(layer, weight, lengths, units, is_logistic, drops):
     hidden_size = weight.shape[2]
     steps, rows = inputs.shape[0] - 1, inputs.shape[1]
     for t in range(steps):
-        z = gates[0, place_of_step(gates, t)]
+        z = gates[0, _place_of_step(gates, t)]
         gate_inputs(gates, t, inputs[t], weight)
         if is_logistic:
             sigmoid(z)
@@ -231,7 +231,7 @@ def gru_forward(layer, weight, lengths, x_row, drops):
     steps, rows = inputs.shape[0] - 1, inputs.shape[1]
     zero, one = weight.dtype.type(0), weight.dtype.type(1)
     for t in range(steps):
-        at = place_of_step(gates, t)
+        at = _place_of_step(gates, t)
         q = layer.squashed[at]
         gru_inputs(gates, q, at, inputs[t], weight, x_row)
         reset, z, n = gates[0, at], gates[1, at], gates[2, at]
@@ -311,7 +311,7 @@ def gate_inputs(gates, t, step_inputs, weight):
     for k in range(n_gates):
         # to and fro: the matrices used last are still in the first-level cache, which does not hold all of them
         gate = k if t % 2 == 0 else n_gates - 1 - k
-        z = view(gates[gate, place_of_step(gates, t)], 0, (rows, hidden_size))
+        z = view(gates[gate, _place_of_step(gates, t)], 0, (rows, hidden_size))
         product(z, step_inputs, weight[gate], CHUNK_ROWS, False, False)
 
 

@@ -132,21 +132,22 @@ def _train_together(job: FitJob, tell: Callable[[], None]) -> None:
     """Train a job on the threads that it has begun for, which share its minibatches."""
     start = time.perf_counter()
     memory = take_memory()
-    state = _state(job, memory)
+    state: FitState | None = None
 
     def arguments(size: int) -> list[tuple]:
         nonlocal state
-        if size < len(job.progress):  # there are no more threads to be had
+        if state is not None:  # it was abandoned, because there are no more threads to be had
             job.begin(size)
-            state = _state(job, memory)
+        state = _state(job, memory)
         return [_arguments(job, state, memory, rank, size) for rank in range(size)]
 
     try:
         run_together(fit_worker, arguments, len(job.progress), tell, job.stop, job.abandon)
         leave_memory(memory)
     finally:
-        _remember_pace(job, state.pace)
-        _keep(job, state)
+        if state is not None:
+            _remember_pace(job, state.pace)
+            _keep(job, state)
         job.seconds = time.perf_counter() - start
 
 
@@ -222,7 +223,7 @@ _PACE_SECONDS, _MOST_PACES = 10.0, 64  # so long and so many: other processes co
 
 
 def _size(job: FitJob) -> tuple[int, ...]:
-    return len(job.progress), job.plan.steps, job.theta.size, job.chunks
+    return len(job.progress), job.plan.steps, job.theta.nbytes, job.chunks
 
 
 def _begin_pace(job: FitJob) -> np.ndarray:
