@@ -354,6 +354,9 @@ def test_bad_losses_are_named(options, named):
         ([0, 1, 1.5, 2], "y must hold the numbers of classes, whole ones from 0 to 2, but y[2] is 1.5."),
         (np.eye(4)[:, :3], "y must have shape (4, 1), or (4, 2, 1) for the outputs of every step, but has (4, 3): "
          "classes are given by their numbers, not in a column each."),
+        (np.zeros(3), "y must have shape (4, 1), or (4, 2, 1) for the outputs of every step, but has (3, 1)."),
+        (np.array([0, 1, np.nan, 2]), "y must be finite as float32, but y[2] is nan."),
+        (np.full((4, 2, 1), np.nan), "y must be finite as float32, but y[0, 0, 0] is nan."),
         (np.full((4, 2, 1), 9), "y must hold the numbers of classes, whole ones from 0 to 2, but y[0, 0, 0] is 9.0."),
     ],
     ids=str,

@@ -43,12 +43,18 @@ def check_samples(
     x, lengths = check_inputs(config, x, lengths, prefix)
     expected = (x.shape[0], config.output_size)
     every_step = (x.shape[0], x.shape[1], config.output_size)
-    given = y = finite_array(f"{prefix}y", y, expected, np.dtype(config.dtype))
+    allowed: dict[int, tuple[int, ...]] = {1: expected[:1]} if config.output_size == 1 else {}
+    if config.cell != "ann":
+        allowed[3] = every_step
+    given = y = finite_array(
+        f"{prefix}y", y, allowed.get(getattr(y, "ndim", 2), expected), np.dtype(config.dtype)
+    )
     if y.ndim == 1 and config.output_size == 1:
         y = y[:, None]
     if y.shape != expected and (y.shape != every_step or config.cell == "ann"):
         or_every_step = "" if config.cell == "ann" else f", or {every_step} for the outputs of every step"
-        numbered = ": classes are given by their numbers, not in a column each" if config.classes else ""
+        is_one_hot = y.ndim > 1 and y.shape[-1] == config.classes
+        numbered = ": classes are given by their numbers, not in a column each" if is_one_hot else ""
         raise DataError(f"{prefix}y must have shape {expected}{or_every_step}, but has {y.shape}{numbered}.")
     if config.loss == "cross-entropy":
         _require_classes(f"{prefix}y", given, config.classes)
