@@ -5,10 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 from command_line import run
 from walks import random_walk
+
+from trendlstm.caches import cache_folder
 
 FILES = ("predictions.csv", "members.csv", "equity.csv", "metrics.json", "backtest.png")
 SETTINGS = "--hidden 4 --dense none --lag 4 --epochs 3 --test-years 0.6 --seeds 2 --threads 2 --quiet"
@@ -50,12 +53,12 @@ def test_killed_at_ten_random_moments(tmp_path, changes):
 
 def test_trials_killed_at_random_moments(tmp_path):
     """The same command goes on from what checkpoints have, whatever the moment."""
-    # enough work for a few moments; the seed is this test's, because the checkpoints are in everybody's cache
-    command = "reproduce reber --cell lstm --forget-bias 1 --trials 2 --max-sequences 4000 --seed 1618033"
+    # learned too slowly to end early; the seed is this test's, because the checkpoints are in everybody's cache
+    command = (
+        "reproduce reber --cell lstm --forget-bias 1 --trials 2 --max-sequences 8000 --lr 1e-4 --seed 1618033"
+    )
     command += " --no-plot --quiet --threads 2 --out"
-    start = time.monotonic()
     run(f"{command} {tmp_path / 'whole'}")
-    longest, moments, kills = time.monotonic() - start, random.Random(0), 0
     prepare = """
 import sys
 from trendlstm.experiments import trials
@@ -63,22 +66,30 @@ trials._CHECKPOINT_SECONDS = 0.01
 from trendlstm.__main__ import main
 main()
 """
+    moments = random.Random(0)
     for _ in range(3):
+        before = checkpoints()
         process = subprocess.Popen(
             [sys.executable, "-c", prepare, *command.split(), str(tmp_path / "killed")],
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-        try:
-            process.wait(1 + moments.uniform(0, longest))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
+        while process.poll() is None and checkpoints() <= before:  # it has kept nothing yet
+            time.sleep(0.001)
+        time.sleep(moments.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
         process.communicate()
-        if (tmp_path / "killed").exists():
-            break
-    assert kills > 0
-    if not (tmp_path / "killed").exists():
-        run(f"{command} {tmp_path / 'killed'}")
+        assert process.returncode == -signal.SIGKILL
+    run(f"{command} {tmp_path / 'killed'}")
     assert (tmp_path / "killed" / "curves.csv").read_bytes() == (
         tmp_path / "whole" / "curves.csv"
     ).read_bytes()
+
+
+def checkpoints():
+    """What is kept of unfinished trials, and since when."""
+    found = set()
+    for path in cache_folder("experiments").glob("*/*.npz"):
+        with suppress(FileNotFoundError):  # replaced in this moment
+            found.add((path, path.stat().st_mtime_ns))
+    return found
