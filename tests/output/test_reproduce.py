@@ -29,7 +29,8 @@ def trial(model, outcome="solved", sequences=30_000, wrong=1, **values):
 def examined(model, scores, outcome="not solved", **values):
     """A trial with an exam every 1,000 sequences."""
     exams = np.array([[1000 * (k + 1), score] for k, score in enumerate(scores)], float).reshape(-1, 2)
-    return trial(model, outcome, 1000 * len(scores), None, curve=np.zeros(0), exams=exams, **values)
+    values = {"sequences": 1000 * len(scores), "curve": np.zeros(0), "exams": exams, **values}
+    return trial(model, outcome, wrong=None, **values)
 
 
 FAILED = {"outcome": "not solved", "sequences": 100_000, "wrong": 2100}
@@ -58,12 +59,30 @@ def test_conclusions_follow_the_numbers():
 def test_conclusions_of_scores_that_nobody_passes():
     task = small_task(criterion=EXAM._replace(limit=None), max_sequences=2000)
     found = report.conclusions(
-        task, [examined(CHRONO, [0.5, 0.9]), examined(CHRONO, [0.5, 0.7]), examined(ONE, [], "diverged")]
+        task,
+        [
+            *(examined(CHRONO, [0.5, 0.9]), examined(CHRONO, [0.5, 0.7])),
+            *(examined(ONE, [], "diverged", sequences=96), examined(RNN, [0.3306])),
+        ],
     )
     assert found == [
         "LSTM, chrono biases: a score of 0.8000 on average after 2,000 sequences, 0.7000 to 0.9000 in 2 trials.",
-        "LSTM, forget bias 1: diverged in all of 1 trial.",
+        "LSTM, forget bias 1: diverged in 1 of 1 trials, after 96 sequences.",
+        "RNN: a score of 0.3306 after 2,000 sequences in 1 trial.",
     ]
+
+
+def test_conclusions_say_what_diverged():
+    lost = {"outcome": "diverged", "wrong": 2560}
+    found = report.conclusions(
+        adding(100),
+        [trial(CHRONO), *(trial(CHRONO, sequences=seen, **lost) for seen in (96, 1600)), trial(RNN, **FAILED)],
+    )
+    assert found[0] == (
+        "LSTM, chrono biases: solved in 1 of 3 trials, after 30,000 sequences on average, where solved; diverged in 2 "
+        "of 3 trials, after 96 to 1,600 sequences."
+    )
+    assert found[1] == "RNN: solved in 0 of 1 trials within 100,000 sequences."
 
 
 def test_the_papers_figure_stands_beside_what_makes_it_another_experiment():

@@ -201,20 +201,24 @@ def conclusions(task: Task, trials: Sequence[Trial]) -> list[str]:
 
 
 def _conclusion(task: Task, model: Model, group: Sequence[Trial]) -> str:
-    most, solved = f"{task.training.max_sequences:,}", _solved(group)
-    if isinstance(task.criterion, Exam) and task.criterion.limit is None:
-        scores = _last_scores(group)
-        if not scores:
-            return f"{model.label}: diverged in all of {count(len(group), 'trial')}."
-        return (
-            f"{model.label}: a score of {_mean(scores)} on average after {most} sequences, {score_text(min(scores))} "
-            f"to {score_text(max(scores))} in {count(len(group), 'trial')}."
-        )
-    text = f"{model.label}: solved in {len(solved)} of {len(group)} trials"
-    if not solved:
-        return f"{text} within {most} sequences."
-    where = "" if len(solved) == len(group) else ", where solved"
-    return f"{text}, after {np.mean(solved):,.0f} sequences on average{where}."
+    most, solved, scores = f"{task.training.max_sequences:,}", _solved(group), _last_scores(group)
+    said = []
+    if _can_be_solved(task):
+        text = f"solved in {len(solved)} of {len(group)} trials"
+        if solved:
+            where = "" if len(solved) == len(group) else ", where solved"
+            said.append(f"{text}, after {np.mean(solved):,.0f} sequences on average{where}")
+        else:
+            said.append(f"{text} within {most} sequences")
+    elif scores:
+        lowest, highest = score_text(min(scores)), score_text(max(scores))
+        mean, spread = (" on average", f", {lowest} to {highest}") if lowest != highest else ("", "")
+        trials = count(len(scores), "trial")
+        said.append(f"a score of {_mean(scores)}{mean} after {most} sequences{spread} in {trials}")
+    if diverged := _diverged(group):
+        after = " to ".join(f"{sequences:,}" for sequences in sorted({min(diverged), max(diverged)}))
+        said.append(f"diverged in {len(diverged)} of {len(group)} trials, after {after} sequences")
+    return f"{model.label}: {'; '.join(said)}."
 
 
 def _published_sentence(task: Task, published: Published, successful: Mapping[Model, Sequence[Trial]]) -> str:
@@ -360,6 +364,7 @@ def _network(task: Task, model: Model, group: Sequence[Trial]) -> dict[str, Any]
         "parameters": group[0].parameters,
         "trials": len(group),
         "solved": len(solved),
+        "diverged": len(_diverged(group)),
         "mean_sequences": np.mean(solved) if solved else None,
         "fewest_sequences": min(solved, default=None),
         "most_sequences": max(solved, default=None),
@@ -384,6 +389,10 @@ def _network(task: Task, model: Model, group: Sequence[Trial]) -> dict[str, Any]
 
 def _solved(trials: Sequence[Trial]) -> list[int]:
     return [trial.sequences for trial in trials if trial.outcome == "solved"]
+
+
+def _diverged(trials: Sequence[Trial]) -> list[int]:
+    return [trial.sequences for trial in trials if trial.outcome == "diverged"]
 
 
 def _weights(groups: Iterable[Sequence[Trial]]) -> str:
