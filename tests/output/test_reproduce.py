@@ -76,7 +76,11 @@ def test_conclusions_say_what_diverged():
     lost = {"outcome": "diverged", "wrong": 2560}
     found = report.conclusions(
         adding(100),
-        [trial(CHRONO), *(trial(CHRONO, sequences=seen, **lost) for seen in (96, 1600)), trial(RNN, **FAILED)],
+        [
+            trial(CHRONO),
+            *(trial(CHRONO, sequences=seen, **lost) for seen in (96, 1600)),
+            trial(RNN, **FAILED),
+        ],
     )
     assert found[0] == (
         "LSTM, chrono biases: solved in 1 of 3 trials, after 30,000 sequences on average, where solved; diverged in 2 "

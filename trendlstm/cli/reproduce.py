@@ -26,7 +26,7 @@ from trendlstm.cli.options import (
     threads_option,
 )
 from trendlstm.config import DTYPES, INITS, Cell, Device, DType, Init, NetworkConfig
-from trendlstm.errors import OptionError, TrendLSTMError
+from trendlstm.errors import MissingLibraryError, OptionError, TrendLSTMError
 from trendlstm.nn.device import check_limits, choose_device
 from trendlstm.output.console import Console
 from trendlstm.output.wording import count, device_sentence
@@ -197,6 +197,9 @@ def reproduce(
     console = make_console(as_json, quiet)
     settings = _Settings(seed, dtype, threads, choose_device(device), no_plot)
 
+    if cells and forget_biases and not set(cells) & {"lstm", "lstm1997"}:
+        raise OptionError("--forget-bias is for LSTMs: leave it out, or add --cell lstm or --cell lstm1997.")
+
     def choose(name: str) -> _Experiment:
         return _choose(name, length, variant, quick, cells, forget_biases, init, training)
 
@@ -204,7 +207,8 @@ def reproduce(
         for what, value in (("length", length), ("variant", variant)):
             if value is not None:
                 raise OptionError(f"{what} is not for all tasks at once: leave it out.")
-        document = _reproduce_all(console, choose, settings, out, quick)
+        given = {"cells": cells or None, "forget_biases": forget_biases or None, "init": init, **training}
+        document = _reproduce_all(console, choose, settings, out, {"quick": quick, **given})
     else:
         document = _reproduce_one(console, choose(task), settings, out, device)
     if as_json:
@@ -251,10 +255,10 @@ def _reproduce_one(
 
     folder = RunFolder(out, chosen.task.name)
     _check_device(chosen, settings)
-    console.print(task_sentences(chosen.task))
-    console.print(device_sentence(asked, settings.device))
-    console.print()
     with folder, _open_checkpoints(chosen, settings) as kept:
+        console.print(task_sentences(chosen.task))
+        console.print(device_sentence(asked, settings.device))
+        console.print()
         trials, seconds = _train(console, chosen, settings, kept, "Training")
         document = _write(chosen, settings, trials, seconds, folder.stage)
         path = folder.publish()
@@ -267,7 +271,11 @@ def _reproduce_one(
 
 
 def _reproduce_all(
-    console: Console, choose: Callable[[str], _Experiment], settings: _Settings, out: str | None, quick: bool
+    console: Console,
+    choose: Callable[[str], _Experiment],
+    settings: _Settings,
+    out: str | None,
+    given: dict[str, Any],
 ) -> dict[str, Any]:
     from trendlstm.output.reproduce_all import describe_all, estimate_sentence, summary_table, write_summary
     from trendlstm.output.runs import RunFolder
@@ -276,6 +284,7 @@ def _reproduce_all(
     start = time.perf_counter()
     tasks: dict[str, _Experiment] = {}
     documents: dict[str, dict[str, Any]] = {}
+    left_out: dict[str, str] = {}
     failures: dict[str, str] = {}
 
     @contextmanager
@@ -283,6 +292,9 @@ def _reproduce_all(
         """A task that fails must not lose the others, whatever the reason."""
         try:
             yield
+        except MissingLibraryError as error:
+            left_out[name] = f"{name} is left out: {error}"
+            console.warning(left_out[name])
         except Exception as error:
             is_ours = isinstance(error, TrendLSTMError)
             failures[name] = str(error) if is_ours else f"{type(error).__name__}: {error}"
@@ -296,7 +308,7 @@ def _reproduce_all(
     with folder, ExitStack() as stack:
         finished = []
         _compile(console, settings)
-        if not quick:
+        if not given["quick"]:
             console.print(estimate_sentence(tasks.values(), settings.threads))
         for number, (name, chosen) in enumerate(tasks.items(), start=1):
             with failing_alone(name):
@@ -308,9 +320,9 @@ def _reproduce_all(
                 finished.append(kept)
         for name in failures:
             shutil.rmtree(folder.stage / name, ignore_errors=True)
-        document = describe_all(
-            documents, failures, settings.seed, settings.device, time.perf_counter() - start
-        )
+        seconds = time.perf_counter() - start
+        common = {name: value for name, value in settings._asdict().items() if name != "no_plot"}
+        document = describe_all(documents, left_out, failures, given | common, settings.device, seconds)
         write_summary(folder.stage, document)
         path = folder.publish()
         for kept in finished:
@@ -361,8 +373,8 @@ def _train(
     _compile(console, settings)
     if begun := kept.count():
         console.notice(
-            f"Going on from the checkpoints of {begun} of {len(models) * task.training.trials} trials, which an "
-            "interrupted run of this command has left."
+            f"{task.title}: going on from the checkpoints of {begun} of {len(models) * task.training.trials} trials, "
+            "which an interrupted run of this command has left."
         )
     start = time.perf_counter()
     try:
@@ -377,10 +389,12 @@ def _train(
                 progress=lambda progress: bar.update(progress.share, progress_text(task, progress)),
                 checkpoints=kept,
             )
-    except KeyboardInterrupt:
-        if kept.count():
-            console.notice("What the trials have done is kept: the same command goes on from there.")
-        raise
+    except KeyboardInterrupt as interrupt:
+        if not kept.count():
+            raise
+        raise KeyboardInterrupt(
+            "What the trials have done is kept: the same command goes on from there."
+        ) from interrupt
     return trials, time.perf_counter() - start
 
 

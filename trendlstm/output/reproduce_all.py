@@ -27,12 +27,13 @@ def estimate_sentence(tasks: Iterable[tuple[Task, Sequence[Model]]], threads: in
 
 def describe_all(
     documents: Mapping[str, Mapping[str, Any]],
+    left_out: Mapping[str, str],
     failures: Mapping[str, str],
-    seed: int,
+    settings: Mapping[str, Any],
     device: str,
     seconds: float,
 ) -> dict[str, Any]:
-    """The content of the `reproduce.json` above those of the tasks: a row a network, and why tasks failed."""
+    """The content of the `reproduce.json` above those of the tasks: a row a network, and why tasks are missing."""
     rows = [
         {
             "task": document["task"],
@@ -47,9 +48,10 @@ def describe_all(
         for network in document["networks"]
     ]
     return {
-        **header({"seed": seed, "device": device}, device, seconds),
+        **header(settings, device, seconds),
         "task": "all",
         "rows": rows,
+        "left_out": dict(left_out),
         "failures": dict(failures),
     }
 
@@ -77,6 +79,7 @@ def summary_table(document: Mapping[str, Any]) -> Table:
             "what it measures is in each task's reproduce.json.",
             "Published: sequences until success of the first network that the task's literature has; *: from memory. "
             "Minutes: of one core, for all trials of the network.",
+            *document["left_out"].values(),
             *(f"{name} failed: {why}" for name, why in document["failures"].items()),
         ],
         ["Network"],
