@@ -20,7 +20,6 @@ from trendlstm.cli.options import (
     device_option,
     examples,
     flag,
-    listed,
     option,
     output_options,
     threads_option,
@@ -43,8 +42,13 @@ _THE_TASKS = "the task's"
 
 
 def _sizes(sizes: dict[str, tuple]) -> str:
-    """What can be chosen of each task: "adding: 100,500"."""
-    return "; ".join(f"of {task}: {listed(values)}" for task, values in sizes.items())
+    """What can be chosen of each task: "adding: 100, 500 or 1000; digits: in-order or permuted"."""
+    return "; ".join(f"{task}: {' or '.join(_but_last(values))}" for task, values in sizes.items())
+
+
+def _but_last(values: tuple) -> list[str]:
+    """The last value, and before it the others with commas between, if there are any."""
+    return [text for text in (", ".join(map(str, values[:-1])), str(values[-1])) if text]
 
 
 _task_options = combined(
@@ -52,15 +56,15 @@ _task_options = combined(
         "--length",
         type=COUNT,
         default=None,
-        show_default="the first",
-        help=f"Steps {_sizes(experiments.LENGTHS)}.",
+        show_default="the first of the task's",
+        help=f"Steps. {_sizes(experiments.LENGTHS)}.",
     ),
     option(
         "--variant",
         type=click.Choice(sorted({name for names in experiments.VARIANTS.values() for name in names})),
         default=None,
-        show_default="the first",
-        help=f"Rule or kind {_sizes(experiments.VARIANTS)}.",
+        show_default="the first of the task's",
+        help=f"{_sizes(experiments.VARIANTS)}.",
     ),
     flag("--quick", help="Small sizes and few trials, which take seconds a task."),
     option(
@@ -68,15 +72,15 @@ _task_options = combined(
         "cells",
         type=click.Choice(experiments.CELLS),
         multiple=True,
-        show_default="those that show most",
-        help="May be given several times.",
+        show_default=_THE_TASKS,
+        help="Cell of the networks that are tried; may be given several times.",
     ),
     option(
         "--forget-bias",
         "forget_biases",
         type=click.Choice(list(FORGET_BIAS)),
         multiple=True,
-        show_default="those that show most",
+        show_default=_THE_TASKS,
         help="Initial bias of the forget gate; may be given several times.",
     ),
     option("--init", type=click.Choice(INITS), default=NetworkConfig.init, help="Initial weights."),
@@ -101,14 +105,14 @@ _training_options = combined(
         type=click.IntRange(0, 100_000_000),
         default=None,
         show_default=_THE_TASKS,
-        help="Sequences in which the learning rate falls to half; 0: it stays.",
+        help="The learning rate falls smoothly to half in so many sequences; 0: it stays.",
     ),
     option(
         "--clip-norm",
         type=NOT_NEGATIVE,
         default=None,
         show_default=_THE_TASKS,
-        help="Largest norm of a minibatch's gradient; 0: any.",
+        help="Clip a minibatch's gradient to this norm; 0: do not.",
     ),
     option("--trials", type=COUNT, default=None, show_default=_THE_TASKS, help="Networks of each kind."),
     option(
@@ -123,7 +127,7 @@ _run_options = combined(
     option(
         "--dtype", type=click.Choice(DTYPES), default=NetworkConfig.dtype, help="Precision of all arithmetic."
     ),
-    option("--seed", type=SEED, default=0, help="Of the first trial; the next has SEED + 1."),
+    option("--seed", type=SEED, default=0, help="Seed of the first trial; the next uses SEED + 1."),
     threads_option,
     device_option,
     option(
@@ -191,6 +195,8 @@ def reproduce(
     adding, multiplication: of two marked numbers of a long random sequence. temporal-order: in which order two or three
     symbols came. long-lag: a symbol comes again after many random others. reber, continual-reber: the next symbol of a
     grammar, the latter in an endless stream. copy: ten symbols after a long time. digits: an image pixel by pixel.
+
+    Each task has its own defaults, "the task's": docs/experiments.md lists them.
 
     A command that was interrupted or killed goes on where it was when it is given again.
     """
