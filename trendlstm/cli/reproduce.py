@@ -283,7 +283,13 @@ def _reproduce_all(
     out: str | None,
     given: dict[str, Any],
 ) -> dict[str, Any]:
-    from trendlstm.output.reproduce_all import describe_all, estimate_sentence, summary_table, write_summary
+    from trendlstm.output.reproduce_all import (
+        describe_all,
+        estimate_sentence,
+        summary_table,
+        time_text,
+        write_summary,
+    )
     from trendlstm.output.runs import RunFolder
 
     folder = RunFolder(out, ALL)
@@ -335,7 +341,7 @@ def _reproduce_all(
             kept.remove()
     console.show(summary_table(document))
     console.print()
-    console.print(f"All tasks took {document['seconds'] / 60:.1f} min. The results are in {path}.")
+    console.print(f"{count(len(documents), 'task')} took {time_text(seconds)}. The results are in {path}.")
     return {"run": path, **document, "tasks": documents}
 
 
