@@ -13,6 +13,8 @@ from trendlstm.files import (
     HELD_FILE,
     collect_leftovers,
     hidden_beside,
+    hold_folder,
+    let_go,
     one_at_a_time,
     open_held,
     replace_file,
@@ -124,6 +126,27 @@ def test_only_hidden_files_of_our_own_naming_are_collected(tmp_path):
     let_age(ours[2], 1000)
     collect_leftovers(tmp_path)
     assert names(tmp_path) == sorted(others)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there it cannot be known who holds a file")
+@pytest.mark.parametrize(
+    "left_by", ["a dead process", "another machine", "one that is about to give it its name"]
+)
+def test_young_folders_are_collected_where_their_maker_is_known_to_be_dead(tmp_path, left_by):
+    folder = hidden_beside(tmp_path / "run")
+    folder.mkdir()
+    held = hold_folder(folder)
+    collect_leftovers(tmp_path)
+    assert names(tmp_path) == [folder.name]
+    held.close() if left_by == "a dead process" else let_go(held)
+    if left_by == "another machine":
+        (folder / HELD_FILE).write_text("elsewhere\n")
+    collect_leftovers(tmp_path)
+    assert names(tmp_path) == ([] if left_by == "a dead process" else [folder.name])
+    if folder.exists():
+        let_age(folder, 25)
+        collect_leftovers(tmp_path)
+    assert names(tmp_path) == []
 
 
 def test_one_process_at_a_time(tmp_path):

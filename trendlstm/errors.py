@@ -16,6 +16,10 @@ class OptionError(TrendLSTMError, ValueError):
     exit_code = 2
 
 
+class MissingLibraryError(OptionError):
+    """What was chosen needs a library that comes with an extra of this package."""
+
+
 class DataError(TrendLSTMError, ValueError):
     """Prices, a file or an array hold something that cannot be used."""
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import secrets
 import shutil
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 _OLD_SECONDS = 24 * 3600
-HELD_FILE = ".held"  # in a hidden folder, for `open_held`
+HELD_FILE = ".held"  # in a hidden folder, for `hold_folder`
 
 
 def replace_file(path: str | Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -72,8 +73,26 @@ def open_held(path: Path) -> IO[bytes]:
     file = open(path, "xb")  # noqa: SIM115  (the caller closes it)
     if sys.platform != "win32":
         with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX)  # waits at most while `collect_leftovers` looks at it
     return file
+
+
+def hold_folder(folder: Path) -> IO[bytes]:
+    """Make `HELD_FILE` in a hidden folder as `open_held` does, so that it is collected as soon as this process is dead.
+
+    It has the name of this machine, where locks tell who lives: another machine may not see them. Before the folder is
+    finished, `let_go` has to be called.
+    """
+    file = open_held(folder / HELD_FILE)
+    file.write(_machine())
+    file.flush()
+    return file
+
+
+def let_go(held: IO[bytes]) -> None:
+    """Close what `hold_folder` returned, without leaving the folder to others: it counts as new for a day."""
+    held.truncate(0)
+    held.close()
 
 
 @contextmanager
@@ -119,12 +138,14 @@ def _is_at(file: IO[bytes], path: Path) -> bool:
 
 
 def collect_leftovers(folder: Path) -> None:
-    """Remove what killed writers have left hidden in a folder: what is older than a day and held by no process.
+    """Remove what killed writers have left hidden in a folder.
+
+    That is what no process holds and what is older than a day, or a folder that a process of this machine has held.
 
     Parameters
     ----------
     folder : Path
-        Looked through for names of `hidden_beside`. A hidden folder is held by its file `HELD_FILE`, see `open_held`.
+        Looked through for names of `hidden_beside`. A hidden folder is held by its file `HELD_FILE`, see `hold_folder`.
         What cannot be removed stays, without a word.
     """
     for path in folder.iterdir():
@@ -133,23 +154,29 @@ def collect_leftovers(folder: Path) -> None:
         with suppress(OSError):
             is_folder = path.is_dir()
             is_old = seconds_now() - path.stat().st_mtime > _OLD_SECONDS
-            if not is_old or _is_held(path / HELD_FILE if is_folder else path):
-                continue
-            shutil.rmtree(path) if is_folder else path.unlink()
+            if is_folder:
+                if _was_left(path / HELD_FILE, is_old):
+                    shutil.rmtree(path)
+            elif is_old and _was_left(path, is_old):
+                path.unlink()
 
 
-def _is_held(path: Path) -> bool:
-    """Whether a process has the file from `open_held`, as far as can be known."""
+def _was_left(path: Path, is_old: bool) -> bool:
+    """Whether no process has a file from `open_held` any more, as far as can be known."""
     if sys.platform == "win32":
-        return True
+        return False
     try:
         with open(path, "r+b") as file:  # for writing: a network file system locks nothing else
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return is_old or file.read() == _machine()  # read under the lock, because `let_go` empties it
     except FileNotFoundError:
-        return False
+        return is_old
     except OSError:
-        return True
-    return False
+        return False
+
+
+def _machine() -> bytes:
+    return f"{platform.node()}\n".encode()
 
 
 def jsonable(obj: Any) -> Any:

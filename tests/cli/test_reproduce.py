@@ -5,14 +5,16 @@ import errno
 import json
 import os
 import signal
+import sys
 
 import pytest
 from command_line import error_of
 from command_line import run as run_command
 
 from trendlstm import experiments
-from trendlstm.experiments import TASKS, checkpoints, learner, tasks, trials
+from trendlstm.experiments import TASKS, checkpoints, digits, learner, tasks, trials
 from trendlstm.experiments.models import usual_models
+from trendlstm.version import install_command
 
 
 @pytest.fixture(autouse=True)
@@ -184,13 +186,13 @@ def test_an_interrupted_reproduction_leaves_nothing_but_its_checkpoints_and_goes
     with monkeypatch.context() as patch:
         interrupt_after([], patch)
         result = run(f"adding {SHORT} --out {tmp_path / 'out'}", expect=130)
-    assert "What the trials have done is kept: the same command goes on from there." in result.stderr
-    assert "Interrupted." in result.stderr
+    kept = "What the trials have done is kept: the same command goes on from there."
+    assert result.stderr.splitlines()[-1] == f"Error: Interrupted. {kept}"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "whole"]
     (folder,) = cache.iterdir()
     assert sorted(path.name for path in folder.glob("*.npz")) == ["0-0.npz"]
     result = run(f"adding {SHORT} --json --out {tmp_path / 'out'}")
-    assert "Going on from the checkpoints of 1 of 4 trials" in result.stderr
+    assert "Adding problem, length 100: going on from the checkpoints of 1 of 4 trials" in result.stderr
     found = json.loads(result.stdout)
     for one, other in zip(found["trials"], whole["trials"], strict=True):
         assert {**one, "seconds": 0} == {**other, "seconds": 0}
@@ -201,7 +203,10 @@ def test_an_interrupted_reproduction_leaves_nothing_but_its_checkpoints_and_goes
 def test_the_same_command_twice_at_a_time(tmp_path, cache):
     def in_between(generator, count):
         message = error_of(f"reproduce adding {SHORT} --out {tmp_path / 'second'}", 1)
-        assert message == "Another process is at work on the very same trials: wait until it has ended."
+        assert message == (
+            "Another `trendlstm reproduce` trains the very same trials: wait until it has ended, or choose another "
+            "--seed."
+        )
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
@@ -235,9 +240,17 @@ def test_all(tmp_path, cache):
     result = run(f"{QUICK} --json --out {out}")
     assert sorted(path.name for path in out.iterdir()) == sorted([*TASKS, "reproduce.json"])
     told = json.loads(result.stdout)
-    assert told["run"] == str(out) and told["failures"] == {} and list(told["tasks"]) == list(TASKS)
+    assert told["run"] == str(out) and told["failures"] == told["left_out"] == {}
+    assert list(told["tasks"]) == list(TASKS)
     written = json.loads((out / "reproduce.json").read_text())
     assert written["rows"] == told["rows"] and written["task"] == "all"
+    assert written["settings"] == {
+        "quick": True,
+        **dict.fromkeys(("cells", "forget_biases", "hidden_size", "batch_size", "learning_rate")),
+        **dict.fromkeys(("halved_every", "clip_norm", "threads")),
+        **{"trials": 1, "max_sequences": 64, "init": "orthogonal"},
+        **{"seed": 0, "dtype": "float32", "device": "cpu"},
+    }
     assert len(told["rows"]) == 2 * len(TASKS)
     assert [line for line in result.stderr.splitlines() if line.startswith("reber ")]
     for name in TASKS:
@@ -265,6 +278,22 @@ def test_a_task_that_fails_does_not_lose_the_others(tmp_path, monkeypatch, cache
     assert "reber failed: ValueError: no grammar" in result.stdout and "adding-100" in result.stdout
     made = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert made == ["adding", "multiplication", "reproduce.json"]
+
+
+def test_a_task_without_its_library_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    digits._images.cache_clear()
+    monkeypatch.setattr(experiments, "TASKS", ("reber", "digits"))
+    result = run(f"{QUICK} --threads 1 --json --out {tmp_path / 'out'}")
+    said = (
+        f"scikit-learn, which brings the images, is missing. Install it with: {install_command('sklearn')}."
+    )
+    assert (
+        result.stderr.startswith(f"Warning: digits is left out: {said}\n") and "failed" not in result.stderr
+    )
+    told = json.loads(result.stdout)
+    assert told["left_out"] == {"digits": f"digits is left out: {said}"} and told["failures"] == {}
+    assert error_of("reproduce digits", 2) == said
 
 
 def test_all_goes_on_where_it_was(tmp_path, cache, monkeypatch):
@@ -310,6 +339,17 @@ def test_without_quick_it_says_how_long_it_may_take(tmp_path, monkeypatch):
 # what is refused
 
 
+def test_too_little_memory(monkeypatch, tmp_path):
+    def train(self, *arguments):
+        raise MemoryError("Unable to allocate 15 TiB")
+
+    monkeypatch.setattr(learner.Learner, "train_block", train)
+    assert error_of(f"reproduce adding {SHORT} --out {tmp_path / 'out'}", 1) == (
+        "There is not enough memory (Unable to allocate 15 TiB): use a smaller --hidden, --length or --batch-size, or "
+        "allow this process more (`ulimit -v`)."
+    )
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
@@ -325,6 +365,11 @@ def test_without_quick_it_says_how_long_it_may_take(tmp_path, monkeypatch):
         ("adding --quick --length 100", "--quick has a size of its own"),
         ("adding --cell ann", "'ann' is not one of"),
         ("adding --forget-bias 2", "'2' is not one of"),
+        (
+            "adding --cell gru --cell rnn --forget-bias 1",
+            "--forget-bias is for LSTMs: leave it out, or add --cell",
+        ),
+        ("all --cell gru --forget-bias 1", "--forget-bias is for LSTMs"),
         ("adding --trials 0", "0 is not in the range"),
         ("adding --max-sequences 0", "0 is not in the range"),
         ("adding --hidden 0", "0 is not in the range"),

@@ -181,7 +181,7 @@ def test_a_second_command_with_the_same_settings_is_refused(root):
     with open_checkpoints({"a": 1}) as first:
         first.save("0-0", {"number": 1})
         with (
-            pytest.raises(RunError, match="Another process is at work on the very same trials"),
+            pytest.raises(RunError, match="Another `trendlstm reproduce` trains the very same trials"),
             open_checkpoints({"a": 1}),
         ):
             pass

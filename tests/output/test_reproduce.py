@@ -29,7 +29,8 @@ def trial(model, outcome="solved", sequences=30_000, wrong=1, **values):
 def examined(model, scores, outcome="not solved", **values):
     """A trial with an exam every 1,000 sequences."""
     exams = np.array([[1000 * (k + 1), score] for k, score in enumerate(scores)], float).reshape(-1, 2)
-    return trial(model, outcome, 1000 * len(scores), None, curve=np.zeros(0), exams=exams, **values)
+    values = {"sequences": 1000 * len(scores), "curve": np.zeros(0), "exams": exams, **values}
+    return trial(model, outcome, wrong=None, **values)
 
 
 FAILED = {"outcome": "not solved", "sequences": 100_000, "wrong": 2100}
@@ -58,12 +59,34 @@ def test_conclusions_follow_the_numbers():
 def test_conclusions_of_scores_that_nobody_passes():
     task = small_task(criterion=EXAM._replace(limit=None), max_sequences=2000)
     found = report.conclusions(
-        task, [examined(CHRONO, [0.5, 0.9]), examined(CHRONO, [0.5, 0.7]), examined(ONE, [], "diverged")]
+        task,
+        [
+            *(examined(CHRONO, [0.5, 0.9]), examined(CHRONO, [0.5, 0.7])),
+            *(examined(ONE, [], "diverged", sequences=96), examined(RNN, [0.3306])),
+        ],
     )
     assert found == [
         "LSTM, chrono biases: a score of 0.8000 on average after 2,000 sequences, 0.7000 to 0.9000 in 2 trials.",
-        "LSTM, forget bias 1: diverged in all of 1 trial.",
+        "LSTM, forget bias 1: diverged in 1 of 1 trials, after 96 sequences.",
+        "RNN: a score of 0.3306 after 2,000 sequences in 1 trial.",
     ]
+
+
+def test_conclusions_say_what_diverged():
+    lost = {"outcome": "diverged", "wrong": 2560}
+    found = report.conclusions(
+        adding(100),
+        [
+            trial(CHRONO),
+            *(trial(CHRONO, sequences=seen, **lost) for seen in (96, 1600)),
+            trial(RNN, **FAILED),
+        ],
+    )
+    assert found[0] == (
+        "LSTM, chrono biases: solved in 1 of 3 trials, after 30,000 sequences on average, where solved; diverged in 2 "
+        "of 3 trials, after 96 to 1,600 sequences."
+    )
+    assert found[1] == "RNN: solved in 0 of 1 trials within 100,000 sequences."
 
 
 def test_the_papers_figure_stands_beside_what_makes_it_another_experiment():
@@ -77,7 +100,7 @@ def test_the_papers_figure_stands_beside_what_makes_it_another_experiment():
     (both,) = about_the_paper([trial(CHRONO), trial(shut, parameters=929), trial(ONE, **FAILED)], task)
     assert both == (
         "The paper's LSTM took 853,000 sequences, but is not the same network taught in the same way: it has 93 "
-        "weights, these 929 or 1,233; it learned by plain gradient descent, these by Adam; the initial biases of "
+        "weights, ours have 929 to 1,233; it learned by plain gradient descent, ours by Adam; the initial biases of "
         '"LSTM, chrono biases" and "LSTM 1997, input gates shut" were set from the task\'s length.'
     )
     (plain,) = about_the_paper([trial(ONE)], task)
@@ -136,6 +159,10 @@ def test_table_of_exams_with_milestones(capsys):
         in text
     )
     assert "RNN: never (a thesis)." in text
+    assert (
+        "< 0.01 after: sequences until the score was first below 0.01, mean of the trials that got there (their "
+        "number)." in text
+    )
     assert not any(line.startswith("published: RNN") for line in text)
 
 
@@ -159,6 +186,10 @@ def test_table_of_scores(capsys):
             {"limit": 1_000_000, "more_is_better": True, "every": 33},
             "Score, taken every 40 training sequences: test mean squared error.\n"
             "Solved: a score of 1,000,000 or more.",
+        ),
+        (
+            {"limit": 1, "more_is_better": True},
+            "Score, taken every 40 training sequences: test mean squared error.\nSolved: a score of 1.",
         ),
         (
             {"limit": None},
@@ -190,6 +221,7 @@ def test_differences_name_what_was_done():
         *("Adam", "0.01", "norm 1", "32 sequences", "16 hidden units", "forget gate", "Chrono", "T = 110"),
         *(
             "1,233 weights in all",
+            "they need; LSTM 1997: that b_i alone.",
             "93 weights in all",
             "RNN",
             "linear",
@@ -201,13 +233,17 @@ def test_differences_name_what_was_done():
         assert words in text
     text = "\n".join(report.differences(long_lag(50), [trial(RNN)], "float32"))
     assert "5,000,000" in text and "Chrono" not in text and "forget gate" not in text
-    other = small_task(criterion=EXAM, classes=3, is_every_step=True, truncate=7, clip_norm=0.0, batch_size=5)
+    text = "\n".join(report.differences(task, [trial(CHRONO)], "float32"))
+    assert "a memory as long as they need. " in text and "LSTM 1997" not in text
+    other = small_task(
+        criterion=EXAM, classes=3, is_every_step=True, truncate=7, clip_norm=0.0, batch_size=5000
+    )
     other = replace(other, differences=("The numbers are small.",))
     text = "\n".join(report.differences(other, [examined(RNN, [1.0])], "float64"))
     for words in (
         "truncated after 7 steps",
         "cross-entropy",
-        "5 sequences",
+        "5,000 sequences",
         "float64",
         "The numbers are small.",
     ):

@@ -431,12 +431,14 @@ def make_run(path):
 
 
 def test_sigkill_while_a_run_is_written_leaves_no_run(tmp_path):
-    """What it left is hidden, and collected by a run after a day."""
+    """What it left is hidden, and collected by the next run."""
     with waiting_half_way(STOPPED_RUN, tmp_path / "run"):
         (stage,) = tmp_path.iterdir()
         assert stage.name.startswith(".run.")
-        os.utime(stage, (0, 0))
         make_run(tmp_path / "during")
+        os.utime(stage, (0, 0))
+        make_run(tmp_path / "later")
     assert stage.exists()  # it was held
+    os.utime(stage)
     make_run(tmp_path / "run")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["during", "run"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["during", "later", "run"]

@@ -29,6 +29,8 @@ _AS_JSON = "trendlstm.json"  # of click's notes on a call: whether it is to writ
 # A leak check's 1 says that it found a leak, so its failures have a number of their own.
 _FAILURES = {"leakcheck": 3}
 
+_NEEDS_LESS_MEMORY = {"reproduce": "smaller --hidden, --length or --batch-size"}
+
 
 class _Commands(click.Group):
     """Turns expected failures into a sentence on stderr, with --json also an object on stdout, and an exit code."""
@@ -53,10 +55,11 @@ class _Commands(click.Group):
         except (MemoryError, ImportError, OSError) as error:
             if _is_lack_of_memory(error):
                 detail = f" ({error})" if isinstance(error, MemoryError) and str(error) else ""
+                less = "smaller network, lag or number of epochs"
+                less = _NEEDS_LESS_MEMORY.get(ctx.invoked_subcommand or "", less)
                 _fail(
                     ctx,
-                    f"There is not enough memory{detail}: use a smaller network, lag or number of epochs, or allow "
-                    "this process more (`ulimit -v`).",
+                    f"There is not enough memory{detail}: use a {less}, or allow this process more (`ulimit -v`).",
                     1,
                 )
             if not isinstance(error, OSError) or error.errno == errno.EPIPE:
@@ -64,8 +67,8 @@ class _Commands(click.Group):
             # files are named (`replace_file`), so that what has no name is the output
             where = error.filename or ("standard output" if error.errno == errno.ENOSPC else None)
             _fail(ctx, f"{error.strerror}: {where}." if where else f"{error}.", 1)
-        except KeyboardInterrupt:
-            _fail(ctx, "Interrupted.", INTERRUPTED)
+        except KeyboardInterrupt as error:
+            _fail(ctx, f"Interrupted. {error}".rstrip(), INTERRUPTED)
 
 
 def _is_lack_of_memory(error: BaseException | None) -> bool:

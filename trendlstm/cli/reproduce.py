@@ -20,13 +20,12 @@ from trendlstm.cli.options import (
     device_option,
     examples,
     flag,
-    listed,
     option,
     output_options,
     threads_option,
 )
 from trendlstm.config import DTYPES, INITS, Cell, Device, DType, Init, NetworkConfig
-from trendlstm.errors import OptionError, TrendLSTMError
+from trendlstm.errors import MissingLibraryError, OptionError, TrendLSTMError
 from trendlstm.nn.device import check_limits, choose_device
 from trendlstm.output.console import Console
 from trendlstm.output.wording import count, device_sentence
@@ -43,8 +42,13 @@ _THE_TASKS = "the task's"
 
 
 def _sizes(sizes: dict[str, tuple]) -> str:
-    """What can be chosen of each task: "adding: 100,500"."""
-    return "; ".join(f"of {task}: {listed(values)}" for task, values in sizes.items())
+    """What can be chosen of each task: "adding: 100, 500 or 1000; digits: in-order or permuted"."""
+    return "; ".join(f"{task}: {' or '.join(_but_last(values))}" for task, values in sizes.items())
+
+
+def _but_last(values: tuple) -> list[str]:
+    """The last value, and before it the others with commas between, if there are any."""
+    return [text for text in (", ".join(map(str, values[:-1])), str(values[-1])) if text]
 
 
 _task_options = combined(
@@ -52,15 +56,15 @@ _task_options = combined(
         "--length",
         type=COUNT,
         default=None,
-        show_default="the first",
-        help=f"Steps {_sizes(experiments.LENGTHS)}.",
+        show_default="the first of the task's",
+        help=f"Steps. {_sizes(experiments.LENGTHS)}.",
     ),
     option(
         "--variant",
         type=click.Choice(sorted({name for names in experiments.VARIANTS.values() for name in names})),
         default=None,
-        show_default="the first",
-        help=f"Rule or kind {_sizes(experiments.VARIANTS)}.",
+        show_default="the first of the task's",
+        help=f"{_sizes(experiments.VARIANTS)}.",
     ),
     flag("--quick", help="Small sizes and few trials, which take seconds a task."),
     option(
@@ -68,15 +72,15 @@ _task_options = combined(
         "cells",
         type=click.Choice(experiments.CELLS),
         multiple=True,
-        show_default="those that show most",
-        help="May be given several times.",
+        show_default=_THE_TASKS,
+        help="Cell of the networks that are tried; may be given several times.",
     ),
     option(
         "--forget-bias",
         "forget_biases",
         type=click.Choice(list(FORGET_BIAS)),
         multiple=True,
-        show_default="those that show most",
+        show_default=_THE_TASKS,
         help="Initial bias of the forget gate; may be given several times.",
     ),
     option("--init", type=click.Choice(INITS), default=NetworkConfig.init, help="Initial weights."),
@@ -101,14 +105,14 @@ _training_options = combined(
         type=click.IntRange(0, 100_000_000),
         default=None,
         show_default=_THE_TASKS,
-        help="Sequences in which the learning rate falls to half; 0: it stays.",
+        help="The learning rate falls smoothly to half in so many sequences; 0: it stays.",
     ),
     option(
         "--clip-norm",
         type=NOT_NEGATIVE,
         default=None,
         show_default=_THE_TASKS,
-        help="Largest norm of a minibatch's gradient; 0: any.",
+        help="Clip a minibatch's gradient to this norm; 0: do not.",
     ),
     option("--trials", type=COUNT, default=None, show_default=_THE_TASKS, help="Networks of each kind."),
     option(
@@ -123,7 +127,7 @@ _run_options = combined(
     option(
         "--dtype", type=click.Choice(DTYPES), default=NetworkConfig.dtype, help="Precision of all arithmetic."
     ),
-    option("--seed", type=SEED, default=0, help="Of the first trial; the next has SEED + 1."),
+    option("--seed", type=SEED, default=0, help="Seed of the first trial; the next uses SEED + 1."),
     threads_option,
     device_option,
     option(
@@ -192,10 +196,15 @@ def reproduce(
     symbols came. long-lag: a symbol comes again after many random others. reber, continual-reber: the next symbol of a
     grammar, the latter in an endless stream. copy: ten symbols after a long time. digits: an image pixel by pixel.
 
+    Each task has its own defaults, "the task's": docs/experiments.md lists them.
+
     A command that was interrupted or killed goes on where it was when it is given again.
     """
     console = make_console(as_json, quiet)
     settings = _Settings(seed, dtype, threads, choose_device(device), no_plot)
+
+    if cells and forget_biases and not set(cells) & {"lstm", "lstm1997"}:
+        raise OptionError("--forget-bias is for LSTMs: leave it out, or add --cell lstm or --cell lstm1997.")
 
     def choose(name: str) -> _Experiment:
         return _choose(name, length, variant, quick, cells, forget_biases, init, training)
@@ -204,7 +213,8 @@ def reproduce(
         for what, value in (("length", length), ("variant", variant)):
             if value is not None:
                 raise OptionError(f"{what} is not for all tasks at once: leave it out.")
-        document = _reproduce_all(console, choose, settings, out, quick)
+        given = {"cells": cells or None, "forget_biases": forget_biases or None, "init": init, **training}
+        document = _reproduce_all(console, choose, settings, out, {"quick": quick, **given})
     else:
         document = _reproduce_one(console, choose(task), settings, out, device)
     if as_json:
@@ -251,10 +261,10 @@ def _reproduce_one(
 
     folder = RunFolder(out, chosen.task.name)
     _check_device(chosen, settings)
-    console.print(task_sentences(chosen.task))
-    console.print(device_sentence(asked, settings.device))
-    console.print()
     with folder, _open_checkpoints(chosen, settings) as kept:
+        console.print(task_sentences(chosen.task))
+        console.print(device_sentence(asked, settings.device))
+        console.print()
         trials, seconds = _train(console, chosen, settings, kept, "Training")
         document = _write(chosen, settings, trials, seconds, folder.stage)
         path = folder.publish()
@@ -267,15 +277,26 @@ def _reproduce_one(
 
 
 def _reproduce_all(
-    console: Console, choose: Callable[[str], _Experiment], settings: _Settings, out: str | None, quick: bool
+    console: Console,
+    choose: Callable[[str], _Experiment],
+    settings: _Settings,
+    out: str | None,
+    given: dict[str, Any],
 ) -> dict[str, Any]:
-    from trendlstm.output.reproduce_all import describe_all, estimate_sentence, summary_table, write_summary
+    from trendlstm.output.reproduce_all import (
+        describe_all,
+        estimate_sentence,
+        summary_table,
+        time_text,
+        write_summary,
+    )
     from trendlstm.output.runs import RunFolder
 
     folder = RunFolder(out, ALL)
     start = time.perf_counter()
     tasks: dict[str, _Experiment] = {}
     documents: dict[str, dict[str, Any]] = {}
+    left_out: dict[str, str] = {}
     failures: dict[str, str] = {}
 
     @contextmanager
@@ -283,6 +304,9 @@ def _reproduce_all(
         """A task that fails must not lose the others, whatever the reason."""
         try:
             yield
+        except MissingLibraryError as error:
+            left_out[name] = f"{name} is left out: {error}"
+            console.warning(left_out[name])
         except Exception as error:
             is_ours = isinstance(error, TrendLSTMError)
             failures[name] = str(error) if is_ours else f"{type(error).__name__}: {error}"
@@ -296,7 +320,7 @@ def _reproduce_all(
     with folder, ExitStack() as stack:
         finished = []
         _compile(console, settings)
-        if not quick:
+        if not given["quick"]:
             console.print(estimate_sentence(tasks.values(), settings.threads))
         for number, (name, chosen) in enumerate(tasks.items(), start=1):
             with failing_alone(name):
@@ -308,16 +332,16 @@ def _reproduce_all(
                 finished.append(kept)
         for name in failures:
             shutil.rmtree(folder.stage / name, ignore_errors=True)
-        document = describe_all(
-            documents, failures, settings.seed, settings.device, time.perf_counter() - start
-        )
+        seconds = time.perf_counter() - start
+        common = {name: value for name, value in settings._asdict().items() if name != "no_plot"}
+        document = describe_all(documents, left_out, failures, given | common, settings.device, seconds)
         write_summary(folder.stage, document)
         path = folder.publish()
         for kept in finished:
             kept.remove()
     console.show(summary_table(document))
     console.print()
-    console.print(f"All tasks took {document['seconds'] / 60:.1f} min. The results are in {path}.")
+    console.print(f"{count(len(documents), 'task')} took {time_text(seconds)}. The results are in {path}.")
     return {"run": path, **document, "tasks": documents}
 
 
@@ -361,8 +385,8 @@ def _train(
     _compile(console, settings)
     if begun := kept.count():
         console.notice(
-            f"Going on from the checkpoints of {begun} of {len(models) * task.training.trials} trials, which an "
-            "interrupted run of this command has left."
+            f"{task.title}: going on from the checkpoints of {begun} of {len(models) * task.training.trials} trials, "
+            "which an interrupted run of this command has left."
         )
     start = time.perf_counter()
     try:
@@ -377,10 +401,12 @@ def _train(
                 progress=lambda progress: bar.update(progress.share, progress_text(task, progress)),
                 checkpoints=kept,
             )
-    except KeyboardInterrupt:
-        if kept.count():
-            console.notice("What the trials have done is kept: the same command goes on from there.")
-        raise
+    except KeyboardInterrupt as interrupt:
+        if not kept.count():
+            raise
+        raise KeyboardInterrupt(
+            "What the trials have done is kept: the same command goes on from there."
+        ) from interrupt
     return trials, time.perf_counter() - start
 
 

@@ -109,7 +109,10 @@ def open_checkpoints(settings: Mapping[str, object]) -> Iterator[Checkpoints]:
         return
     with held_alone(folder / _LOCK) as is_alone:
         if not is_alone:
-            raise RunError("Another process is at work on the very same trials: wait until it has ended.")
+            raise RunError(
+                "Another `trendlstm reproduce` trains the very same trials: wait until it has ended, or choose another "
+                "--seed."
+            )
         yield Checkpoints(folder)
 
 

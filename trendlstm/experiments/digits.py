@@ -7,7 +7,7 @@ import functools
 
 import numpy as np
 
-from trendlstm.errors import OptionError
+from trendlstm.errors import MissingLibraryError
 from trendlstm.experiments.task import Exam, Published, Sequences, Task, Training
 from trendlstm.nn.network import Network
 from trendlstm.version import install_command
@@ -34,8 +34,8 @@ def digits(variant: str = "in-order") -> Task:
 
     Raises
     ------
-    OptionError
-        Scikit-learn is missing.
+    MissingLibraryError
+        Scikit-learn, which brings the images.
     """
     images, labels = _images()
     steps = images.shape[1]
@@ -92,8 +92,8 @@ def _images() -> tuple[np.ndarray, np.ndarray]:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise OptionError(
-            f"The digits need scikit-learn, which brings them: {install_command('sklearn')}."
+        raise MissingLibraryError(
+            f"scikit-learn, which brings the images, is missing. Install it with: {install_command('sklearn')}."
         ) from error
     data, target = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(data))

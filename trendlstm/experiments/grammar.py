@@ -127,7 +127,7 @@ def reber() -> Task:
     return Task(
         name="reber",
         title="Embedded Reber grammar",
-        question="Foresee all symbols that can come next; the last but one is the second one again.",
+        question="Predict which symbols can come next. The last symbol but one repeats the second.",
         input_size=len(SYMBOLS),
         output_size=1,
         lag=12,  # the mean length of a string
@@ -135,7 +135,8 @@ def reber() -> Task:
         criterion=Exam(
             every=160,
             take=take,
-            measure="share of 512 test strings of which all possible next symbols were always the most probable ones",
+            measure="share of the 512 test strings in which the possible next symbols were the most probable ones at "
+            "every step",
             limit=1,
             more_is_better=True,
         ),
@@ -179,7 +180,7 @@ def continual_reber(longest: int = 1_000_000) -> Task:
     return Task(
         name="continual-reber" if longest == 1_000_000 else f"continual-reber-{longest}",
         title="Continual embedded Reber grammar",
-        question="Foresee all symbols that can come next, in an endless stream of strings.",
+        question="Predict which symbols can come next, in an endless stream of strings.",
         input_size=len(SYMBOLS),
         output_size=1,
         lag=12,  # the mean length of a string

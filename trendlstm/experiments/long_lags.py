@@ -51,7 +51,7 @@ def _adding_1997(length: int) -> Task:
     return Task(
         name=f"adding-{length}",
         title=f"Adding problem, length {length:,}",
-        question="Answer at the end with the sum of the two numbers that were marked, the second at least "
+        question="At the end, answer with the sum of the two marked numbers, the later of which came at least "
         f"{length // 2:,} steps before.",
         input_size=2,
         output_size=1,
@@ -89,7 +89,7 @@ def _adding_2022(length: int) -> Task:
     return Task(
         name=f"adding-2022-{length}",
         title=f"Adding problem by the rule of 2022, length {length:,}",
-        question="Answer at the end with the sum of the two numbers that were marked, one in each half.",
+        question="At the end, answer with the sum of the two marked numbers, one in each half.",
         input_size=2,
         output_size=1,
         lag=length,
@@ -137,7 +137,7 @@ def multiplication(length: int = 100) -> Task:
     return Task(
         name=f"multiplication-{length}",
         title=f"Multiplication problem, length {length:,}",
-        question="Answer at the end with the product of the two numbers that were marked, the second at least "
+        question="At the end, answer with the product of the two marked numbers, the later of which came at least "
         f"{length // 2:,} steps before.",
         input_size=2,
         output_size=1,

@@ -42,8 +42,10 @@ def criterion_sentence(task: Task) -> str:
 
 
 def limit_text(exam: Exam, limit: float) -> str:
-    """What a score must be to pass a limit: "below 0.01", "of 99 or more"."""
-    return f"of {_limit(limit)} or more" if exam.more_is_better else f"below {_limit(limit)}"
+    """What a score must be to pass a limit: "below 0.01", "of 99 or more", "of 1"."""
+    if exam.more_is_better:
+        return "of 1" if limit == 1 else f"of {_limit(limit)} or more"  # no share is more
+    return f"below {_limit(limit)}"
 
 
 def _limit(limit: float) -> str:
@@ -113,12 +115,16 @@ def _exam_columns(exam: Exam) -> tuple[list[str], Any, list[str]]:
         ]
 
     sign = "≥" if exam.more_is_better else "<"
-    milestones = [f"{sign} {_limit(limit)} after" for limit in exam.milestones]
+    milestones = {limit: f"{sign} {_limit(limit)} after" for limit in exam.milestones}
     legend = [
         "Mean, fewest, most: over the trials that were solved. Score: the last one, mean of all trials.",
-        *(["After: mean of the trials that came so far, and how many did."] if milestones else []),
+        *(
+            f"{name}: sequences until the score was first {limit_text(exam, limit)}, mean of the trials that got there "
+            "(their number)."
+            for limit, name in milestones.items()
+        ),
     ]
-    return ["Solved", "Mean", "Fewest", "Most", *milestones, "Score"], row, legend
+    return ["Solved", "Mean", "Fewest", "Most", *milestones.values(), "Score"], row, legend
 
 
 def _score_columns() -> tuple[list[str], Any, list[str]]:
@@ -201,29 +207,32 @@ def conclusions(task: Task, trials: Sequence[Trial]) -> list[str]:
 
 
 def _conclusion(task: Task, model: Model, group: Sequence[Trial]) -> str:
-    most, solved = f"{task.training.max_sequences:,}", _solved(group)
-    if isinstance(task.criterion, Exam) and task.criterion.limit is None:
-        scores = _last_scores(group)
-        if not scores:
-            return f"{model.label}: diverged in all of {count(len(group), 'trial')}."
-        return (
-            f"{model.label}: a score of {_mean(scores)} on average after {most} sequences, {score_text(min(scores))} "
-            f"to {score_text(max(scores))} in {count(len(group), 'trial')}."
-        )
-    text = f"{model.label}: solved in {len(solved)} of {len(group)} trials"
-    if not solved:
-        return f"{text} within {most} sequences."
-    where = "" if len(solved) == len(group) else ", where solved"
-    return f"{text}, after {np.mean(solved):,.0f} sequences on average{where}."
+    most, solved, scores = f"{task.training.max_sequences:,}", _solved(group), _last_scores(group)
+    said = []
+    if _can_be_solved(task):
+        text = f"solved in {len(solved)} of {len(group)} trials"
+        if solved:
+            where = "" if len(solved) == len(group) else ", where solved"
+            said.append(f"{text}, after {np.mean(solved):,.0f} sequences on average{where}")
+        else:
+            said.append(f"{text} within {most} sequences")
+    elif scores:
+        lowest, highest = score_text(min(scores)), score_text(max(scores))
+        mean, spread = (" on average", f", {lowest} to {highest}") if lowest != highest else ("", "")
+        trials = count(len(scores), "trial")
+        said.append(f"a score of {_mean(scores)}{mean} after {most} sequences{spread} in {trials}")
+    if diverged := _diverged(group):
+        said.append(f"diverged in {len(diverged)} of {len(group)} trials, after {_range(diverged)} sequences")
+    return f"{model.label}: {'; '.join(said)}."
 
 
 def _published_sentence(task: Task, published: Published, successful: Mapping[Model, Sequence[Trial]]) -> str:
     """A published figure, and what keeps it from being compared with those of the networks that solved the task."""
     reasons = []
     if published.weights is not None:
-        reasons.append(f"it has {published.weights} weights, these {_weights(successful.values())}")
+        reasons.append(f"it has {published.weights} weights, ours have {_weights(successful.values())}")
     if _is_of_1997(task):
-        reasons.append("it learned by plain gradient descent, these by Adam")
+        reasons.append("it learned by plain gradient descent, ours by Adam")
     from_length = [model.label for model in successful if model.forget_bias == "chrono"]
     if from_length:
         labels = " and ".join(f'"{label}"' for label in from_length)
@@ -248,10 +257,14 @@ def differences(task: Task, trials: Sequence[Trial], dtype: str) -> list[str]:
             points.append(
                 "GRU: it came seventeen years later (Cho et al. 2014), and the paper has no figure of it."
             )
-    if any(trial.model.forget_bias == "chrono" and trial.model.is_lstm for trial in trials):
+    chrono = {
+        trial.model.cell for trial in trials if trial.model.is_lstm and trial.model.forget_bias == "chrono"
+    }
+    if chrono:
+        of_1997 = "; LSTM 1997: that b_i alone" if "lstm1997" in chrono else ""
         points.append(
             f"Chrono biases (Tallec & Ollivier 2018): b_f = ln U[1, T-1], b_i = -b_f, with T = {task.lag:,} from "
-            "the task's length, so that the cells begin with a memory as long as they need; LSTM 1997: that b_i alone."
+            f"the task's length, so that the cells begin with a memory as long as they need{of_1997}."
             + (
                 " The paper too starts with input gates biased shut where the cells would drift, but from no such rule."
                 if is_of_1997
@@ -293,10 +306,10 @@ def _training_points(task: Task, trials: Sequence[Trial], dtype: str, is_of_1997
     return [
         f"Adam with learning rate {training.learning_rate:g}{falling}, on {gradient}{clipped}, in {dtype}"
         + papers("plain gradient descent on a truncated gradient"),
-        f"Minibatches of {training.batch_size} sequences, each counted once{judged}"
+        f"Minibatches of {training.batch_size:,} sequences, each counted once{judged}"
         + papers("a step after every sequence"),
-        f"{training.hidden_size} hidden units, each cell with gates of its own, and one linear output layer trained on "
-        f"{loss}, {_weights(groups)} weights in all"
+        f"{training.hidden_size:,} hidden units, each cell with gates of its own, and one linear output layer trained "
+        f"on {loss}, {_weights(groups)} weights in all"
         + papers(f"fewer cells in blocks that share their gates, sigmoid outputs{weights}"),
     ]
 
@@ -360,6 +373,7 @@ def _network(task: Task, model: Model, group: Sequence[Trial]) -> dict[str, Any]
         "parameters": group[0].parameters,
         "trials": len(group),
         "solved": len(solved),
+        "diverged": len(_diverged(group)),
         "mean_sequences": np.mean(solved) if solved else None,
         "fewest_sequences": min(solved, default=None),
         "most_sequences": max(solved, default=None),
@@ -386,9 +400,18 @@ def _solved(trials: Sequence[Trial]) -> list[int]:
     return [trial.sequences for trial in trials if trial.outcome == "solved"]
 
 
+def _diverged(trials: Sequence[Trial]) -> list[int]:
+    return [trial.sequences for trial in trials if trial.outcome == "diverged"]
+
+
 def _weights(groups: Iterable[Sequence[Trial]]) -> str:
-    """How many weights the networks have: "929 or 1,233"."""
-    return " or ".join(f"{count:,}" for count in sorted({group[0].parameters for group in groups}))
+    """How many weights the networks have: "929 to 1,233"."""
+    return _range([group[0].parameters for group in groups])
+
+
+def _range(numbers: Sequence[int]) -> str:
+    """The least and the largest number, or the one that all are: "929 to 1,233", "929"."""
+    return " to ".join(f"{number:,}" for number in sorted({min(numbers), max(numbers)}))
 
 
 def _trial(task: Task, trial: Trial) -> dict[str, Any]:

@@ -27,18 +27,28 @@ def estimate_sentence(tasks: Iterable[tuple[Task, Sequence[Model]]], threads: in
 
 def describe_all(
     documents: Mapping[str, Mapping[str, Any]],
+    left_out: Mapping[str, str],
     failures: Mapping[str, str],
-    seed: int,
+    settings: Mapping[str, Any],
     device: str,
     seconds: float,
 ) -> dict[str, Any]:
-    """The content of the `reproduce.json` above those of the tasks: a row a network, and why tasks failed."""
+    """The content of the `reproduce.json` above those of the tasks: a row a network, and why tasks are missing."""
     rows = [
         {
             "task": document["task"],
+            "measure": document["criterion"].get("measure"),
             **{
                 name: network.get(name)
-                for name in ("network", "trials", "solved", "mean_sequences", "mean_score", "seconds")
+                for name in (
+                    "network",
+                    "trials",
+                    "solved",
+                    "diverged",
+                    "mean_sequences",
+                    "mean_score",
+                    "seconds",
+                )
             },
             "published_sequences": next((one["sequences"] for one in document["published"]), None),
             "published_is_remembered": any(one["is_remembered"] for one in document["published"][:1]),
@@ -47,9 +57,10 @@ def describe_all(
         for network in document["networks"]
     ]
     return {
-        **header({"seed": seed, "device": device}, device, seconds),
+        **header(settings, device, seconds),
         "task": "all",
         "rows": rows,
+        "left_out": dict(left_out),
         "failures": dict(failures),
     }
 
@@ -64,19 +75,29 @@ def summary_table(document: Mapping[str, Any]) -> Table:
             None if row["mean_sequences"] is None else f"{row['mean_sequences']:,.0f}",
             None if row["mean_score"] is None else score_text(row["mean_score"]),
             _published(row),
-            f"{row['seconds'] / 60:.1f}",
+            time_text(row["seconds"]),
         ]
         for row in document["rows"]
     ]
+    measures = {row["task"]: row["measure"] for row in document["rows"] if row["measure"]}
+    remembered = " *: from memory." if any("*" in (_published(row) or "") for row in document["rows"]) else ""
     return Table(
         "Experiments on memory",
-        ["Task", "Network", "Solved", "Sequences", "Score", "Published", "Minutes"],
+        ["Task", "Network", "Solved", "Sequences", "Score", "Published", "Time"],
         rows,
         [
-            "Sequences: until success, mean of the trials that were solved. Score: the last one, mean of all trials; "
-            "what it measures is in each task's reproduce.json.",
-            "Published: sequences until success of the first network that the task's literature has; *: from memory. "
-            "Minutes: of one core, for all trials of the network.",
+            "Sequences: until success, mean of the trials that were solved. Time: of one core, for all trials of the "
+            "network.",
+            "Published: sequences until success of the first network that the task's literature has. It was trained "
+            f"otherwise; each task's reproduce.json says how.{remembered}",
+            *(["Score: the last one, mean of all trials. Every task measures its own:"] if measures else []),
+            *(f"- {task}: {measure}." for task, measure in measures.items()),
+            *(
+                f"{row['task']}, {row['network']}: {row['diverged']} of {row['trials']} trials diverged."
+                for row in document["rows"]
+                if row["diverged"]
+            ),
+            *document["left_out"].values(),
             *(f"{name} failed: {why}" for name, why in document["failures"].items()),
         ],
         ["Network"],
@@ -86,6 +107,11 @@ def summary_table(document: Mapping[str, Any]) -> Table:
 def write_summary(folder: Path, document: Mapping[str, Any]) -> None:
     """Write `reproduce.json`."""
     write_json(folder / "reproduce.json", document)
+
+
+def time_text(seconds: float) -> str:
+    """Wall time in seconds, from a minute up in minutes: "3.2 s", "1.5 min"."""
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
 
 
 def _published(row: Mapping[str, Any]) -> str | None:

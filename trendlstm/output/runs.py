@@ -28,8 +28,9 @@ from trendlstm.files import (
     HELD_FILE,
     collect_leftovers,
     hidden_beside,
+    hold_folder,
     jsonable,
-    open_held,
+    let_go,
     replace_file,
     write_csv,
     write_json,
@@ -89,7 +90,7 @@ class RunFolder:
             self.stage.parent.mkdir(parents=True, exist_ok=True)
             collect_leftovers(self.stage.parent)
             self.stage.mkdir()
-            self._held = open_held(self.stage / HELD_FILE)
+            self._held = hold_folder(self.stage)
         except OSError as error:
             place = "change to a folder that can be written" if self._is_default else "choose another place"
             raise RunError(f"the folder {self.path} cannot be made ({error.strerror}): {place}.") from error
@@ -102,7 +103,7 @@ class RunFolder:
 
     def publish(self) -> Path:
         """Give the folder its name, with a number behind it if that was taken meanwhile."""
-        self._held.close()
+        let_go(self._held)
         (self.stage / HELD_FILE).unlink()
         wanted, attempt = self.path, 1
         while os.path.lexists(self.path):
