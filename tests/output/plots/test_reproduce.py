@@ -13,6 +13,7 @@ from trendlstm.experiments.trials import Trial
 from trendlstm.output.plots import reproduce as plots
 
 RNN = Model("rnn", None)
+AXES = {"linear": "", "log": ", log scale", "symlog": ", log scale above 1"}
 
 
 def trial(model, outcome="solved", sequences=30_000):
@@ -47,6 +48,34 @@ def test_judged_trials(task, tmp_path):
     assert (tmp_path / "errors.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_legend_has_the_dashes_of_the_lines():
+    (axes,) = plots._trials_figure([trial(Model("lstm")), trial(RNN, "not solved")], adding(100)).axes
+    handles = dict(zip(labels(axes), axes.get_legend().legend_handles, strict=True))
+    assert handles["RNN: solved 0 of 1"].is_dashed()
+    assert not handles["LSTM, chrono biases: solved 1 of 1"].is_dashed()
+
+
+@pytest.mark.parametrize(
+    ("exam", "last"),
+    [
+        ({"limit": 13, "milestones": (140,)}, 0),
+        ({"limit": 1_000_000, "milestones": (), "more_is_better": True}, 1_000_000),
+        ({"limit": 1, "milestones": (), "more_is_better": True}, 1),
+        ({"limit": 0.001, "milestones": ()}, 0.0001),
+    ],
+)
+def test_the_dot_of_a_solved_trial_is_not_cut(exam, last):
+    exam = EXAM._replace(**exam)
+    found = [examined(Model("lstm"), [0.2, last], "solved")]
+    figure = plots._trials_figure(found, small_task(criterion=exam))
+    (axes,) = figure.axes
+    figure.canvas.draw()
+    box, radius = axes.get_window_extent(), plots.DPI / 72 * 4
+    _, y = axes.transData.transform((2000, last))
+    assert box.y0 + radius < y < box.y1 - radius
+    assert any(text.startswith("solved: a score ") for text in labels(axes))
+
+
 @pytest.mark.parametrize(
     ("exam", "scale"),
     [
@@ -78,6 +107,8 @@ def test_scores(exam, scale):
     assert f"LSTM, chrono biases: {'2 trials' if exam.limit is None else 'solved 1 of 2'}" in said
     assert "published: LEM, solved after 1,500 sequences" in said
     assert "(published, from memory: RNN, solved after 1,000,000 sequences)" in said
+    assert axes.get_ylabel() == "score" + AXES[scale]
+    assert axes.yaxis.get_tightbbox().x0 > 0
     # the legend is above the axes, and inside the picture
     box = axes.get_legend().get_window_extent()
     assert box.y0 >= axes.get_window_extent().y1 - 1

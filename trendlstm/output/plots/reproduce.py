@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -45,7 +46,6 @@ def _trials_figure(trials: "Sequence[Trial]", task: "Task") -> Figure:
     groups, criterion = by_model(trials), task.criterion
     figure = Figure(figsize=(1200 / DPI, 700 / DPI), dpi=DPI)
     axes = figure.add_subplot()
-    draw_title(figure, task.title, y=0.955)
     longest = max(trial.sequences for trial in trials)
     colours = (BLUE, ORANGE, GREEN, PURPLE, SKY)
     of_lstms = iter(colours)
@@ -68,7 +68,9 @@ def _trials_figure(trials: "Sequence[Trial]", task: "Task") -> Figure:
     axes.set_xlabel("training sequences seen", fontsize=12)
     legend = axes.legend(**LEGEND, ncols=2)
     lines = -(-len(legend.get_texts()) // 2)
-    figure.subplots_adjust(left=0.095, right=0.975, top=0.88 - 0.036 * lines, bottom=0.1)
+    left = 0.095 if axes.get_ylim()[1] < 1e6 else 0.115  # the numbers of the axis are wider
+    figure.subplots_adjust(left=left, right=0.975, top=0.88 - 0.036 * lines, bottom=0.1)
+    draw_title(figure, task.title, y=0.955, x=left)
     draw_subtitle(figure, subtitle, y=0.907)
     decorate(axes)
     return figure
@@ -97,7 +99,7 @@ def _draw_model(axes: Axes, task: "Task", model: "Model", group: "Sequence[Trial
     axes.plot([x for x, _ in solved], [y for _, y in solved], **_SOLVED, color=colour)
     is_passed = isinstance(task.criterion, Criterion) or task.criterion.limit is not None
     counted = f"solved {len(solved)} of {len(group)}" if is_passed else f"{len(group)} trials"
-    axes.plot([], [], color=colour, linewidth=2.4, label=f"{model.label}: {counted}")
+    axes.plot([], [], color=colour, linewidth=2.4, label=f"{model.label}: {counted}", **dashes)
 
 
 def _draw_limits(axes: Axes, task: "Task") -> None:
@@ -112,7 +114,7 @@ def _draw_limits(axes: Axes, task: "Task") -> None:
             limit: f"milestone: a score {limit_text(criterion, limit)}" for limit in criterion.milestones
         }
         if criterion.limit is not None:
-            limits[criterion.limit] = f"solved with a score {limit_text(criterion, criterion.limit)}"
+            limits[criterion.limit] = f"solved: a score {limit_text(criterion, criterion.limit)}"
     for limit, text in limits.items():
         if limit < float("inf"):
             is_last = "milestone" not in text
@@ -150,9 +152,10 @@ def _score_axis(axes: Axes, exam: Exam) -> None:
     """Logarithmic for errors; for counts too, but with a place for 0; straight for shares."""
     scale = ""
     if exam.limit is not None and exam.limit > 1:
+        highest = max(np.max(line.get_ydata(), initial=1) for line in axes.lines)
         axes.set_yscale("symlog", linthresh=1)
-        axes.set_ylim(bottom=0)
-        scale = ", log scale"
+        axes.set_ylim(-0.2, 2 * highest)  # room for a dot on either edge
+        scale = ", log scale above 1"
     elif not exam.more_is_better:
         axes.set_yscale("log")
         scale = ", log scale"

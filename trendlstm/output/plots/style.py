@@ -49,9 +49,9 @@ def draw_caption(figure: Figure, text: str) -> None:
     figure.text(figure.subplotpars.left, 0.02, text, fontsize=9.5, color=GREY, va="bottom", parse_math=False)
 
 
-def draw_title(figure: Figure, title: str, y: float) -> None:
-    """The title, at height `y` of the figure."""
-    figure.text(0.095, y, title, fontsize=15, fontweight="bold", va="center", parse_math=False)
+def draw_title(figure: Figure, title: str, y: float, x: float = 0.095) -> None:
+    """The title, at height `y` of the figure, from `x` on."""
+    figure.text(x, y, title, fontsize=15, fontweight="bold", va="center", parse_math=False)
 
 
 def date_axis(axes: Axes, dates: pd.DatetimeIndex, most: int = 9) -> None:
