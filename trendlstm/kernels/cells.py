@@ -36,7 +36,7 @@ from .equations import (
 from .matrix import chunk_gradient, product
 from .simd import TILE_ROWS, view
 
-# Bytes. A gradient of such rows is written row after row, because it is larger than all else, and its rows are far apart.
+# Bytes. A gradient of such rows is written row after row: it is larger than all else, and its rows are far apart.
 _LONG_ROW = 2048
 
 

@@ -136,7 +136,7 @@ def _train_together(job: FitJob, tell: Callable[[], None]) -> None:
 
     def arguments(size: int) -> list[tuple]:
         nonlocal state
-        if size < len(job.progress):  # there are no more threads to be had
+        if job.is_stopped():  # abandoned, because there are no more threads to be had
             job.begin(size)
             state = _state(job, memory)
         return [_arguments(job, state, memory, rank, size) for rank in range(size)]
