@@ -52,13 +52,13 @@ def recurrent_products(plan, weight, gradients, work, times):
     transposed, _ = layer_transposed(plan, work.transposed, 0)
     for _ in range(times):
         for t in range(plan.steps):
-            gate_inputs(layer.gates, t, layer.inputs[t], weight)
+            gate_inputs(layer.gates, t, layer.inputs[t], weight, True)
         for t in range(plan.steps - 1, 0, -1):
             last = layer.gates[plan.n_gates - 1, t]
             hidden_gradient(view(work.dh, 0, (rows, hidden_size)), layer.gates, last, t, transposed)
         for chunk in range(rows // CHUNK_ROWS):
             gradient = view(gradients[chunk], 0, (plan.n_gates, weight.shape[1], hidden_size))
-            recurrent_weight_gradient(gradient, layer, x_row, False, chunk, False)
+            recurrent_weight_gradient(gradient, layer, x_row, False, chunk, False, True)
 
 
 @kernel_loop

@@ -104,12 +104,15 @@ def require_equal(name: str, values: list[float], reference: list[float]) -> Non
 def flops_per_epoch(
     steps: int, samples: int = SAMPLES, hidden: int = HIDDEN, cell: Cell = "lstm", layers: int = 1
 ) -> float:
-    """Multiplications and additions of an epoch's matrix products; activations and Adam are not counted."""
+    """Multiplications and additions that an epoch's matrix products need; activations and Adam are not counted.
+
+    Nor are products with h_0, which is 0: the other libraries compute them.
+    """
     gates, head = {"lstm": 4, "gru": 3}[cell] * hidden, 32 * hidden + 32 * 32 + 32
     total = 3 * head
     for layer in range(layers):
         features = hidden if layer else 1
-        forward = steps * gates * (hidden + features + 1)
+        forward = steps * gates * (features + 1) + (steps - 1) * gates * hidden
         # the gradients of the weights, of h, of which h_0 needs none, and of x, of which the input needs none
         backward = forward + (steps - 1) * gates * hidden + (steps * gates * features if layer else 0)
         total += forward + backward

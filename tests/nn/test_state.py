@@ -49,6 +49,18 @@ def test_states_are_the_references(cell):
             assert_close(state.c[layer], trace.c[:, -1], 1e-9)
 
 
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("cell", RECURRENT)
+def test_products_with_a_state_of_zeros_are_left_out_or_computed_with_the_same_bits(cell, bias, steps):
+    net, x = network(cell, bias=bias), np.random.default_rng(4).normal(size=(21, steps, 2))
+    zeros = [np.zeros((21, size)) for size in (5, 3)]
+    state = State(zeros, zeros if cell.startswith("lstm") else None)
+    assert net.predict(x).tobytes() == net.predict(x, state=state).tobytes()
+    gradients = net.loss_and_gradients(x, np.ones((21, 2)))[1]
+    assert (steps > 1) == gradients["recurrent.0.weight_hh"].any()
+
+
 def test_the_state_that_is_given_is_left_alone_and_zeros_are_the_default():
     net = network(hidden=4, dtype="float32")
     x = np.random.default_rng(2).normal(size=(3, 5, 2))

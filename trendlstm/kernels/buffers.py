@@ -117,6 +117,7 @@ class Workspace(NamedTuple):
     hidden: np.ndarray
     masks: np.ndarray
     lengths: np.ndarray  # (R,) int64
+    has_states: np.ndarray  # (1,) bool: whether an h_0 of these chunks was given, and may be other than 0
     draws: np.ndarray  # (R,) uint64: where each row's draws for dropout begin; 0 if nothing is dropped
     activations: np.ndarray
     # of the backward pass, and empty without it
@@ -289,6 +290,7 @@ def make_workspace(plan: Plan, dtype: np.dtype, rows: int = CHUNK_ROWS, backward
         hidden=aligned_zeros(rows * drops * (steps + 1) * units, dtype),
         masks=aligned_zeros(rows * drops * units, dtype),
         lengths=np.full(rows, steps, np.int64),
+        has_states=np.zeros(1, np.bool_),
         draws=np.zeros(rows, np.uint64),
         activations=aligned_zeros(total, dtype),
         dh_external=aligned_zeros(back * rows * steps * int(last.hidden_size), dtype),

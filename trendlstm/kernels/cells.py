@@ -33,7 +33,10 @@ from .equations import (
     tanh_backward,
 )
 from .matrix import chunk_gradient, product
-from .simd import view
+from .simd import TILE_ROWS, view
+
+# Bytes. A gradient of such rows is written row after row: it is larger than all else, and its rows are far apart.
+_LONG_ROW = 2048
 
 
 @inlined
@@ -66,8 +69,8 @@ def mask_hidden_state(layer, t, drops):
                 row[j] *= mask[first + j]
 
 
-@inlined
-def lstm_forward(layer, weight, lengths, has_forget_gate, squash_output, drops):
+@compiled
+def lstm_forward(layer, weight, lengths, has_forget_gate, squash_output, drops, at_zero):
     """Hidden and cell states of the LSTM (gates i, f, g, o) or of the LSTM of 1997 (i, g, o: no forget gate, f = 1).
 
     i, f, o = sigmoid(z)    g = tanh(z)    c_t = f c_{t-1} + i g    h_t = o tanh(c_t)
@@ -78,7 +81,7 @@ def lstm_forward(layer, weight, lengths, has_forget_gate, squash_output, drops):
     zero = weight.dtype.type(0)
     one = weight.dtype.type(1)
     for t in range(steps):
-        gate_inputs(gates, t, inputs[t], weight)
+        gate_inputs(gates, t, inputs[t], weight, at_zero)
         at = _place_of_step(gates, t)
         # without a forget gate f is g by another name, and is not used
         i, f, g, o = gates[0, at], gates[1, at], gates[n_gates - 2, at], gates[n_gates - 1, at]
@@ -129,7 +132,7 @@ def cell_state_backward(dc, dh, o, s, squash_output):
             dc[j] += dh[j] * o[j]
 
 
-@inlined
+@compiled
 def lstm_backward(layer, weight_transposed, has_forget_gate, squash_output, drops, dh_external, dh, dc):
     """BPTT of `lstm_forward`; leaves dL/dz in `gates`, of which `recurrent_weight_gradient` makes the weights'.
 
@@ -166,8 +169,8 @@ def lstm_backward(layer, weight_transposed, has_forget_gate, squash_output, drop
             mask_gradient(dh, layer.mask, drops)
 
 
-@inlined
-def rnn_forward(layer, weight, lengths, units, is_logistic, drops):
+@compiled
+def rnn_forward(layer, weight, lengths, units, is_logistic, drops, at_zero):
     """Hidden states of the Elman network: h_t = tanh([h_{t-1}, x_t, 1] W), or with the sigmoid in place of tanh.
 
     The hidden units from `units` on are padding and stay at 0, where the sigmoid would put them at 1/2.
@@ -177,7 +180,7 @@ def rnn_forward(layer, weight, lengths, units, is_logistic, drops):
     steps, rows = inputs.shape[0] - 1, inputs.shape[1]
     for t in range(steps):
         z = gates[0, _place_of_step(gates, t)]
-        gate_inputs(gates, t, inputs[t], weight)
+        gate_inputs(gates, t, inputs[t], weight, at_zero)
         if is_logistic:
             sigmoid(z)
         else:
@@ -193,7 +196,7 @@ def rnn_forward(layer, weight, lengths, units, is_logistic, drops):
         mask_hidden_state(layer, t + 1, drops)
 
 
-@inlined
+@compiled
 def rnn_backward(layer, weight_transposed, is_logistic, drops, dh_external, dh):
     """BPTT of `rnn_forward`; arguments as in `lstm_backward`.
 
@@ -218,8 +221,8 @@ def rnn_backward(layer, weight_transposed, is_logistic, drops, dh_external, dh):
             mask_gradient(dh, layer.mask, drops)
 
 
-@inlined
-def gru_forward(layer, weight, lengths, x_row, drops):
+@compiled
+def gru_forward(layer, weight, lengths, x_row, drops, at_zero):
     """Hidden states of the GRU (Cho et al. 2014; gates r, z, n), in the form of Keras (`reset_after`) and PyTorch.
 
     With q = [h_{t-1}, 1] W_hn, and all but h_{t-1} of the candidate's inputs in p = [x_t, 1] W_xn:
@@ -233,7 +236,7 @@ def gru_forward(layer, weight, lengths, x_row, drops):
     for t in range(steps):
         at = _place_of_step(gates, t)
         q = layer.squashed[at]
-        gru_inputs(gates, q, at, inputs[t], weight, x_row)
+        gru_inputs(gates, q, t, inputs[t], weight, x_row, at_zero)
         reset, z, n = gates[0, at], gates[1, at], gates[2, at]
         sigmoid(reset)
         sigmoid(z)
@@ -254,7 +257,7 @@ def gru_forward(layer, weight, lengths, x_row, drops):
         mask_hidden_state(layer, t + 1, drops)
 
 
-@inlined
+@compiled
 def gru_backward(layer, weight_transposed, drops, dh_external, dh, work):
     """BPTT of `gru_forward`; arguments as in `lstm_backward`, `work` (R*H,) is work space.
 
@@ -303,33 +306,37 @@ def mask_gradient(dh, mask, drops):
             dh[j] *= mask[j]
 
 
-# These three call no kernel a gate: the products are so small that four calls cost a tenth of the time.
+# These call no kernel a gate: the products are so small that four calls cost a tenth of the time.
 @compiled
-def gate_inputs(gates, t, step_inputs, weight):
-    """z = [h_{t-1}, x_t, 1] W of every gate."""
+def gate_inputs(gates, t, step_inputs, weight, at_zero):
+    """z = [h_{t-1}, x_t, 1] W of every gate; in the first step without h_0 if that is 0."""
     rows, n_gates, hidden_size = step_inputs.shape[0], weight.shape[0], weight.shape[2]
+    zeros = hidden_size * at_zero * (t == 0)
     for k in range(n_gates):
         # to and fro: the matrices used last are still in the first-level cache, which does not hold all of them
         gate = k if t % 2 == 0 else n_gates - 1 - k
         z = view(gates[gate, _place_of_step(gates, t)], 0, (rows, hidden_size))
-        product(z, step_inputs, weight[gate], CHUNK_ROWS, False, False)
+        product(z, step_inputs, weight[gate], CHUNK_ROWS, False, False, zeros)
 
 
 @compiled
-def gru_inputs(gates, q, t, step_inputs, weight, x_row):
-    """z of the gates r and z, p of the candidate in its place among the gates, and q."""
+def gru_inputs(gates, q, t, step_inputs, weight, x_row, at_zero):
+    """z of the gates r and z, p of the candidate in its place among the gates, and q; see `gate_inputs`."""
     rows, columns = step_inputs.shape
     input_rows, hidden_size = weight.shape[1:]
+    at, zeros = _place_of_step(gates, t), hidden_size * at_zero * (t == 0)
     for k in range(4):
-        out, first, last = gates[min(k, 2), t], 0, input_rows
+        out, first, last = gates[min(k, 2), at], 0, input_rows
         if k == 2:
             first = x_row
         elif k == 3:
             out, last = q, x_row
+        z = view(out, 0, (rows, hidden_size))
         # `first` columns further on, and as far from row to row
         seen = view(view(step_inputs, 0, (step_inputs.size,)), first, (rows, columns))
         rows_seen = view(weight[min(k, 2)], first * hidden_size, (last - first, hidden_size))
-        product(view(out, 0, (rows, hidden_size)), seen, rows_seen, CHUNK_ROWS, False, False)
+        skipped = 0 if k == 2 or last == zeros else zeros  # q without a bias is the product of zeros
+        product(z, seen, rows_seen, CHUNK_ROWS, False, False, skipped)
 
 
 @compiled
@@ -342,7 +349,9 @@ def hidden_gradient(dh, gates, last, t, weight_transposed):
     n_gates = weight_transposed.shape[0]
     for gate in range(n_gates):
         flat = last if gate == n_gates - 1 else gates[gate, t]
-        product(dh, view(flat, 0, (rows, hidden_size)), weight_transposed[gate], CHUNK_ROWS, False, gate > 0)
+        product(
+            dh, view(flat, 0, (rows, hidden_size)), weight_transposed[gate], CHUNK_ROWS, False, gate > 0, 0
+        )
 
 
 @compiled
@@ -351,19 +360,21 @@ def input_gradient(dx, gates, input_transposed):
     n_gates, hidden_size, _ = input_transposed.shape
     for gate in range(n_gates):
         dz = view(gates[gate], 0, (dx.shape[0], hidden_size))
-        product(dx, dz, input_transposed[gate], CHUNK_ROWS, False, gate > 0)
+        product(dx, dz, input_transposed[gate], CHUNK_ROWS, False, gate > 0, 0)
 
 
-@inlined
-def recurrent_weight_gradient(dweight, layer, x_row, has_reset_gate, chunk, accumulate):
+@compiled
+def recurrent_weight_gradient(dweight, layer, x_row, has_reset_gate, chunk, accumulate, at_zero):
     """dW = sum over steps and a chunk's rows of [h_{t-1}, x_t, 1]^T dz: one product a gate, after the loop.
 
-    Of the GRU's candidate: [x_t, 1]^T dz, and [h_{t-1}, 1]^T dq.
+    Of the GRU's candidate: [x_t, 1]^T dz, and [h_{t-1}, 1]^T dq. If h_0 is 0, the first step adds nothing to the rows
+    of h.
     """
     inputs, gates = layer.inputs, layer.gates
     input_rows, hidden_size = dweight.shape[1:]
     steps, rows, columns = gates.shape[1], inputs.shape[1], inputs.shape[2]
-    shape = steps * rows, hidden_size
+    shape, zeros = (steps * rows, hidden_size), hidden_size * at_zero
+    strip = TILE_ROWS if hidden_size * dweight.itemsize >= _LONG_ROW else input_rows
     for k in range(gates.shape[0] + has_reset_gate):
         gate, first, last = min(k, gates.shape[0] - 1), 0, input_rows
         dz = view(gates[gate], 0, shape)
@@ -371,6 +382,15 @@ def recurrent_weight_gradient(dweight, layer, x_row, has_reset_gate, chunk, accu
             first = x_row
         elif k == gates.shape[0]:
             dz, last = view(layer.squashed, 0, shape), x_row
-        seen = view(inputs, first, (steps * rows, columns))
-        out = view(dweight[gate], first * hidden_size, (last - first, hidden_size))
-        chunk_gradient(out, seen, dz, rows, chunk, accumulate)
+        # rows of W that the first step's zeros meet, which leave it out, and the others
+        for skipped in range(0, 2 * rows, rows):
+            begin, end = (first, min(last, zeros)) if skipped else (max(first, zeros), last)
+            for row in range(begin, end, strip):
+                seen = view(inputs, row, (steps * rows, columns))
+                out = view(dweight[gate], row * hidden_size, (min(strip, end - row), hidden_size))
+                if steps > 1 or skipped == 0:
+                    chunk_gradient(out, seen, dz, rows, chunk, accumulate, skipped)
+                elif not accumulate:
+                    flat = view(out, 0, (out.size,))
+                    for j in range(flat.size):
+                        flat[j] = flat.dtype.type(0)

@@ -64,7 +64,8 @@ _DRAWS_A_STEP = 1 << 20  # numbers of a layer's draws for one step: more than th
 def layer_of(plan, work, index):
     """One recurrent layer's part of a work space."""
     shape, rows, steps = plan.layers[index], work.lengths.size, plan.steps
-    kept = steps if work.deltas.size > 0 else 1
+    # all with a backward pass, else 1; a branch is slow to compile
+    kept = min(steps, 1 + steps * work.deltas.size)
     flat, below = rows * shape.hidden_size, rows * shape.below
     columns = (shape.input_rows + PADDING - 1) // PADDING * PADDING
     return Layer(
@@ -90,6 +91,7 @@ def with_rows(work, rows):
         work.hidden,
         work.masks,
         view(work.lengths, 0, (rows,)),
+        work.has_states,
         view(work.draws, 0, (rows,)),
         view(work.activations, 0, (rows * each,)),
         work.dh_external,
@@ -135,7 +137,7 @@ def transpose_weights(plan, theta, work):
         shape, weight = plan.layers[index], layer_weight(plan, theta, index)
         hidden_size, features = shape.hidden_size, shape.features
         weight_transposed, to = layer_transposed(plan, work.transposed, index)
-        for gate in range(weight_transposed.shape[0]):
+        for gate in range(weight_transposed.shape[0] if plan.steps > 1 else 0):
             transpose(weight_transposed[gate], view(weight[gate], 0, (hidden_size, hidden_size)))
         if index > 0:
             for gate in range(plan.n_gates):
@@ -158,6 +160,7 @@ def load_chunk(plan, work, x, lengths, order, first, count, start, step, drops):
     `step` on, of which a sample may have fewer or none left. Its initial state is set to 0. `drops` is an epoch's
     `equations.dropout_state`, or 0 if nothing is dropped.
     """
+    work.has_states[0] &= start > 0
     column = plan.layers[0].x_row
     zero = x.dtype.type(0)
     stop = start + min(CHUNK_ROWS, work.lengths.size)
@@ -179,9 +182,10 @@ def load_chunk(plan, work, x, lengths, order, first, count, start, step, drops):
             for f in range(plan.features):
                 inputs[t, r, column + f] = zero
     for index in range(plan.layers.size):
-        _set_ones(plan, layer_of(plan, work, index).inputs, plan.layers[index], start, stop)
+        layer = layer_of(plan, work, index)
+        _set_ones(plan, layer.inputs, plan.layers[index], start, stop)
         if plan.cell != FEEDFORWARD:
-            _begin_rows(plan, work, index, start, stop)
+            _begin_rows(plan, work, layer, index, start, stop)
 
 
 @inlined
@@ -203,9 +207,9 @@ def steps_left(plan, length, step):
 
 
 @inlined
-def _begin_rows(plan, work, index, start, stop):
+def _begin_rows(plan, work, layer, index, start, stop):
     """The state before the first step: 0, and with recurrent dropout the masks of these rows' sequences."""
-    layer, hidden_size = layer_of(plan, work, index), plan.layers[index].hidden_size
+    hidden_size = plan.layers[index].hidden_size
     real = layer.inputs.dtype.type
     for r in range(start, stop):
         h = layer.inputs[0, r]
@@ -233,6 +237,7 @@ def _first_draw(plan, index, t):
 @compiled
 def load_states(plan, work, states, order, first, count, start):
     """Let the loaded samples begin with their states (N, S) instead of 0; see `buffers.state_size`."""
+    work.has_states[0] = True
     for r in range(start, start + count):
         values, at = states[order[first + r - start]], 0
         for index in range(plan.layers.size):
@@ -287,7 +292,7 @@ def _drop_outputs(plan, work, index, t, r, values):
 @compiled
 def forward_chunks(plan, theta, work):
     """All activations of the loaded chunks; the last of them are the outputs."""
-    rows, drops = work.lengths.size, plan.recurrent_dropout > 0
+    rows, drops, at_zero = work.lengths.size, plan.recurrent_dropout > 0, not work.has_states[0]
     top = plan.layers.size - 1
     for index in range(plan.layers.size):
         layer, weight = layer_of(plan, work, index), layer_weight(plan, theta, index)
@@ -295,11 +300,13 @@ def forward_chunks(plan, theta, work):
         if plan.cell == FEEDFORWARD:
             feedforward_forward(layer.inputs, weight, layer.gates)
         elif plan.has_reset_gate:
-            gru_forward(layer, weight, work.lengths, shape.x_row, drops)
+            gru_forward(layer, weight, work.lengths, shape.x_row, drops, at_zero)
         elif plan.has_cell_state:
-            lstm_forward(layer, weight, work.lengths, plan.has_forget_gate, plan.squash_output, drops)
+            lstm_forward(
+                layer, weight, work.lengths, plan.has_forget_gate, plan.squash_output, drops, at_zero
+            )
         else:
-            rnn_forward(layer, weight, work.lengths, shape.units, plan.is_logistic, drops)
+            rnn_forward(layer, weight, work.lengths, shape.units, plan.is_logistic, drops, at_zero)
         if index < top:
             _pass_up(plan, work, index, layer, layer_of(plan, work, index + 1))
 
@@ -503,11 +510,14 @@ def backward_chunks(plan, work, gradients, first, stride, present, scale, accumu
         feedforward_backward(layer_of(plan, work, 0).gates, view(dh_seen, 0, (dh_seen.size,)))
     else:
         _recurrent_backward(plan, work, dh_seen)
+    at_zero = plan.cell != FEEDFORWARD and not work.has_states[0]
     for index in range(plan.layers.size):
         layer, x_row = layer_of(plan, work, index), plan.layers[index].x_row
         for chunk in range(present):
             dweight = layer_weight(plan, gradients[first + chunk * stride], index)
-            recurrent_weight_gradient(dweight, layer, x_row, plan.has_reset_gate, chunk, accumulate)
+            recurrent_weight_gradient(
+                dweight, layer, x_row, plan.has_reset_gate, np.int64(chunk), np.bool_(accumulate), at_zero
+            )
 
 
 @inlined

@@ -41,7 +41,7 @@ def dense_backward(out, weight_transposed, dout, dx, relu):
 def dense_weight_gradient(x, dz, dweight, rows, chunk, accumulate):
     """dW = x^T dz, db = sum dz, over the rows of one chunk: see `matrix.chunk_gradient`."""
     n_in, n_out = x.shape[1], dz.shape[1]
-    chunk_gradient(view(dweight, 0, (n_in, n_out)), x, dz, rows, chunk, accumulate)
+    chunk_gradient(view(dweight, 0, (n_in, n_out)), x, dz, rows, chunk, accumulate, 0)
     dbias = dweight[n_in]
     if not accumulate:
         for j in range(n_out):

@@ -106,7 +106,7 @@ def fit_worker(plan, train, validation, options, state, thread):
                 return
             state.progress[thread.rank] = state.progress[0]
         if epoch != last + 1 or last == 0:  # this thread was not there when the weights were written
-            _transpose_if_needed(plan, state, thread)
+            transpose_weights(plan, state.theta, thread.work)
         _epoch(plan, train, validation, options, state, Thread(thread.rank, size, thread.work))
         if thread.rank == 0:
             choose_active(state.pace[0], state.counters, nanoseconds())
@@ -194,13 +194,6 @@ def _clip(clip_norm, used, state, thread):
         clip(view(state.gradients, block * BLOCK, (BLOCK,)), total, clip_norm)
 
 
-@inlined
-def _transpose_if_needed(plan, state, thread):
-    """Transpose the weights for a thread that chunks fall to: of a small minibatch the first alone."""
-    if thread.rank < state.gradients.shape[0]:
-        transpose_weights(plan, state.theta, thread.work)
-
-
 @compiled
 def update_weights(plan, options, used, state, thread):
     """A step on the gradient in the first `used` accumulators, and the transposed weights anew."""
@@ -223,8 +216,10 @@ def update_weights(plan, options, used, state, thread):
             second_moment = view(state.second_moment, start, (BLOCK,))
             adam_step(theta, gradient, first_moment, second_moment, progress.step, rate)
     meet(state.counters, thread.size)
-    # each thread for itself: to read all from the threads that wrote them takes longer
-    _transpose_if_needed(plan, state, thread)
+    # each thread for itself, because to read all from the threads that wrote them takes longer; but none that no chunk
+    # of a small minibatch falls to
+    if thread.rank < state.gradients.shape[0]:
+        transpose_weights(plan, state.theta, thread.work)
 
 
 @compiled

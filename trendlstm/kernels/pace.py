@@ -47,12 +47,10 @@ def choose_active(pace, counters, now):
         From `simd.nanoseconds`.
     """
     if pace.started == 0:  # an epoch in which threads were started, or in which they found other cores
-        if pace.active > pace.usual and now - pace.changed > _SLOWER * pace.usual_ns:
-            _end_trial(pace, False)
-            _begin_period(pace, counters, 0)
-        else:
+        is_slow = pace.active > pace.usual and now - pace.changed > _SLOWER * pace.usual_ns
+        if not is_slow:
             _begin_period(pace, counters, now)
-        return
+            return
     pace.epochs += 1
     elapsed = now - pace.started
     if pace.most == 1 or elapsed < _PERIOD:
@@ -60,10 +58,12 @@ def choose_active(pace, counters, now):
     before = pace.active
     epoch_ns = elapsed / pace.epochs
     if pace.active != pace.usual:
-        is_faster = epoch_ns < _FASTER * pace.usual_ns
-        _end_trial(pace, is_faster)
-        if is_faster:
-            pace.usual_ns = epoch_ns
+        if epoch_ns < _FASTER * pace.usual_ns:
+            pace.usual, pace.usual_ns, pace.last_wait = pace.active, epoch_ns, _LEAST_WAIT
+        else:
+            pace.active, pace.last_wait = pace.usual, min(2 * pace.last_wait, _MOST_WAIT)
+        pace.wait = pace.last_wait
+        pace.trials += 1
     else:
         pace.usual_ns = epoch_ns
         pace.wait -= 1
@@ -72,22 +72,9 @@ def choose_active(pace, counters, now):
             pace.active -= 1
         elif pace.wait <= 0 and pace.active < pace.most:
             pace.active += 1
-    if pace.active == before:
-        _begin_period(pace, counters, now)
-    else:
+    if pace.active != before:
         pace.changed = now
-        _begin_period(pace, counters, 0)
-
-
-@inlined
-def _end_trial(pace, is_faster):
-    """Keep to the number that was tried, or go back to the usual one."""
-    if is_faster:
-        pace.usual, pace.last_wait = pace.active, _LEAST_WAIT
-    else:
-        pace.active, pace.last_wait = pace.usual, min(2 * pace.last_wait, _MOST_WAIT)
-    pace.wait = pace.last_wait
-    pace.trials += 1
+    _begin_period(pace, counters, now if pace.active == before else 0)
 
 
 @inlined
