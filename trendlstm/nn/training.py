@@ -66,7 +66,7 @@ def train(
     device, threads = choose_device(device), thread_count(n_threads)
     with _alone(jobs):
         for job in jobs:  # only now is it certain that nobody else is training its weights
-            job.begin(_threads_together(job, threads) if len(jobs) == 1 else 1)
+            job.begin(min(threads, job.chunks) if len(jobs) == 1 else 1)
         try:
             if device == "cuda":
                 from trendlstm.nn import gpu
@@ -121,11 +121,6 @@ def fit_here(job: FitJob) -> History:
     if job.is_broken():
         raise TrainingError(_complaint(job), [job.history()])
     return job.history()
-
-
-def _threads_together(job: FitJob, threads: int) -> int:
-    """How many threads can share the job's minibatches, of so many."""
-    return min(threads, max(job.chunks, job.theta.size // _PARAMETERS_A_THREAD))
 
 
 def _train_together(job: FitJob, tell: Callable[[], None]) -> None:
@@ -213,9 +208,6 @@ def _states(job: FitJob, samples: Data) -> np.ndarray:
     count = samples.x.shape[0] if samples.x.shape[1] > job.plan.steps else 0
     return np.zeros((count, buffers.state_size(job.plan)), job.theta.dtype)
 
-
-# Above that a thread that no chunk falls to is worth its start, because it takes part in the optimizer's steps.
-_PARAMETERS_A_THREAD = 2**19
 
 # What fits have found lately about the number of threads to take part in an epoch, by their size.
 _paces: dict[tuple[int, ...], tuple[float, np.ndarray]] = {}
