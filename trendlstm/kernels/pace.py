@@ -22,12 +22,15 @@ PACE = record(
     changed=np.int64,  # ns: when `active` was
     trials=np.int64,  # of other numbers, that have ended
     usual_ns=np.float64,  # an epoch of `usual` threads
+    waiting=np.int64,  # periods in a row in which they waited long
     wait=np.int64,  # periods until another number may be tried
     last_wait=np.int64,
+    tried=np.float64,  # s: when the last fit ended that has tried another number, for `nn.training`
 )
 
 _PERIOD = 10_000_000  # ns: some time slices of the system's scheduler
 _WAITED_SHARE = 0.125  # of the threads' time: less waiting is in the nature of a minibatch
+_LONG_WAITS = 2  # periods of that in a row: beside one, as often a hiccup, fewer threads would look fast
 _FASTER = 0.95  # what a trial must reach: less may be noise
 _SLOWER = 1.25  # a trial of more threads that begins so is over: to measure it would take another such epoch
 _LEAST_WAIT, _MOST_WAIT = 8, 128  # periods between trials; each that is in vain doubles them
@@ -62,15 +65,16 @@ def choose_active(pace, counters, now):
             pace.usual, pace.usual_ns, pace.last_wait = pace.active, epoch_ns, _LEAST_WAIT
         else:
             pace.active, pace.last_wait = pace.usual, min(2 * pace.last_wait, _MOST_WAIT)
-        pace.wait = pace.last_wait
+        pace.wait, pace.waiting = pace.last_wait, 0
         pace.trials += 1
     else:
-        pace.usual_ns = epoch_ns
+        pace.usual_ns = epoch_ns if pace.waiting == 0 else (pace.usual_ns + epoch_ns) / 2
         pace.wait -= 1
         waited = atomic_load(counters, WAITED)
-        if pace.wait <= 0 and pace.active > 1 and waited > _WAITED_SHARE * elapsed * pace.active:
+        pace.waiting = pace.waiting + 1 if waited > _WAITED_SHARE * elapsed * pace.active else 0
+        if pace.wait <= 0 and pace.active > 1 and pace.waiting >= _LONG_WAITS:
             pace.active -= 1
-        elif pace.wait <= 0 and pace.active < pace.most:
+        elif pace.wait <= 0 and pace.waiting == 0 and pace.active < pace.most:
             pace.active += 1
     if pace.active != before:
         pace.changed = now
@@ -87,11 +91,12 @@ def start_pace(threads: int, cores: int) -> np.ndarray:
     """The record (1,) of a fit that begins with all of its threads, or with as many as there are cores."""
     pace = np.zeros(1, PACE)
     pace["most"] = pace["active"] = pace["usual"] = min(threads, cores)
-    pace["last_wait"] = _LEAST_WAIT
+    pace["last_wait"], pace["tried"] = _LEAST_WAIT, -np.inf
     return pace
 
 
 def resume_pace(pace: np.ndarray, last: np.ndarray) -> None:
     """Begin with what an earlier fit of the same size has found."""
     pace["active"] = pace["usual"] = np.minimum(last["usual"], pace["most"])
-    pace["wait"] = pace["last_wait"] = last["last_wait"]
+    for field in ("wait", "last_wait", "tried"):
+        pace[field] = last[field]

@@ -210,7 +210,7 @@ def _states(job: FitJob, samples: Data) -> np.ndarray:
 
 
 # What fits have found lately about the number of threads to take part in an epoch, by their size.
-_paces: dict[tuple[int, ...], tuple[float, np.ndarray]] = {}
+_paces: dict[tuple[int, ...], np.ndarray] = {}
 _PACE_SECONDS, _MOST_PACES = 10.0, 64  # so long and so many: other processes come and go
 
 
@@ -221,17 +221,18 @@ def _size(job: FitJob) -> tuple[int, ...]:
 def _begin_pace(job: FitJob) -> np.ndarray:
     """The record with which a fit begins: beside a busy process it would search for a good part of a short fit."""
     pace = start_pace(len(job.progress), available_threads())
-    found, last = _paces.get(_size(job), (-np.inf, pace))
-    if time.monotonic() - found < _PACE_SECONDS:
+    last = _paces.get(_size(job), pace)
+    if time.monotonic() - last["tried"][0] < _PACE_SECONDS:
         resume_pace(pace, last)
     return pace
 
 
 def _remember_pace(job: FitJob, pace: np.ndarray) -> None:
     if pace["trials"][0] > 0:
-        if len(_paces) >= _MOST_PACES:
-            _paces.clear()
-        _paces[_size(job)] = time.monotonic(), pace
+        pace["tried"] = time.monotonic()
+    if len(_paces) >= _MOST_PACES:
+        _paces.clear()
+    _paces[_size(job)] = pace
 
 
 _trained: set[int] = set()  # by their address: the weights that are being trained in this process
