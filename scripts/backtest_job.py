@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,8 +161,8 @@ def work(name: str, path: str, allowed: set[int], tasks: Any, reports: Any) -> N
     try:
         _work(name, path, allowed, tasks, reports)
     except BaseException:
+        traceback.print_exc()  # before the other end hears of it and ends this process
         reports.put("failed")  # or it would be waited for
-        raise
 
 
 def _work(name: str, path: str, allowed: set[int], tasks: Any, reports: Any) -> None:

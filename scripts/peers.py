@@ -33,6 +33,12 @@ def load_case(path: str | Path) -> dict[str, np.ndarray]:
         return dict(file)
 
 
+def input_size(case: Case) -> int:
+    return next(
+        case[name].shape[1] for name in ("recurrent.weight_ih", "recurrent.0.weight_ih") if name in case
+    )
+
+
 def hidden_size(case: Case) -> int:
     return case["dense.0.weight"].shape[1]
 
@@ -57,7 +63,7 @@ def trendlstm_network(case: Case, seed: int = 0):
     dtype = case["x"].dtype.name
     # uniform: orthogonal weights of 1,024 units, here replaced at once, take seconds
     network = tl.Network(
-        input_size=case["x"].shape[2],
+        input_size=input_size(case),
         hidden_size=hidden_size(case),
         dense=tuple(dense_sizes(case)[:-1]),
         layers=int(case["layers"]),
@@ -86,7 +92,7 @@ def torch_model(case: Case):
         def __init__(self):
             super().__init__()
             kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[str(case["cell"])]
-            self.recurrent = kind(case["x"].shape[2], hidden, layers, batch_first=True)
+            self.recurrent = kind(input_size(case), hidden, layers, batch_first=True)
             dense = []
             for n_in, n_out in itertools.pairwise([hidden, *sizes]):
                 dense += [torch.nn.Linear(n_in, n_out), torch.nn.ReLU()]
