@@ -95,9 +95,12 @@ def test_what_is_no_runs_folder(tmp_path):
         with pytest.raises(RunError, match=r"is not a run's folder: give one that `trendlstm train`"):
             write_report(path)
     (tmp_path / "folds.sqlite").touch()
-    with pytest.raises(RunError, match=r"not finished: go on with `trendlstm backtest --resume "):
+    with pytest.raises(RunError, match=r"unfinished backtest: go on with `trendlstm backtest --resume "):
         write_report(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["folds.sqlite"]
+    (tmp_path / "folds.sqlite").rename(tmp_path / "reproduce.json")
+    with pytest.raises(RunError, match=r"holds an experiment, of which there is no page: look at"):
+        write_report(tmp_path)
 
 
 def test_a_missing_or_damaged_file_is_named_and_an_earlier_page_stays(folder, kind):

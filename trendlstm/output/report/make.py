@@ -46,12 +46,13 @@ def _page(folder: Path) -> Page:
     kinds = {"compare.json": "comparison", "metrics.json": "backtest", "run.json": "run"}
     name = next((name for name in kinds if (folder / name).is_file()), None)
     if name is None:
-        unfinished = (folder / "folds.sqlite").is_file()
-        raise RunError(
-            f"{folder} holds a backtest that is not finished: go on with `trendlstm backtest --resume {folder}`."
-            if unfinished
-            else f"{folder} is not a run's folder: give one that `trendlstm train`, `compare` or `backtest` wrote."
-        )
+        if (folder / "folds.sqlite").is_file():
+            problem = f"holds an unfinished backtest: go on with `trendlstm backtest --resume {folder}`."
+        elif (folder / "reproduce.json").is_file():
+            problem = "holds an experiment, of which there is no page: look at its errors.png and trials.csv."
+        else:
+            problem = "is not a run's folder: give one that `trendlstm train`, `compare` or `backtest` wrote."
+        raise RunError(f"{folder} {problem}")
     document = read_document(folder / name)
     try:
         if name == "compare.json":
