@@ -20,6 +20,12 @@ CASES = [
 STEPS = 5  # of Adam; the first one is little more than the gradient's sign
 
 
+@pytest.fixture(autouse=True)
+def _same_weights_every_time():
+    """Of some random weights the outputs nearly cancel, which no relative tolerance allows for."""
+    keras.utils.set_random_seed(0)
+
+
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
     """Of Keras' layers and of ours."""
@@ -115,8 +121,8 @@ def test_the_stack_of_the_tutorials_with_its_dropout():
     )
     net = tl.from_keras(model)
     assert net.config == tl.NetworkConfig(2, 5, (), 1, lag=5, layers=2, dropout=0.2)
-    x, y = np.ones((9, 5, 2), "float32"), np.ones((9, 1), "float32")
-    net.fit(x, y, epochs=2)
+    x = np.random.default_rng(0).normal(size=(9, 5, 2)).astype("float32")
+    net.fit(x, np.ones((9, 1), "float32"), epochs=2)
     model.set_weights(tl.to_keras_weights(net))
     naive.assert_close(net.predict(x), model.predict_on_batch(x), 1e-5)
 
