@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from bench_grid import AXES, FULL, SUBSET, describe, means, ratios, read
+from bench_grid import AXES, FULL, SUBSET, SUBSET_SIZES, describe, means, ratios, read
 from measuring import MANY_FITS, ROOT
 
 MARK = "<!-- speed -->"
@@ -94,8 +94,16 @@ def long_sequences(rows: list[dict[str, Any]]) -> str:
         body.append([name, *cells])
     longest = max(steps for steps, _ in sizes)
     hidden = [size for steps, size in sizes if steps == longest]
-    peaks = {
-        name: [best(rows, name, "peak_mib", T=longest, H=size) for size in hidden] for name in names(rows)
+    peaks = {  # of the process that was the fastest
+        name: [
+            max(
+                (row["steps_per_second"], row["peak_mib"])
+                for row in rows
+                if (row["name"], row["T"], row["H"]) == (name, longest, size)
+            )[1]
+            for size in hidden
+        ]
+        for name in names(rows)
     }
     memory = "; ".join(
         f"{name} {', '.join(f'{peak:,.0f}' for peak in values)}" for name, values in peaks.items()
@@ -152,8 +160,10 @@ def busy(rows: list[dict[str, Any]]) -> str:
 
 def inference(rows: list[dict[str, Any]]) -> str:
     """Latency and throughput."""
-    keys = ("p50_us", "p99_us", "ms_10000")
-    body = [[name, *(f"{best(rows, name, key):.1f}" for key in keys)] for name in names(rows)]
+    body = []
+    for name in names(rows):
+        p50, p99 = min((row["p50_us"], row["p99_us"]) for row in rows if row["name"] == name)
+        body.append([name, f"{p50:.1f}", f"{p99:.1f}", f"{best(rows, name, 'ms_10000'):.1f}"])
     return table(
         ["Prediction, T = 20", "one window, median µs", "99th percentile µs", "10,000 windows, ms"], body
     )
@@ -217,12 +227,12 @@ def grid() -> str:
         header["machine"],
         ", ".join(f"{name} {number}" for name, number in header["versions"].items()),
     )
+    where = "of the whole grid" if whole else f"of {len(SUBSET_SIZES)} of these sizes"
     sizes = "; ".join(f"{name} {', '.join(map(str, values))}" for name, values in AXES.items())
     text = (
-        f"Over many sizes ({sizes}; one thread and all), against the faster of PyTorch and JAX: "
-        f"{len(found):,} cells {'of the whole grid' if whole else 'spread over this grid'}, trendlstm slower in "
-        f"{len(slower):,}. Measured by `scripts/bench_grid.py` on {machine['cores']} cores ({machine['processor']}), "
-        f"{used}."
+        f"Over many sizes ({sizes}; one thread and all), against the faster of PyTorch and JAX: {len(found):,} cells "
+        f"{where}, trendlstm slower in {len(slower):,}. Measured by `scripts/bench_grid.py` on "
+        f"{machine['cores']} cores ({machine['processor']}), {used}."
     )
     if skipped:
         names = "; ".join(map(describe, skipped))
@@ -231,8 +241,13 @@ def grid() -> str:
     shown = found[: max(10, min(len(slower), 20))]
     worst = table(
         [f"The {len(shown)} worst cells", "times as fast as", "the faster peer"],
-        [[describe(cell), f"{cell['ratio']:.2f}", cell["peer"]] for cell in shown],
+        [
+            [describe(cell), f"{cell['ratio']:.{3 if 0.99 < cell['ratio'] < 1.01 else 2}f}", cell["peer"]]
+            for cell in shown
+        ],
     )
+    if not whole:  # sizes differ in all at once
+        return f"{text}\n\n{worst}"
     averages = table(
         ["Times as fast, geometric mean by", ""],
         [

@@ -155,6 +155,17 @@ def test_which_networks_are_tried(options, cells, tmp_path, monkeypatch):
     assert [(model["cell"], model["forget_bias"]) for model in settings["models"]] == cells
 
 
+def test_that_no_trial_can_be_solved_is_said(tmp_path):
+    options = "--trials 1 --cell rnn --batch-size 500 --no-plot"
+    few = run(f"adding --max-sequences 1999 {options} --out {tmp_path / 'few'}")
+    assert (
+        "No trial can be solved: 2,000 sequences in a row must be right, but --max-sequences is 1,999."
+        in few.stderr
+    )
+    enough = run(f"adding --max-sequences 2000 {options} --out {tmp_path / 'enough'}")
+    assert "can be solved" not in enough.stderr
+
+
 def test_reproduce_writes_to_runs_unless_told_otherwise(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run("adding --trials 1 --max-sequences 64 --cell rnn --no-plot --quiet")

@@ -265,6 +265,7 @@ def _reproduce_one(
         console.print(task_sentences(chosen.task))
         console.print(device_sentence(asked, settings.device))
         console.print()
+        _warn_of_few_sequences(console, chosen.task)
         trials, seconds = _train(console, chosen, settings, kept, "Training")
         document = _write(chosen, settings, trials, seconds, folder.stage)
         path = folder.publish()
@@ -274,6 +275,17 @@ def _reproduce_one(
     show_findings(console, document)
     console.print(f"{count(len(trials), 'trial')} took {seconds:.1f} s. The results are in {path}.")
     return {"run": path, **document}
+
+
+def _warn_of_few_sequences(console: Console, task: "Task") -> None:
+    from trendlstm.experiments.task import Criterion
+
+    criterion, most = task.criterion, task.training.max_sequences
+    if isinstance(criterion, Criterion) and most < criterion.run:
+        console.warning(
+            f"No trial can be solved: {criterion.run:,} sequences in a row must be right, but --max-sequences is "
+            f"{most:,}."
+        )
 
 
 def _reproduce_all(

@@ -286,14 +286,15 @@ def differences(task: Task, trials: Sequence[Trial], dtype: str) -> list[str]:
 
 def _training_points(task: Task, trials: Sequence[Trial], dtype: str, is_of_1997: bool) -> list[str]:
     training, groups = task.training, by_model(trials).values()
+    clipped = f", clipped at norm {training.clip_norm:g}" if training.clip_norm else ""
     gradient = (
-        "the exact gradient by full back-propagation through time"
+        f"the exact gradient by full back-propagation through time{clipped}"
         if training.truncate is None
-        else f"gradients truncated after {training.truncate:,} steps, a step of the optimizer each; the state goes on"
+        else f"gradients truncated after {training.truncate:,} steps{clipped}, with a step of Adam after each of them, "
+        "through which the state is carried"
     )
     halved = training.halved_every
     falling = f", which falls to half in {halved:,} sequences" if halved else ""
-    clipped = f", clipped at norm {training.clip_norm:g}" if training.clip_norm else ""
     judged = " and judged before the step it leads to" if isinstance(task.criterion, Criterion) else ""
     loss = "the cross-entropy of the softmax" if task.classes else "the mean squared error"
     loss += ", summed over the steps" if task.is_every_step else ""
@@ -304,7 +305,7 @@ def _training_points(task: Task, trials: Sequence[Trial], dtype: str, is_of_1997
         return f"; the paper: {text}." if is_of_1997 else "."
 
     return [
-        f"Adam with learning rate {training.learning_rate:g}{falling}, on {gradient}{clipped}, in {dtype}"
+        f"Adam with learning rate {training.learning_rate:g}{falling}, on {gradient}, in {dtype}"
         + papers("plain gradient descent on a truncated gradient"),
         f"Minibatches of {training.batch_size:,} sequences, each counted once{judged}"
         + papers("a step after every sequence"),

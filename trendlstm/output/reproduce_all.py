@@ -86,8 +86,8 @@ def summary_table(document: Mapping[str, Any]) -> Table:
         ["Task", "Network", "Solved", "Sequences", "Score", "Published", "Time"],
         rows,
         [
-            "Sequences: until success, mean of the trials that were solved. Time: of one core, for all trials of the "
-            "network.",
+            "Sequences: until success, mean of the trials that were solved. Time: of all trials of the network "
+            "together, each on one thread.",
             "Published: sequences until success of the first network that the task's literature has. It was trained "
             f"otherwise; each task's reproduce.json says how.{remembered}",
             *(["Score: the last one, mean of all trials. Every task measures its own:"] if measures else []),
