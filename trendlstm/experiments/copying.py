@@ -80,4 +80,8 @@ def copy(length: int = 500) -> Task:
         training=Training(hidden_size=96, batch_size=8, halved_every=50_000, trials=5, max_sequences=300_800),
         classes=KINDS + 1,
         is_every_step=True,
+        differences=(
+            "Solved when 99 % of the symbols of fresh sequences are right; the paper has no such limit, and trains on "
+            "100,000 sequences again and again.",
+        ),
     )

@@ -205,6 +205,11 @@ def continual_reber(longest: int = 1_000_000) -> Task:
         training=Training(batch_size=8, truncate=50, max_sequences=16_000),
         classes=len(SYMBOLS),
         is_every_step=True,
+        differences=(
+            "Training streams have 1,000 symbols; the paper's end at the first error, or after 100,000 symbols.",
+            "A symbol's probability p is compared with 1 or 0 as min(1, 2 p), because a softmax divides 1 between the "
+            "two symbols of a fork; the paper compares outputs as they are.",
+        ),
     )
 
 
