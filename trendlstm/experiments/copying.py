@@ -77,7 +77,7 @@ def copy(length: int = 500) -> Task:
             milestones=(0.5, 0.9),
         ),
         published=_PUBLISHED.get(length, ()),
-        training=Training(hidden_size=96, batch_size=8, halved_every=50_000, trials=5, max_sequences=300_800),
+        training=Training(hidden_size=96, batch_size=8, halved_every=50_000, trials=5, max_sequences=200_000),
         classes=KINDS + 1,
         is_every_step=True,
         differences=(
