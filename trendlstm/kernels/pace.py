@@ -54,6 +54,7 @@ def choose_active(pace, counters, now):
         if not is_slow:
             _begin_period(pace, counters, now)
             return
+        # this trial is in vain, and ends below: counted from 0 on, its epoch is slower than any
     pace.epochs += 1
     elapsed = now - pace.started
     if pace.most == 1 or elapsed < _PERIOD:
